@@ -1,0 +1,56 @@
+"""The models known by name: how much they read, how much they write, what they cost.
+
+Source: the official model overview and the page of GLM-4; the prices other than GLM-4-Plus's are as
+reported in two independent copies of the price list (2026). A proxy sets its own prices. Any other
+name is sent as it is typed.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from glm_magic.chat.messages import Usage
+
+DEFAULT_MODEL = "GLM-4-Air"
+EMBEDDED = "embedded"
+
+_MILLION = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model: `context` and `output` in tokens, `price` and `cached_price` in CNY per million."""
+
+    name: str
+    context: int
+    output: int
+    price: float
+    cached_price: float
+
+    def cost(self, usage: Usage) -> float:
+        """Return what `usage` costs by the list, in CNY; input and output cost the same."""
+        fresh = usage.total_tokens - usage.cached_tokens
+        return (fresh * self.price + usage.cached_tokens * self.cached_price) / _MILLION
+
+
+MODELS: dict[str, Model] = {
+    model.name: model
+    for model in (
+        Model("GLM-4-Plus", 128_000, 4_095, 5.0, 2.5),
+        Model("GLM-4-Air", 128_000, 16_384, 0.5, 0.25),
+        Model("GLM-4-AirX", 8_192, 4_095, 10.0, 10.0),
+        Model("GLM-4-Long", 1_000_000, 4_095, 1.0, 0.5),
+        Model("GLM-4-FlashX", 128_000, 16_384, 0.1, 0.05),
+        Model("GLM-4-Flash", 128_000, 16_384, 0.0, 0.0),
+    )
+}
+
+
+def near_miss(name: str) -> str:
+    """Return the known model that `name` was probably meant to be, or ``""``."""
+    lower = {known.lower(): known for known in MODELS}
+    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.75)
+    return lower[found[0]] if found else ""

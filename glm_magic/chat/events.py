@@ -1,0 +1,179 @@
+"""What happens while an answer comes: the union of all events, and one ``data:`` payload read as some.
+
+::
+
+    TextDelta  ReasoningDelta  ToolCallDelta  Facts     read from the wire
+    ToolResult                                          a tool of the notebook has answered
+    Notice  Tick                                        the wait: something to say; nothing came
+    Finished                                            the whole reply, always last
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from glm_magic.chat import refusals
+from glm_magic.chat.messages import Usage
+from glm_magic.errors import BrokenStream, quoted
+
+if TYPE_CHECKING:
+    from glm_magic.chat.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """More text of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningDelta:
+    """More of what the model thinks before it answers."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallDelta:
+    """A fragment of a tool call: `index`, `id` and `name` as the service gave them, or None."""
+
+    index: int | None
+    id: str | None
+    name: str | None
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a chunk says about the answer; None where it says nothing."""
+
+    id: str | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool of the notebook gave back, as text for the model, after `seconds`."""
+
+    call_id: str
+    name: str
+    text: str
+    seconds: float
+
+
+NoticeKind = Literal["download", "start", "retry"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to say to the person who waits; the next notice, or the answer, replaces it."""
+
+    kind: NoticeKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Nothing came for a while; `silence` counts the seconds since something did."""
+
+    silence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The turn is whole, and committed."""
+
+    reply: Reply
+
+
+Event: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | Facts | ToolResult | Notice | Tick | Finished
+
+DONE = "[DONE]"
+
+
+def read_chunk(payload: str) -> list[Event]:
+    """Read the payload of one ``data:`` event of a stream.
+
+    Raises `ServiceError` if it is an error of the service, `BrokenStream` if it is not a chunk.
+    """
+    try:
+        data = json.loads(payload)
+    except ValueError:
+        raise BrokenStream(
+            f"The service sent something that is not JSON: {quoted(payload[:200])!r}",
+            "What had arrived is kept on the page. Run the cell again.",
+        ) from None
+    return read_body(data, part="delta")
+
+
+def read_completion(data: Any) -> list[Event]:
+    """Read a whole completion, as a service sends it that was not asked to stream.
+
+    Raises `ServiceError` if it is an error of the service, `BrokenStream` if it is no completion.
+    """
+    events = read_body(data, part="message")
+    if not data.get("choices"):
+        raise BrokenStream(
+            f"The service answered with something that is no completion: {quoted(json.dumps(data)[:300])}",
+            "Is base_url the address of an OpenAI-compatible chat service?",
+        )
+    return events
+
+
+def read_body(data: Any, *, part: Literal["delta", "message"]) -> list[Event]:
+    """Read a chunk or a completion, whose text is in `part` of its choice.
+
+    Whatever is null, missing or of another type is taken as not said.
+    """
+    if not isinstance(data, dict):
+        raise BrokenStream(f"The service sent {quoted(json.dumps(data)[:200])}, which is not an answer.")
+    if data.get("error"):
+        raise refusals.refused(0, data)
+    events: list[Event] = []
+    choices = data.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    finish_reason = None
+    if isinstance(choice, dict):
+        finish_reason = _text(choice.get("finish_reason"))
+        message = choice.get(part)
+        if isinstance(message, dict):
+            if reasoning := _text(message.get("reasoning_content")) or _text(message.get("reasoning")):
+                events.append(ReasoningDelta(reasoning))
+            if text := _text(message.get("content")):
+                events.append(TextDelta(text))
+            events += _tool_calls(message.get("tool_calls"))
+    facts = Facts(_text(data.get("id")), _text(data.get("model")), finish_reason, Usage.from_api(data.get("usage")))
+    if facts != Facts():
+        events.append(facts)
+    return events
+
+
+def _tool_calls(calls: object) -> list[Event]:
+    found: list[Event] = []
+    for call in calls if isinstance(calls, list) else ():
+        if not isinstance(call, dict):
+            continue
+        function = call.get("function")
+        function = function if isinstance(function, dict) else {}
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict):  # the response schema calls it an object
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        index = call.get("index")
+        found.append(
+            ToolCallDelta(
+                index if isinstance(index, int) else None,
+                _text(call.get("id")),
+                _text(function.get("name")),
+                arguments if isinstance(arguments, str) else "",
+            )
+        )
+    return found
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

@@ -1,0 +1,87 @@
+"""Settings and messages become the body of a request; what nobody set is not in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from glm_magic.chat.messages import Message
+from glm_magic.chat.settings import SETTINGS, Value
+from glm_magic.errors import OptionError
+
+# Fields of the protocol that the cell says in another way than by --param, and how it says them.
+_SAID_OTHERWISE = {
+    "messages": "The cell's text and the history are the messages.",
+    "stream": "Use --no-stream for one response instead of a stream.",
+    **{name: f"Use {setting.flag}." for name, setting in SETTINGS.items() if setting.field},
+}
+
+
+def body(
+    settings: Mapping[str, Value],
+    messages: Iterable[Message],
+    *,
+    stream: bool = True,
+    stream_usage: bool = False,
+    extra: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the JSON body of ``POST /chat/completions``.
+
+    A field of `settings` that is None is left out, so that the server's own default holds. With
+    `stream_usage` the service is asked to count the tokens of a stream, as servers other than GLM's
+    own do only on request. `extra` are further fields, sent as they are.
+    """
+    request: dict[str, Any] = {
+        "model": settings["model"],
+        "messages": [message.to_api() for message in messages],
+        "stream": stream,
+    }
+    if stream and stream_usage:
+        request["stream_options"] = {"include_usage": True}
+    for name, setting in SETTINGS.items():
+        value = settings.get(name)
+        if setting.field and name != "model" and value not in (None, ""):
+            request[name] = [value] if name == "stop" else value  # GLM takes a list of one word
+    request.update(extra or {})
+    return request
+
+
+def parameters(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a request body that are not the conversation itself."""
+    return {name: value for name, value in request.items() if name != "messages"}
+
+
+def extra_field(text: str) -> tuple[str, Any]:
+    """Read ``KEY=VALUE``: VALUE is JSON where it parses, else text.
+
+    Raises `OptionError` if there is no ``=``, if the field has an option of its own, or if VALUE
+    begins as JSON and is not.
+    """
+    name, equals, written = text.partition("=")
+    name = name.strip()
+    if not equals or not name:
+        raise OptionError(f"--param takes KEY=VALUE, not {text!r}.", "For example: --param seed=7")
+    if name in _SAID_OTHERWISE:
+        raise OptionError(f"--param does not set {name!r}.", _SAID_OTHERWISE[name])
+    try:
+        return name, json.loads(written, parse_constant=_no_constant)
+    except ValueError as error:
+        if written.lstrip()[:1] in ("{", "[", '"'):
+            raise OptionError(f"--param {name}: {written!r} begins as JSON and is not: {error}.") from None
+    return name, written
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def estimated_text_tokens(text: str) -> int:
+    """Return roughly how many tokens `text` is: a Chinese, Japanese or Korean sign is about one, else four signs."""
+    wide = sum(1 for sign in text if sign >= "\u2e80")
+    return wide + -(-(len(text) - wide) // 4)
+
+
+def estimated_tokens(request: Mapping[str, Any]) -> int:
+    """Return roughly how many tokens the messages of a request body are; each message has a few of its own."""
+    return sum(estimated_text_tokens(message["content"]) + 4 for message in request["messages"])

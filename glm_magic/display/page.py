@@ -1,0 +1,151 @@
+"""The notebook's view: a line about the answer, and below it the answer in segments of Markdown.
+
+Finished segments are sent once, with their plain text beside them; only the tail is sent again, at
+most ten times a second, and more seldom when it is long, so that the traffic for a character does
+not grow with the answer.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from glm_magic.chat.events import Event, Finished, Notice, ReasoningDelta, TextDelta, Tick
+from glm_magic.display import safe_text
+from glm_magic.display.segments import SEGMENT_CHARACTERS, Segment, Segments
+from glm_magic.display.view import Ending, Show
+
+UPDATE_SECONDS = 0.1
+SILENCE_SECONDS = 5.0
+
+_BAR_STYLE = (
+    "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px); "
+    "border-left: 3px solid var(--jp-brand-color1, #2196f3); padding: 0 0 0 8px"
+)
+_SEPARATOR = " · "
+
+
+class PageView:
+    """Paints into a notebook page through `show`. `clock` counts seconds.
+
+    `title` is what the bar says from the start; a `quiet` view has no bar, and its last segment
+    carries what the bar would. `name` makes the outputs' names unique in the kernel.
+    """
+
+    def __init__(
+        self,
+        show: Show,
+        *,
+        name: str,
+        title: str,
+        as_text: bool = False,
+        quiet: bool = False,
+        clock: Callable[[], float],
+    ) -> None:
+        self._show = show
+        self._title = title
+        self._as_text = as_text
+        self._clock = clock
+        self._segments = (
+            Segments(safe_text.plain, lambda text: text.rfind("\n") + 1)
+            if as_text
+            else Segments(safe_text.markdown, safe_text.last_block_start)
+        )
+        self._names = (f"{name}-{number}" for number in itertools.count())
+        self._tail_name = ""
+        self._tail_is_stale = False
+        self._painted_at = float("-inf")
+        self._tail_length = 0
+        self._last: tuple[str, Segment] | None = None
+        self._shown_names: list[str] = []
+        self._bar_name = "" if quiet else next(self._names)
+        self._bar_says = ""
+        if not quiet:
+            self._say("asking", update=False)
+
+    def paint(self, event: Event) -> None:
+        """Show text at once if the last update is a while ago, else with the next event or tick."""
+        match event:
+            case TextDelta(text):
+                self._segments.add(text)
+                self._tail_is_stale = True
+                self._say("answering")
+            case ReasoningDelta():
+                self._say("thinking")
+            case Notice(_, text):
+                self._say(text)
+            case Tick(silence) if silence >= SILENCE_SECONDS:
+                self._say(f"silent for {int(silence)} s")
+            case Finished():
+                return
+            case _:
+                pass
+        if self._tail_is_stale and self._clock() - self._painted_at >= self._interval:
+            self._paint_tail()
+
+    def settle(self, ending: Ending) -> None:
+        """Freeze what is left, and put the facts and the attached data where they are saved."""
+        for segment in self._segments.finish():
+            self._freeze(segment)
+        if self._tail_name:  # a tail was shown of which nothing is left
+            self._put({"text/plain": ""}, self._tail_name, update=True)
+        if ending.withdrawn:
+            for name in self._shown_names:
+                self._put(self._data(Segment("(withdrawn)", "(withdrawn)")), name, update=True)
+        if self._bar_name:
+            self._put({**_bar(ending.facts), **ending.attached}, self._bar_name, update=True)
+        elif ending.attached:
+            name, segment = self._last or (next(self._names), Segment("", ""))
+            self._put({**self._data(segment), **ending.attached}, name, update=self._last is not None)
+
+    @property
+    def _interval(self) -> float:
+        return UPDATE_SECONDS * max(1.0, self._tail_length / SEGMENT_CHARACTERS)
+
+    def _paint_tail(self) -> None:
+        for segment in self._segments.freeze():
+            self._freeze(segment)
+        self._tail_is_stale = False
+        self._painted_at = self._clock()
+        tail = self._segments.tail
+        self._tail_length = len(tail)
+        if tail.strip():
+            is_new = not self._tail_name
+            self._tail_name = self._tail_name or self._next_name()
+            self._put({"text/plain" if self._as_text else "text/markdown": tail}, self._tail_name, update=not is_new)
+
+    def _freeze(self, segment: Segment) -> None:
+        if not segment.text.strip():
+            return
+        is_new = not self._tail_name
+        name = self._tail_name or self._next_name()
+        self._tail_name = ""
+        self._last = name, segment
+        self._put(self._data(segment), name, update=not is_new)
+
+    def _next_name(self) -> str:
+        self._shown_names.append(next(self._names))
+        return self._shown_names[-1]
+
+    def _data(self, segment: Segment) -> dict[str, Any]:
+        text = safe_text.plain(segment.text).strip("\n")
+        return (
+            {"text/plain": text} if self._as_text else {"text/markdown": segment.shown.strip("\n"), "text/plain": text}
+        )
+
+    def _put(self, data: dict[str, Any], name: str, *, update: bool) -> None:
+        self._show(data, name, update=update)
+
+    def _say(self, what: str, *, update: bool = True) -> None:
+        if what == self._bar_says:
+            return
+        self._bar_says = what
+        if self._bar_name:
+            self._put(_bar((self._title, f"{what} …")), self._bar_name, update=update)
+
+
+def _bar(facts: tuple[str, ...]) -> dict[str, str]:
+    line = _SEPARATOR.join(" ".join(safe_text.plain(fact).split()) for fact in facts)
+    return {"text/html": f'<div style="{_BAR_STYLE}">{html.escape(line)}</div>', "text/plain": line}

@@ -1,0 +1,38 @@
+"""What a view is: it paints events as they come, and settles when they have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from glm_magic.chat.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How it ended: the `facts` for the line about it, in order, and the data that the page keeps.
+
+    `attached` maps a MIME type to JSON that is saved beside what is shown. `withdrawn` says that the
+    text must leave the page.
+    """
+
+    facts: tuple[str, ...]
+    attached: Mapping[str, Any] = field(default_factory=dict)
+    withdrawn: bool = False
+
+
+class View(Protocol):
+    """A place where an answer appears."""
+
+    def paint(self, event: Event) -> None:
+        """Take in what happened, and show it when it is time."""
+
+    def settle(self, ending: Ending) -> None:
+        """Show everything that has come, for good; nothing is painted after it."""
+
+
+class Show(Protocol):
+    """Puts data, by MIME type, on the page as an output called `name`, or in place of that output."""
+
+    def __call__(self, data: dict[str, Any], name: str, *, update: bool) -> None: ...

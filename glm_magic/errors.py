@@ -1,0 +1,172 @@
+"""Every way in which a cell can fail, each with what happened and what to do about it.
+
+::
+
+    GlmError
+    ├── CellError               the cell is at fault; nothing was sent
+    │   ├── OptionError         the magic's line
+    │   ├── SettingError        a value out of its range
+    │   ├── PromptError         the cell's text: empty, or a template that fails
+    │   └── HistoryError        a conversation or a saved notebook
+    ├── SetupError              no way to ask: no key, no endpoint, no embedded model
+    └── AnswerError             it was asked, and there is no whole answer
+        ├── ConnectionFailed    nothing was reached, or the connection broke
+        ├── Stalled             silence for longer than the setting ``timeout``
+        ├── BrokenStream        the stream ended before it said that it was done
+        └── ServiceError        the service said no, in its own words
+            ├── AuthenticationError
+            ├── BalanceError
+            ├── ModelUnknown
+            ├── RateLimited
+            ├── Withdrawn
+            └── ServiceDown
+    Interrupted                 the person stopped it (a KeyboardInterrupt, so that no
+                                ``except Exception`` swallows it)
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+# C0 and C1 controls but tab and newline, the bidirectional overrides, and line separators that a
+# terminal or a browser may act upon.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+_LONGEST_QUOTE = 600
+
+
+def printable(text: str) -> str:
+    """Return `text` without the characters that act upon a terminal; tabs and newlines stay."""
+    return _CONTROLS.sub("", text.replace("\r\n", "\n"))
+
+
+def quoted(text: str) -> str:
+    """Return foreign text fit for an error: printable, in one line, at most 600 characters."""
+    line = " ".join(printable(text).split())
+    return line if len(line) <= _LONGEST_QUOTE else line[: _LONGEST_QUOTE - 1] + "…"
+
+
+class _ShownBriefly:
+    """An exception that IPython shows as its own few lines in place of a traceback."""
+
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.remedy}" if self.remedy else self.what
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self.what}", *self.remedy.splitlines()]
+
+
+class GlmError(_ShownBriefly, Exception):
+    """Something that the person at the notebook can act upon.
+
+    `what` says what happened, `remedy` what to do (it may span lines).
+    """
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = printable(what)
+        self.remedy = printable(remedy)
+
+
+class CellError(GlmError):
+    """The cell is at fault; nothing was sent and nothing has changed."""
+
+
+class OptionError(CellError):
+    """A magic's line has an option, a value or a word that it cannot have."""
+
+
+class SettingError(CellError):
+    """A setting has no such name, or a value out of its range."""
+
+
+class PromptError(CellError):
+    """The cell's text cannot become a message: it is empty, or a template fails."""
+
+
+class HistoryError(CellError):
+    """The conversation, or a notebook to restore it from, does not allow this."""
+
+
+class SetupError(GlmError):
+    """There is no way to ask yet: no key, no endpoint, no embedded model."""
+
+
+class AnswerError(GlmError):
+    """It was asked, and there is no whole answer; `partial` is the `Reply` so far, or None."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.partial: Any = None
+        self.retry_after: float | None = None
+
+
+class ConnectionFailed(AnswerError):
+    """Nothing was reached, or the connection broke."""
+
+
+class Stalled(AnswerError):
+    """The service was silent for longer than the setting `timeout` allows."""
+
+
+class BrokenStream(AnswerError):
+    """The stream ended, or stopped making sense, before it said that it was done."""
+
+
+class ServiceError(AnswerError):
+    """The service refused.
+
+    `status` is the HTTP status, `code` the body's own code as text (``""`` if it gave none),
+    `request_id` what the service calls the request (``""`` likewise).
+    """
+
+    def __init__(
+        self,
+        what: str,
+        remedy: str = "",
+        *,
+        status: int = 0,
+        code: str = "",
+        request_id: str = "",
+    ) -> None:
+        super().__init__(what, remedy)
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+
+
+class AuthenticationError(ServiceError):
+    """The key is wrong, expired or without the right."""
+
+
+class BalanceError(ServiceError):
+    """The account cannot pay for the request; trying again does not help."""
+
+
+class ModelUnknown(ServiceError):
+    """The endpoint has no model of this name."""
+
+
+class RateLimited(ServiceError):
+    """Too many requests at once, or a model that is overloaded: later it may work."""
+
+
+class Withdrawn(ServiceError):
+    """The content filter took the answer back: its text leaves the page."""
+
+
+class ServiceDown(ServiceError):
+    """The service failed by its own account (HTTP 5xx)."""
+
+
+class Interrupted(_ShownBriefly, KeyboardInterrupt):
+    """The person stopped the answer; what had arrived is kept."""
+
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy

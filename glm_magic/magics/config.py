@@ -1,0 +1,133 @@
+"""`%glm_config`: the settings by line, as a table, and as a panel."""
+
+from __future__ import annotations
+
+import getpass
+from typing import TYPE_CHECKING
+
+from glm_magic.chat import settings
+from glm_magic.chat.settings import DEFAULT, SETTINGS, Setting, Value
+from glm_magic.errors import OptionError, SettingError, SetupError
+from glm_magic.magics.options import Option, Reader, assignments, read_words
+
+if TYPE_CHECKING:
+    from glm_magic.magics.glm import GLMMagics
+
+CONFIG_OPTIONS: tuple[Option, ...] = (
+    Option("--reset", "reset the settings that are named after it, or all"),
+    Option("--table", "show the settings as a table"),
+    Option("--panel", "show the settings as a panel"),
+    Option("--login", "ask for the key, without echo, and keep it"),
+)
+
+_USAGE = "%glm_config  |  name=value …  |  name …  |  --reset [name …]  |  --table  |  --panel  |  --login"
+
+
+def run(magics: GLMMagics, line: str) -> None:
+    """Do what the line says. Raises `OptionError` or `SettingError`, and then nothing has changed."""
+    reader = Reader(line, CONFIG_OPTIONS, "%glm_config")
+    flags = [option.flag for option, _ in reader]
+    named = list(assignments(read_words(reader.rest), magics.evaluate))
+    match flags, named:
+        case ["--reset"], _:
+            _reset(magics, named)
+        case ["--table"], []:
+            _show_table(magics)
+        case ["--panel"], []:
+            _show_panel(magics)
+        case ["--login"], []:
+            _login(magics)
+        case [], []:
+            _show_panel(magics) if magics.has_a_page else _show_table(magics)
+        case [], _:
+            _set_and_show(magics, named)
+        case _:
+            raise OptionError("That does not go together.", _USAGE)
+
+
+def config_line(magics: GLMMagics) -> str:
+    """Return the ``%glm_config`` line that sets what is set in this kernel."""
+    assigned = magics.sources.assigned
+    words = [
+        f"{name}={_quoted(SETTINGS[name].written(value))}"
+        for name, value in assigned.items()
+        if value is not None and value != SETTINGS[name].default
+    ]
+    return " ".join(["%glm_config", *words]) if words else "%glm_config --reset"
+
+
+def _set_and_show(magics: GLMMagics, named: list[tuple[str, str | None]]) -> None:
+    changed: dict[str, Value] = {}
+    for name, text in named:
+        setting = settings.setting(name)
+        if text is not None:
+            changed[name] = setting.parse(text)
+    for name, value in changed.items():
+        magics.sources.assigned[name] = value
+    magics.mirror()
+    magics.show_text("\n".join(_line(magics, SETTINGS[name]) for name, _ in named))
+
+
+def _reset(magics: GLMMagics, named: list[tuple[str, str | None]]) -> None:
+    for name, text in named:
+        if text is not None:
+            raise OptionError(f"--reset takes names, not {name}={text}.", "%glm_config --reset temperature")
+        settings.setting(name)
+    names = [name for name, _ in named] or list(SETTINGS)
+    for name in names:
+        magics.sources.assigned.pop(name, None)
+    magics.mirror()
+    magics.show_text("\n".join(_line(magics, SETTINGS[name]) for name in names) if named else "All settings are reset.")
+
+
+def _line(magics: GLMMagics, setting: Setting) -> str:
+    value, source = _described(magics, setting)
+    return f"{setting.name} = {value}  ({source})"
+
+
+def _described(magics: GLMMagics, setting: Setting) -> tuple[str, str]:
+    try:
+        value, source = magics.sources.find(setting)
+    except SettingError as error:
+        return "—", error.what
+    if value is None:
+        return "not set", "the server's own default holds" if setting.field and setting.name != "model" else source
+    return setting.written(value) or '""', source if source != DEFAULT else "default"
+
+
+def _show_table(magics: GLMMagics) -> None:
+    from glm_magic.display.tables import table  # noqa: PLC0415
+
+    rows = [(setting.name, *_described(magics, setting), setting.help) for setting in SETTINGS.values()]
+    data = table(
+        "glm_magic settings", ("setting", "value", "from", "meaning"), rows, f"Key: {magics.session.key_status()}"
+    )
+    magics.show(dict(data))
+
+
+def _show_panel(magics: GLMMagics) -> None:
+    try:
+        from glm_magic.display.panel import panel  # noqa: PLC0415
+    except ImportError:
+        raise SetupError("The panel needs ipywidgets.", "%pip install ipywidgets   or:  %glm_config --table") from None
+    magics.mirror()
+    widget = panel(magics, lambda: config_line(magics), magics.session.key_status)
+    from IPython.display import display  # noqa: PLC0415
+
+    display(widget)
+
+
+def _login(magics: GLMMagics) -> None:
+    try:
+        secret = getpass.getpass("API key (it is not shown): ")
+    except (EOFError, NotImplementedError, RuntimeError) as error:  # StdinNotImplementedError is the last two
+        raise SetupError("Nobody can type a key here.", "Set GLM_API_KEY in the environment instead.") from error
+    magics.show_text(f"The key is kept in {magics.session.keys.keep(secret)}.")
+
+
+def _quoted(text: str) -> str:
+    if text and not any(sign.isspace() or sign in "\"'" for sign in text) and "{{" not in text:
+        return text
+    if "\n" in text or "{{" in text or ('"' in text and "'" in text):
+        return "{{ " + repr(text) + " }}"
+    return f"'{text}'" if '"' in text else f'"{text}"'

@@ -1,0 +1,107 @@
+"""What is said about an answer when it has ended, and what the page keeps of it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from glm_magic.chat import catalogue
+from glm_magic.chat.request import estimated_tokens
+from glm_magic.display.view import Ending
+from glm_magic.errors import GlmError, Withdrawn
+from glm_magic.notebook.bundle import MIME_TYPE, encode
+
+if TYPE_CHECKING:
+    from glm_magic.chat.conversation import Attempt, Place
+    from glm_magic.chat.reply import Reply
+    from glm_magic.session import Asking, Question, Session
+
+
+def ending_of(session: Session, asking: Asking, reply: Reply | None, error: GlmError | None = None) -> Ending:
+    """Return how a question ended: with a reply, with a part of one, or with an error."""
+    question = asking.question
+    facts = [_who(question, reply)]
+    if reply is not None:
+        facts += [*_tokens(reply), _time(reply)]
+    if error is not None:
+        facts.append(f"failed: {type(error).__name__}")
+    elif reply is None:
+        facts.append("stopped before anything came")
+    elif reply.interrupted:
+        facts.append("interrupted")
+    elif reply.finish_reason == "length":
+        facts.append("cut off at its most tokens: raise --max-tokens")
+    elif reply.tool_calls:
+        names = ", ".join(call.name for call in reply.tool_calls)
+        facts.append(f"asked for {names}, which was not run; not kept in the conversation")
+    facts += _chat(session, question)
+    return Ending(tuple(facts), _attached(session, asking), withdrawn=isinstance(error, Withdrawn))
+
+
+def ending_of_message(session: Session, chat: str, place: Place, attempt: Attempt) -> Ending:
+    """Return how putting a message into a conversation ended."""
+    facts = (f"{attempt.role} message, not asked", _in_chat(chat, len(attempt.after)))
+    turn = session.turn(chat, place)
+    return Ending(facts, {MIME_TYPE: encode(chat, attempt, turn.earlier)} if _saves(session) else {})
+
+
+def dry_run(question: Question) -> str:
+    """Return the exact request, without its key, and what it might cost; nothing is sent."""
+    endpoint = question.endpoint
+    lines = []
+    if endpoint is None:
+        lines.append(f"POST to the embedded model {question.model}, on this machine")
+    else:
+        key = f"Authorization: Bearer {endpoint.key.masked}" if endpoint.key else "no Authorization"
+        lines.append(f"POST {endpoint.url}  ({key})")
+    lines.append(json.dumps(question.body, ensure_ascii=False, indent=2))
+    tokens = estimated_tokens(question.body)
+    known = catalogue.MODELS.get(question.model) if endpoint is not None and endpoint.is_glm else None
+    price = f", {tokens * known.price / 1_000_000:.6f} CNY by the list," if known else ""
+    lines.append(f"1 request, about {tokens} tokens to read{price} and the answer. Nothing was sent.")
+    return "\n".join(lines)
+
+
+def _who(question: Question, reply: Reply | None) -> str:
+    model = reply.model if reply is not None else question.model
+    if question.is_embedded:
+        return f"{model}, the embedded model (for trying out, not for judging prompts)"
+    return model if model.lower() == question.model.lower() else f"{question.model} (answered by {model})"
+
+
+def _tokens(reply: Reply) -> list[str]:
+    if reply.usage is None:
+        return []
+    cost = f", {reply.cost:.6f} CNY" if reply.cost else ""
+    return [f"{reply.usage.prompt_tokens} + {reply.usage.completion_tokens} tokens{cost}"]
+
+
+def _time(reply: Reply) -> str:
+    first = reply.first_token_seconds
+    return f"{reply.seconds:.1f} s" + (f", first after {first:.1f} s" if first is not None else "")
+
+
+def _chat(session: Session, question: Question) -> list[str]:
+    if not question.keep:
+        return ["one-shot: no earlier turns sent, none kept"]
+    stale = len(session.conversation(question.chat).stale())
+    later = [f"stale now: {stale} {'turn' if stale == 1 else 'turns'} (%glm_history shows which)"] if stale else []
+    return [_in_chat(question.chat, len(question.sent_after)), *later]
+
+
+def _in_chat(chat: str, sent: int) -> str:
+    return f"chat {chat}, {sent} earlier {'turn' if sent == 1 else 'turns'} sent"
+
+
+def _saves(session: Session) -> bool:
+    return bool(session.sources.values({})["save_turns"])
+
+
+def _attached(session: Session, asking: Asking) -> dict[str, Any]:
+    if not asking.question.settings["save_turns"]:
+        return {}
+    if asking.question.keep:
+        kept = session.bundle(asking.question)
+    else:
+        kept = encode("", asking.attempt) if asking.attempt else None  # it belongs to no conversation
+    return {MIME_TYPE: kept} if kept else {}

@@ -1,0 +1,355 @@
+"""`%glm` and `%%glm`: a cell becomes a question, and its answer appears below it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from typing import TYPE_CHECKING, Any, cast
+
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from traitlets import TraitError, TraitType
+
+from glm_magic.chat.settings import SETTINGS, Setting, Sources
+from glm_magic.errors import AnswerError, GlmError, Interrupted, SettingError
+from glm_magic.magics import transform
+from glm_magic.magics.formatters import ReplyFormatter
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+    from traitlets.utils.bunch import Bunch
+
+    from glm_magic.chat.conversation import Place
+    from glm_magic.chat.messages import Role
+    from glm_magic.chat.reply import Reply
+    from glm_magic.display.view import View
+    from glm_magic.magics.options import Asked, Evaluate
+    from glm_magic.session import Question, Session
+
+LAST_REPLY = "_glm"
+
+
+class SettingTrait(TraitType[Any, Any]):
+    """A setting as a trait: the same name, type, range and help."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(default_value=setting.default, allow_none=True, help=setting.help)
+        self.setting = setting
+        self.info_text = setting.range or "text"
+
+    def validate(self, _obj: object, value: object) -> object:
+        """Raise `TraitError` for a value that the setting may not have."""
+        try:
+            return self.setting.check(value)
+        except SettingError as error:
+            raise TraitError(str(error)) from None
+
+    def from_string(self, s: str) -> object:
+        """Read a value from a command line."""
+        return self.setting.parse(s)
+
+
+class _Run:
+    """One execution of a cell: its id, its text where it is known, and how many questions it has asked."""
+
+    def __init__(self, cell: str, raw: str | None) -> None:
+        self.cell = cell
+        self.raw = [raw]  # a cell that runs another one, as %%capture does, has both
+        self.calls = 0
+
+
+@magics_class
+class GLMMagics(Magics):
+    """Settings of glm_magic, and the magics themselves."""
+
+    vars().update({name: SettingTrait(setting).tag(config=True) for name, setting in SETTINGS.items()})
+
+    def __init__(self, shell: InteractiveShell, **kwargs: Any) -> None:
+        super().__init__(shell, **kwargs)
+        self._shell = shell
+        self.sources = Sources(os.environ)
+        self._session: Session | None = None
+        self.formatter = ReplyFormatter(shell)
+        self._run: _Run | None = None
+        self._runs = 0
+        self._outputs = 0
+        self._mirroring = False
+        configured = {name: getattr(self, name) for name in SETTINGS}
+        self.sources.config.update(
+            {name: value for name, value in configured.items() if value != SETTINGS[name].default}
+        )
+        self.mirror()
+        self.observe(self._trait_was_set, names=list(SETTINGS))
+
+    def install(self) -> None:
+        """Hook into the shell: what is typed, what runs, what is shown."""
+        transform.install(self._shell)
+        self._shell.events.register("pre_run_cell", self._before_cell)
+        self._shell.events.register("post_run_cell", self._after_cell)
+        self.formatter.install()
+        atexit.register(self.close)
+
+    def remove(self) -> None:
+        """Undo `install`, and free connections and the embedded model."""
+        transform.remove(self._shell)
+        self._shell.events.unregister("pre_run_cell", self._before_cell)
+        self._shell.events.unregister("post_run_cell", self._after_cell)
+        self.formatter.remove()
+        atexit.unregister(self.close)
+        self.close()
+
+    def close(self) -> None:
+        """Free connections and the embedded model."""
+        if self._session is not None:
+            self._session.close()
+
+    @property
+    def session(self) -> Session:
+        """The session of this kernel, which the first cell begins."""
+        if self._session is None:
+            from glm_magic.session import Session  # noqa: PLC0415
+
+            self._session = Session(self.sources)
+        return self._session
+
+    # --- the magics --------------------------------------------------------------------------
+
+    @no_var_expand
+    @line_cell_magic
+    def glm(self, line: str, cell: str | None = None) -> Reply | None:
+        """Ask a model, and stream its answer below the cell.
+
+        ::
+
+            %%glm [options]            the cell's text is the prompt
+            %glm [options] prompt      the rest of the line is the prompt
+
+        {{ expression }} in the prompt, and in the values of options, becomes the value of a Python
+        expression. Everything else goes out as it is typed. The value of the cell is the Reply; _glm
+        is the last one.
+
+        ::
+
+            -m, --model NAME                 the model that answers
+            -t, --temperature X              how freely the next token is drawn (a number from 0 to 1)
+            -p, --top-p X                    share of the likeliest tokens to draw from (a number from 0 to 1)
+            --max-tokens N                   most tokens in the answer (a whole number of tokens of at least 1)
+            --stop TEXT                      stop word: the answer ends before it
+            -s, --system TEXT                system message; "" sends none
+            --param KEY=VALUE                any other request field, repeatable; VALUE is JSON or else text
+            --no-stream                      one response instead of a stream
+            -c, --chat NAME                  the conversation to use (default main)
+            --new                            a boundary: this cell and later ones send nothing before it
+            --no-history                     send no earlier turn, keep none
+            --role user|system|assistant     put a system or assistant message into the conversation, and ask nothing
+            -o, --out NAME                   bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same
+            -f, --format markdown|text       how the answer is shown
+            -N, --dry-run                    show the exact request, and send nothing
+            -q, --quiet                      no line about model, tokens and time
+            --raw                            no {{ }} in the prompt
+        """
+        from glm_magic.chat.conversation import Place  # noqa: PLC0415 - so is all that only asking needs
+        from glm_magic.magics.options import read_asked  # noqa: PLC0415
+
+        run = self._run_of_this_cell()
+        place = Place(run.cell, run.calls)
+        run.calls += 1
+        evaluate = self._evaluator()
+        asked = read_asked(line, evaluate, is_cell=cell is not None)
+        text = asked.prompt if cell is None else self._as_typed(cell, run)
+        if not asked.raw:
+            from glm_magic.chat.prompt import fill  # noqa: PLC0415
+
+            text = fill(text, evaluate)
+        if asked.role != "user":
+            self._put_in(text, asked, place)
+            return None
+        question = self.session.prepare(
+            text,
+            place,
+            chat=asked.chat,
+            options=asked.settings,
+            extra=asked.extra,
+            new=asked.new,
+            keep=asked.history,
+            stream=asked.stream,
+        )
+        if asked.dry_run:
+            self._show_request(question)
+            return None
+        return self._ask(question, asked)
+
+    @no_var_expand
+    @line_magic
+    def glm_config(self, line: str) -> None:
+        """Show and change the settings."""
+        from glm_magic.magics import config  # noqa: PLC0415
+
+        config.run(self, line)
+
+    @no_var_expand
+    @line_magic
+    def glm_history(self, line: str) -> None:
+        """Show and change the conversation."""
+        from glm_magic.magics import history  # noqa: PLC0415
+
+        history.run(self, line)
+
+    # --- asking ------------------------------------------------------------------------------
+
+    def _ask(self, question: Question, asked: Asked) -> Reply:
+        from glm_magic.magics.ending import ending_of  # noqa: PLC0415
+
+        if not question.keep:
+            self.session.retire(question.place)
+        asking = self.session.ask(question)
+        view = self._view(question, asked)
+        reply: Reply | None = None
+        try:
+            for event in asking:
+                view.paint(event)
+            reply = asking.reply
+        except KeyboardInterrupt:
+            reply = asking.interrupt()
+            view.settle(ending_of(self.session, asking, reply))
+            kept = "What had arrived is kept." if reply and reply.text else "Nothing had arrived; nothing is kept."
+            raise Interrupted(f"Stopped. {kept}") from None
+        except GlmError as error:
+            partial = error.partial if isinstance(error, AnswerError) else None
+            view.settle(ending_of(self.session, asking, partial, error))
+            raise
+        finally:
+            if reply is not None:
+                self._bind(reply, asked.out)
+        assert reply is not None
+        view.settle(ending_of(self.session, asking, reply))
+        return reply
+
+    def _bind(self, reply: Reply, name: str) -> None:
+        self.formatter.just_shown = reply
+        self._shell.user_ns[LAST_REPLY] = reply
+        if name:
+            self._shell.user_ns[name] = reply
+
+    def _put_in(self, text: str, asked: Asked, place: Place) -> None:
+        if asked.dry_run:
+            self.show_text(f"Would put a message of the role {asked.role} into chat {asked.chat}:\n{text}")
+            return
+        attempt = self.session.put_in(text, cast("Role", asked.role), place, chat=asked.chat, new=asked.new)
+        from glm_magic.magics.ending import ending_of_message  # noqa: PLC0415
+
+        view = self._new_view(f"{asked.role} message", asked)
+        view.settle(ending_of_message(self.session, asked.chat, place, attempt))
+
+    def _show_request(self, question: Question) -> None:
+        from glm_magic.magics.ending import dry_run  # noqa: PLC0415
+
+        self.show_text(dry_run(question))
+
+    def _view(self, question: Question, asked: Asked) -> View:
+        title = f"{question.model} (embedded model)" if question.is_embedded else question.model
+        return self._new_view(title, asked, as_text=question.settings["format"] == "text")
+
+    def _new_view(self, title: str, asked: Asked, *, as_text: bool = False) -> View:
+        if not self.has_a_page:
+            from glm_magic.display.terminal import TerminalView  # noqa: PLC0415
+
+            return TerminalView(sys.stdout, quiet=asked.quiet)
+        from glm_magic.display.page import PageView  # noqa: PLC0415
+
+        self._outputs += 1
+        return PageView(
+            self.show,
+            name=f"glm-{id(self.session):x}-{self._outputs}",
+            title=title,
+            as_text=as_text,
+            quiet=asked.quiet,
+            clock=self.session.clock,
+        )
+
+    # --- the page ----------------------------------------------------------------------------
+
+    @property
+    def has_a_page(self) -> bool:
+        """Whether this is a notebook's kernel, and not a shell in a terminal."""
+        return hasattr(self._shell, "kernel")
+
+    def show(self, data: dict[str, Any], name: str = "", *, update: bool = False) -> None:
+        """Put data, by MIME type, on the page, or in place of the output called `name`."""
+        transient = {"display_id": name} if name else None
+        self._shell.display_pub.publish(data=data, metadata={}, transient=transient, update=update)
+
+    def show_text(self, text: str) -> None:
+        """Put plain text on the page."""
+        from glm_magic.display import safe_text  # noqa: PLC0415
+
+        self.show({"text/plain": safe_text.plain(text)})
+
+    # --- settings ----------------------------------------------------------------------------
+
+    def mirror(self) -> None:
+        """Let the traits show what holds: a variable of the environment may have changed since."""
+        self._mirroring = True
+        try:
+            for name, setting in SETTINGS.items():
+                try:
+                    value, _ = self.sources.find(setting)
+                except SettingError:  # it is raised again where it matters: when something is asked
+                    continue
+                setattr(self, name, value)
+        finally:
+            self._mirroring = False
+
+    def _trait_was_set(self, change: Bunch) -> None:
+        if not self._mirroring:
+            self.sources.assigned[change.name] = change.new
+
+    # --- the cell that runs ------------------------------------------------------------------
+
+    def _evaluator(self) -> Evaluate:
+        from glm_magic.chat.prompt import evaluator  # noqa: PLC0415
+
+        return evaluator(self._shell.user_ns)
+
+    def evaluate(self, source: str) -> str:
+        """Evaluate an expression among the notebook's names, and make text of its value."""
+        return self._evaluator()(source)
+
+    def _run_of_this_cell(self) -> _Run:
+        if self._run is None:  # the extension was loaded in this very cell, or there is no cell
+            return _Run(self._cell_id(), None)
+        return self._run
+
+    def _cell_id(self) -> str:
+        self._runs += 1
+        parent: dict[str, Any] = getattr(self._shell, "get_parent", dict)() or {}
+        cell_id = parent.get("metadata", {}).get("cellId")
+        return str(cell_id) if cell_id else f"run {self._runs} of this kernel"
+
+    def _before_cell(self, info: ExecutionInfo) -> None:
+        if self._run is None:
+            self._run = _Run(self._cell_id(), info.raw_cell)
+        else:
+            self._run.raw.append(info.raw_cell)
+
+    def _after_cell(self, result: ExecutionResult) -> None:
+        run = self._run
+        if run is None:
+            return
+        run.raw.pop()
+        if run.raw:
+            return
+        self._run = None
+        self.formatter.just_shown = None
+        if self._session is not None and (
+            result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted))
+        ):
+            self.session.retire_surplus(run.cell, run.calls)
+
+    @staticmethod
+    def _as_typed(cell: str, run: _Run) -> str:
+        """Drop the newline that IPython adds to a cell, and no other."""
+        raw = run.raw[-1]
+        if raw is not None and not raw.endswith("\n") and (raw + "\n").endswith(cell):
+            return cell.removesuffix("\n")
+        return cell

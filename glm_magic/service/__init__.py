@@ -1,0 +1,1 @@
+"""Who answers: the only room that knows HTTP, processes and the keyring."""

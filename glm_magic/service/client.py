@@ -1,0 +1,376 @@
+"""One request over HTTP: sent, read by a thread of its own into events, tried again before the first token.
+
+The caller pulls; a pull waits a tenth of a second at most, so an interrupt or a tick of the page is
+never late, and text that has arrived is never held back by a stall.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import random
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import httpx_sse
+
+from glm_magic.chat import refusals
+from glm_magic.chat.events import (
+    DONE,
+    Event,
+    Facts,
+    Notice,
+    ReasoningDelta,
+    TextDelta,
+    Tick,
+    ToolCallDelta,
+    read_chunk,
+    read_completion,
+)
+from glm_magic.errors import (
+    AnswerError,
+    BrokenStream,
+    ConnectionFailed,
+    GlmError,
+    RateLimited,
+    ServiceDown,
+    SetupError,
+    Stalled,
+    quoted,
+)
+from glm_magic.version import __version__
+
+if TYPE_CHECKING:
+    from glm_magic.service.endpoint import Endpoint
+
+PULL_SECONDS = 0.1
+
+_FIRST_DELAY, _LONGEST_DELAY, _LONGEST_ASKED_DELAY = 0.5, 8.0, 120.0
+_PART_OF_AN_ANSWER = (TextDelta, ReasoningDelta, ToolCallDelta)
+_MAY_PASS = (ConnectionFailed, RateLimited, ServiceDown)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait, in seconds, and how often to try again.
+
+    `silence` is the longest time without a byte, not the longest answer.
+    """
+
+    silence: float = 300.0
+    connect: float = 10.0
+    retries: int = 3
+
+
+class Client:
+    """Asks endpoints. Keeps connections warm between cells; one request has a connection to itself.
+
+    `sleep`, `clock` and `draw` (a number from 0 to 1) are arguments so that a test need not wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._sleep = sleep
+        self._clock = clock
+        self._draw = draw
+        self._lock = threading.Lock()
+        self._idle: list[_Line] = []
+        self._tls: ssl.SSLContext | None = None  # 15 ms to make, so made once
+
+    def stream(self, endpoint: Endpoint, request: Mapping[str, Any], patience: Patience) -> Iterator[Event]:
+        """Send `request` and yield what comes back, until the answer or an `AnswerError` ends it.
+
+        What may pass is tried again, as long as nothing of an answer has come. Closing the iterator
+        ends the request at once.
+        """
+        begun, tries = False, 0
+        while True:
+            try:
+                for event in self._ask_once(endpoint, request, patience):
+                    begun = begun or isinstance(event, _PART_OF_AN_ANSWER)
+                    if isinstance(event, Facts) and event.finish_reason == "network_error" and not begun:
+                        raise ServiceDown("The service could not answer (network_error).", "Run the cell again.")
+                    yield event
+            except AnswerError as error:
+                if begun and isinstance(error, ConnectionFailed):
+                    raise BrokenStream(
+                        f"The connection broke in mid-answer: {error.what}",
+                        "What had arrived is on the page; it is not in the conversation. Run the cell again.",
+                    ) from error
+                if begun or tries >= patience.retries or not isinstance(error, _MAY_PASS):
+                    raise
+                tries += 1
+                yield from self._wait(self._delay(tries, error.retry_after), tries, patience.retries, error)
+            else:
+                return
+
+    def close(self) -> None:
+        """Close the connections that wait for the next cell."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for line in idle:
+            line.hang_up()
+
+    def _ask_once(self, endpoint: Endpoint, request: Mapping[str, Any], patience: Patience) -> Iterator[Event]:
+        line = self._line_to(endpoint)
+        exchange = _Exchange(line, endpoint, request, patience, self._clock)
+        try:
+            yield from exchange.events()
+        finally:
+            if exchange.was_read_whole:
+                with self._lock:
+                    self._idle.append(line)
+            else:
+                line.hang_up()
+
+    def _line_to(self, endpoint: Endpoint) -> _Line:
+        with self._lock:
+            for line in self._idle:
+                if line.base_url == endpoint.base_url:
+                    self._idle.remove(line)
+                    return line
+        try:
+            if self._tls is None and endpoint.base_url.startswith("https:"):
+                self._tls = httpx.create_ssl_context()
+            return _Line(endpoint, self._tls)
+        except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
+            # what httpx makes of ALL_PROXY=socks://…, NO_PROXY=[::1] or a missing SSL_CERT_FILE
+            raise SetupError(
+                f"The connection cannot be set up: {quoted(str(error))}",
+                "Check ALL_PROXY, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE in the environment.",
+            ) from error
+
+    def _delay(self, tries: int, asked: float | None) -> float:
+        """Exponential backoff with full jitter, or what the service asked for."""
+        if asked is not None:
+            return min(asked, _LONGEST_ASKED_DELAY)
+        return self._draw() * min(_FIRST_DELAY * 2.0**tries, _LONGEST_DELAY)
+
+    def _wait(self, delay: float, tries: int, retries: int, error: AnswerError) -> Iterator[Event]:
+        until = self._clock() + delay
+        while (left := until - self._clock()) > 0:
+            yield Notice("retry", f"{error.what} Asking again in {left:.0f} s ({tries} of {retries}).")
+            self._sleep(min(PULL_SECONDS, left))
+
+
+class _Line:
+    """A connection to one endpoint, with the sockets by which it can be hung up from another thread."""
+
+    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None) -> None:
+        self.base_url = endpoint.base_url
+        self._sockets: list[socket.socket] = []
+        self._hung_up = False
+        self._lock = threading.Lock()
+        self.http = httpx.Client(
+            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=120),
+            verify=tls or False,  # none is needed where the address is http
+            trust_env=not endpoint.is_local,  # a proxy cannot reach this machine's own loopback
+            follow_redirects=False,
+        )
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Note the sockets that a request opens (httpcore's trace extension)."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete", "connect_unix_socket.complete")):
+            opened = info["return_value"].get_extra_info("socket")
+            with self._lock:
+                self._sockets = [opened]
+                if self._hung_up:
+                    _shut(opened)
+
+    def hang_up(self) -> None:
+        """Free the connection now, whatever a thread is waiting for on it."""
+        with self._lock:
+            self._hung_up = True
+            for opened in self._sockets:
+                _shut(opened)
+        self.http.close()
+
+
+def _shut(opened: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(opened, socket.SHUT_RDWR)  # not SSLSocket's own, which is for one thread only
+
+
+class _End:
+    """The reader has read the answer whole."""
+
+
+class _Exchange:
+    """One request and its answer: a thread reads, the caller pulls."""
+
+    def __init__(
+        self,
+        line: _Line,
+        endpoint: Endpoint,
+        request: Mapping[str, Any],
+        patience: Patience,
+        clock: Callable[[], float],
+    ) -> None:
+        self._line = line
+        self._endpoint = endpoint
+        self._request = request
+        self._patience = patience
+        self._clock = clock
+        self._arrived: queue.SimpleQueue[list[Event] | BaseException | _End] = queue.SimpleQueue()
+        self._over = threading.Event()
+        self.was_read_whole = False
+
+    def events(self) -> Iterator[Event]:
+        """Yield the events as they come, and a `Tick` each tenth of a second in which nothing does."""
+        reader = threading.Thread(target=self._read, name="glm_magic reader", daemon=True)
+        since = self._clock()
+        reader.start()
+        try:
+            while True:
+                try:
+                    item = self._arrived.get(timeout=PULL_SECONDS)
+                except queue.Empty:
+                    yield Tick(self._clock() - since)
+                    continue
+                since = self._clock()
+                if isinstance(item, _End):
+                    self.was_read_whole = True
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield from item
+        finally:
+            self._over.set()
+
+    def _read(self) -> None:
+        try:
+            for events in self._answer():
+                if self._over.is_set():
+                    return
+                if events:
+                    self._arrived.put(events)
+        except BaseException as error:
+            self._arrived.put(error)
+        else:
+            self._arrived.put(_End())
+
+    def _answer(self) -> Iterator[list[Event]]:
+        headers = {"Accept": "text/event-stream, application/json", "User-Agent": f"glm_magic/{__version__}"}
+        if self._endpoint.key is not None:
+            headers["Authorization"] = f"Bearer {self._endpoint.key.reveal()}"
+        timeout = httpx.Timeout(self._patience.silence, connect=self._patience.connect)
+        try:
+            with self._line.http.stream(
+                "POST",
+                self._endpoint.url,
+                json=self._request,
+                headers=headers,
+                timeout=timeout,
+                extensions={"trace": self._line.trace},
+            ) as response:
+                yield from self._events_of(response)
+        except httpx.HTTPError as error:
+            raise _fault(error, self._endpoint, self._patience) from None
+        except httpx.InvalidURL as error:
+            raise SetupError(f"base_url is not an address: {error}") from None
+
+    def _events_of(self, response: httpx.Response) -> Iterator[list[Event]]:
+        if not response.is_success:
+            raise self._refusal(response)
+        chunks = response.iter_bytes()
+        start = b""
+        for chunk in chunks:
+            start += chunk
+            if start.strip():
+                break
+        if start.lstrip()[:1] in (b"{", b"[", b"<", b""):  # a body where a stream was due, whatever its type says
+            yield self._whole(start + b"".join(chunks))
+            return
+        for payload in _payloads(start, chunks):
+            if payload.strip() == DONE:
+                break
+            if payload and not payload.startswith(":"):  # a ping, or a comment sent as data
+                yield read_chunk(payload)
+        for _ in chunks:  # what follows [DONE] is read, so that the connection can be used again
+            pass
+
+    def _whole(self, content: bytes) -> list[Event]:
+        text = content.decode("utf-8", "replace")
+        try:
+            data = json.loads(text)
+        except ValueError:
+            if not text.strip():
+                raise BrokenStream("The service sent an empty answer.", "Run the cell again.") from None
+            raise refusals.refused(0, text, url=self._endpoint.url) from None
+        if isinstance(data, dict) and data.get("error"):
+            raise refusals.refused(0, data, model=str(self._request.get("model", "")), url=self._endpoint.url)
+        return read_completion(data)
+
+    def _refusal(self, response: httpx.Response) -> GlmError:
+        text = response.read().decode("utf-8", "replace")
+        try:
+            body = json.loads(text)
+        except ValueError:
+            body = text
+        if response.is_redirect:
+            where = quoted(response.headers.get("location", ""))
+            return SetupError(
+                f"The service moved: {self._endpoint.url} leads to {where}. The key does not follow.",
+                "Set base_url to the new address if you trust it.",
+            )
+        error = refusals.refused(
+            response.status_code, body, model=str(self._request.get("model", "")), url=self._endpoint.url
+        )
+        # no document mentions it, and some gateways send it
+        with contextlib.suppress(ValueError):
+            error.retry_after = max(0.0, float(response.headers.get("retry-after", "")))
+        return error
+
+
+def _payloads(start: bytes, chunks: Iterator[bytes]) -> Iterator[str]:
+    """Yield the ``data:`` payloads of a stream, read as UTF-8 whatever its headers say."""
+
+    def body() -> Iterator[bytes]:
+        yield start
+        yield from chunks
+        yield b"\n\n"  # the last event need not have ended
+
+    stream = httpx.Response(200, headers={"Content-Type": "text/event-stream; charset=utf-8"}, content=body())
+    for event in httpx_sse.EventSource(stream).iter_sse():
+        yield event.data
+
+
+def _fault(error: httpx.HTTPError, endpoint: Endpoint, patience: Patience) -> AnswerError:
+    told = quoted(str(error)) or type(error).__name__
+    match error:
+        case httpx.ReadTimeout():
+            return Stalled(
+                f"The service was silent for {patience.silence:g} s.",
+                "Run the cell again; %glm_config timeout=600 waits longer.",
+            )
+        case httpx.ConnectTimeout():
+            return ConnectionFailed(
+                f"{endpoint.base_url} did not answer within {patience.connect:g} s.",
+                "Check the address and the network; %glm_config connect_timeout=30 waits longer.",
+            )
+        case httpx.ConnectError() if "CERTIFICATE" in told.upper():
+            return ConnectionFailed(
+                f"The certificate of {endpoint.base_url} is not trusted: {told}",
+                "Behind a company's proxy, set SSL_CERT_FILE to its certificate.",
+            )
+        case httpx.ProxyError():
+            return ConnectionFailed(f"The proxy refused: {told}", "Check HTTPS_PROXY, ALL_PROXY and NO_PROXY.")
+        case httpx.ConnectError():
+            return ConnectionFailed(
+                f"Nothing answers at {endpoint.base_url}: {told}.",
+                "Is the server running, and is base_url right? %glm_config base_url shows it.",
+            )
+        case _:
+            return ConnectionFailed(f"The connection to {endpoint.base_url} broke: {told}.", "Run the cell again.")

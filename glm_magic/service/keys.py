@@ -1,0 +1,101 @@
+"""Where the key comes from, and how it is kept from being seen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from glm_magic.errors import SetupError
+
+VARIABLES = ("GLM_API_KEY", "ZAI_API_KEY", "ZHIPUAI_API_KEY")
+
+_KEYRING_SERVICE, _KEYRING_USER = "glm_magic", "api_key"
+_SHOWN = 4
+
+
+class Key:
+    """A key that shows itself to `reveal` alone: not in a repr, not as text, not in a pickle."""
+
+    __slots__ = ("_secret", "source")
+
+    def __init__(self, secret: str, source: str) -> None:
+        """`source` says where it came from. Raises `SetupError` if it cannot be sent in a header."""
+        self._secret = secret.strip(" \t")
+        self.source = source
+        if not self._secret.isascii() or not self._secret.isprintable():
+            odd = next(c for c in self._secret if not (c.isascii() and c.isprintable()))
+            kind = "a line break" if odd in "\r\n" else f"the character U+{ord(odd):04X}"
+            raise SetupError(
+                f"The key from {source} has {kind} in it, which no header can carry.", "Set it again, as it was issued."
+            )
+
+    def reveal(self) -> str:
+        """Return the secret itself, for the one header that carries it."""
+        return self._secret
+
+    @property
+    def masked(self) -> str:
+        """The key as it may be shown: its last characters, and nothing of a short one."""
+        return "…" + self._secret[-_SHOWN:] if len(self._secret) > 4 * _SHOWN else "…"
+
+    def __repr__(self) -> str:
+        return f"Key({self.masked})"
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError("a key is not pickled: workers take it from their own environment")
+
+
+@dataclass(slots=True)
+class KeyCabinet:
+    """Finds the key, each time anew: the environment first, then this kernel's own, then the keyring."""
+
+    environ: Mapping[str, str]
+    _typed: Key | None = None
+
+    def find(self, variable: str | None = None) -> Key | None:
+        """Return the key, or None. `variable` is the only one to look at, if it is given.
+
+        Raises `SetupError` if `variable` is not set, or the key cannot be sent.
+        """
+        for name in (variable,) if variable else VARIABLES:
+            if secret := self.environ.get(name, "").strip(" \t"):
+                return Key(secret, name)
+        if variable:
+            raise SetupError(
+                f"api_key_env names {variable}, and that variable is not set.",
+                f"%env {variable}=…  or  %glm_config --reset api_key_env",
+            )
+        return self._typed or _from_keyring()
+
+    def keep(self, secret: str) -> str:
+        """Keep a key that was typed; return where: the keyring where there is one, else this kernel."""
+        key = Key(secret, "this kernel only")
+        if not key.reveal():
+            raise SetupError("No key was typed; nothing has changed.")
+        self._typed = key
+        try:
+            import keyring  # noqa: PLC0415 - an extra, and slow to load
+            import keyring.errors  # noqa: PLC0415
+
+            keyring.set_password(_KEYRING_SERVICE, _KEYRING_USER, secret.strip())
+        except ImportError:
+            return "this kernel only (for the system keyring: pip install 'glm_magic[keyring]')"
+        except keyring.errors.KeyringError:
+            return "this kernel only (there is no system keyring here)"
+        return "the system keyring"
+
+
+def _from_keyring() -> Key | None:
+    if os.environ.get("PYTHON_KEYRING_BACKEND") == "keyring.backends.null.Keyring":
+        return None
+    try:
+        import keyring  # noqa: PLC0415 - an extra, and slow to load
+        import keyring.errors  # noqa: PLC0415
+    except ImportError:
+        return None
+    try:
+        secret = keyring.get_password(_KEYRING_SERVICE, _KEYRING_USER)
+    except keyring.errors.KeyringError:
+        return None
+    return Key(secret, "the system keyring") if secret else None

@@ -1,0 +1,416 @@
+"""Puts the rooms together, without IPython: what is set, what was said, who answers.
+
+One session per kernel. Magics, and whatever else asks, ask through it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from glm_magic.chat import catalogue, request
+from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn, context_digest
+from glm_magic.chat.events import Event, Finished
+from glm_magic.chat.messages import Message, Role
+from glm_magic.chat.recording import fingerprint
+from glm_magic.chat.settings import SETTINGS, Sources, Value
+from glm_magic.chat.turn import TurnUnderWay
+from glm_magic.errors import AnswerError, PromptError, SettingError, SetupError
+from glm_magic.notebook import bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from glm_magic.chat.reply import Reply
+    from glm_magic.service.client import Client
+    from glm_magic.service.embedded import EmbeddedModel
+    from glm_magic.service.endpoint import Endpoint
+    from glm_magic.service.keys import KeyCabinet
+
+DEFAULT_CHAT = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that is known before anything is sent: what would be sent, where, and after which turns.
+
+    `keep` is False for a question that neither sends nor enters a conversation.
+    """
+
+    chat: str
+    place: Place
+    message: Message
+    body: Mapping[str, Any]
+    endpoint: Endpoint | None
+    sent_after: tuple[Attempt, ...]
+    new: bool
+    keep: bool
+    settings: Mapping[str, Value]
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the embedded model answers it."""
+        return self.endpoint is None
+
+    @property
+    def model(self) -> str:
+        """The name of the model that is asked."""
+        return str(self.body["model"])
+
+
+class Session:
+    """Settings, conversations and services of one kernel.
+
+    `wall` tells the time of day in seconds since the epoch,
+    `clock` counts seconds.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.sources = sources
+        self.clock = clock
+        self._wall = wall
+        self._lock = threading.Lock()
+        self._chats: dict[str, Conversation] = {}
+        self._client: Client | None = None
+        self._embedded: EmbeddedModel | None = None
+        self._keys: KeyCabinet | None = None
+
+    # --- what is set -------------------------------------------------------------------------
+
+    @property
+    def keys(self) -> KeyCabinet:
+        """Where the key is found."""
+        if self._keys is None:
+            from glm_magic.service.keys import KeyCabinet  # noqa: PLC0415 - loaded when it is needed
+
+            self._keys = KeyCabinet(self.sources.environ)
+        return self._keys
+
+    @property
+    def embedded(self) -> EmbeddedModel:
+        """The embedded model, up or not."""
+        if self._embedded is None:
+            from glm_magic.service.embedded import EmbeddedModel  # noqa: PLC0415
+
+            self._embedded = EmbeddedModel(self.sources.environ)
+        return self._embedded
+
+    def key_status(self) -> str:
+        """Say, without showing it, whether there is a key, and who would answer."""
+        try:
+            key = self.keys.find(_text(self.sources.find(SETTINGS["api_key_env"])[0]))
+            endpoint = self._endpoint(self.sources.values({}))
+        except (SetupError, SettingError) as error:
+            return error.what
+        found = f"{key.masked} from {key.source}" if key else "none"
+        where = endpoint.base_url if endpoint else f"the embedded model {self.embedded.name}"
+        return f"{found}; asks {where}"
+
+    def _endpoint(self, settings: Mapping[str, Value]) -> Endpoint | None:
+        """Return whom to ask; None means the embedded model. Raises `SetupError` if nobody can be asked."""
+        if settings["model"] == catalogue.EMBEDDED:
+            return None
+        from glm_magic.service import endpoint  # noqa: PLC0415
+        from glm_magic.service.embedded import is_installed  # noqa: PLC0415
+
+        key = self.keys.find(_text(settings["api_key_env"]))
+        if settings["base_url"]:
+            return endpoint.endpoint(str(settings["base_url"]), key)
+        if key is not None:
+            return endpoint.endpoint(endpoint.GLM_CHINA, key)
+        if settings["model"] is None and is_installed():
+            return None
+        raise SetupError(
+            "There is no key, no base_url" + (" and no embedded model." if settings["model"] is None else "."),
+            "Set a key:          %env GLM_API_KEY=…   (or %glm_config --login)\n"
+            "or an endpoint:     %glm_config base_url=http://127.0.0.1:8000/v1\n"
+            "or ask a model that runs here:  -m embedded   (after %pip install 'glm_magic[local]')",
+        )
+
+    # --- asking ------------------------------------------------------------------------------
+
+    def prepare(
+        self,
+        text: str,
+        place: Place,
+        *,
+        chat: str = DEFAULT_CHAT,
+        options: Mapping[str, Value] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        new: bool = False,
+        keep: bool = True,
+        stream: bool = True,
+    ) -> Question:
+        """Return what asking `text` at `place` would send. Nothing is sent, nothing changes.
+
+        Raises `CellError` if the text or a setting is wrong, `SetupError` if nobody can be asked.
+        """
+        if not text.strip():
+            raise PromptError("The prompt is empty; nothing was sent.", "Write it below the %%glm line, or after %glm.")
+        settings = self.sources.values(options or {})
+        endpoint = self._endpoint(settings)
+        if endpoint is None:
+            self.embedded.check()
+        settings["model"] = self.embedded.name if endpoint is None else settings["model"] or catalogue.DEFAULT_MODEL
+        message = Message("user", text)
+        before: tuple[Attempt, ...] = ()
+        if keep:
+            before = self.conversation(chat).reserve(place, message).sent(place, new=new)
+        messages = [message for attempt in before for message in attempt.messages]
+        if system := _text(settings["system"]):
+            messages.insert(0, Message("system", system))
+        body = request.body(
+            settings,
+            [*messages, message],
+            stream=stream,
+            stream_usage=endpoint is None or not endpoint.is_glm,
+            extra=extra,
+        )
+        try:
+            fingerprint(body)
+        except UnicodeEncodeError as error:
+            raise PromptError(
+                f"Half a character cannot be sent: the prompt has U+{ord(error.object[error.start]):04X} in it.",
+                "It comes from text that was decoded wrongly, or cut in the middle.",
+            ) from None
+        return Question(chat, place, message, body, endpoint, before, new, keep, settings)
+
+    def ask(self, question: Question) -> Asking:
+        """Return the question under way; iterate over it for its events."""
+        return Asking(self, question)
+
+    def put_in(self, text: str, role: Role, place: Place, *, chat: str = DEFAULT_CHAT, new: bool = False) -> Attempt:
+        """Put a message into a conversation at `place`, and ask nothing."""
+        if not text.strip():
+            raise PromptError("The message is empty; nothing has changed.", "Write it below the %%glm line.")
+        message = Message(role, text)
+        before = self.conversation(chat).reserve(place, message).sent(place, new=new)
+        attempt = Attempt(
+            id=uuid.uuid4().hex,
+            messages=(message,),
+            after=tuple(other.id for other in before),
+            context=context_digest(before),
+            new=new,
+            role=role,
+            created=self._wall(),
+        )
+        self._take(chat, place, message)
+        self._swap(chat, lambda conversation: conversation.commit(place, attempt))
+        return attempt
+
+    def events(self, question: Question, body: Mapping[str, Any]) -> Iterator[Event]:
+        """Send one request body of `question`, and yield what happens."""
+        if self._client is None:
+            from glm_magic.service.client import Client  # noqa: PLC0415
+
+            self._client = Client(clock=self.clock)
+        from glm_magic.service.client import Patience  # noqa: PLC0415
+
+        patience = Patience(
+            float(question.settings["timeout"] or SETTINGS["timeout"].default or 0),
+            float(question.settings["connect_timeout"] or SETTINGS["connect_timeout"].default or 0),
+            int(question.settings["retries"] or 0),
+        )
+        endpoint = question.endpoint
+        if endpoint is None:
+            yield from self.embedded.ready()
+            endpoint = self.embedded.endpoint
+        yield from self._client.stream(endpoint, body, patience)
+
+    def close(self) -> None:
+        """Free the connections, and end the embedded model."""
+        if self._client is not None:
+            self._client.close()
+        if self._embedded is not None:
+            self._embedded.close()
+
+    # --- what was said -----------------------------------------------------------------------
+
+    @property
+    def chats(self) -> dict[str, Conversation]:
+        """The conversations by name."""
+        return dict(self._chats)
+
+    def conversation(self, chat: str = DEFAULT_CHAT) -> Conversation:
+        """Return a conversation, as it is now."""
+        return self._chats.get(chat, Conversation())
+
+    def known_chat(self, chat: str) -> str:
+        """Return `chat` if it has been used; else raise `SettingError` with the near miss."""
+        if chat in self._chats or chat == DEFAULT_CHAT:
+            return chat
+        meant = difflib.get_close_matches(chat, self._chats, n=1)
+        raise SettingError(f"There is no chat {chat!r}.", f"Did you mean {meant[0]}?" if meant else "")
+
+    def turn(self, chat: str, place: Place) -> Turn:
+        """Return the turn at a place that is taken."""
+        found = self.conversation(chat).find(place)
+        assert found is not None, "the place was reserved when it was asked"
+        return found
+
+    def edit(self, chat: str, change: Callable[[Conversation], Conversation]) -> dict[str, Any]:
+        """Change a conversation; return the bundle by which the notebook remembers it."""
+        after = self._swap(chat, change).sent()
+        return bundle.encode_edit(chat, uuid.uuid4().hex, tuple(attempt.id for attempt in after), self._wall())
+
+    def retire_surplus(self, cell: str, calls: int) -> None:
+        """Let the turns of `cell` from number `calls` on leave every conversation: its latest run has fewer."""
+        for conversation in self.chats.values():
+            for turn in conversation:
+                if turn.place.cell == cell and turn.place.call >= calls:
+                    self.retire(turn.place)
+
+    def retire(self, place: Place) -> None:
+        """Let the turn at `place` leave whatever conversation it is in."""
+        for chat, conversation in self.chats.items():
+            if conversation.find(place) is not None:
+                self._swap(chat, lambda current: current.retire(place))
+
+    def restore(self, path: Path, *, force: bool = False) -> tuple[dict[str, Conversation], tuple[str, ...]]:
+        """Take over the conversations in a saved notebook; return them, and what could not be read.
+
+        Raises `SettingError` if a chat has been used in this kernel, unless `force`.
+        """
+        from glm_magic.notebook import document  # noqa: PLC0415
+
+        restored = document.restore(path)
+        used = [chat for chat in restored.conversations if self.conversation(chat).turns]
+        if used and not force:
+            raise SettingError(
+                f"Already used in this kernel: chat {', '.join(used)}; nothing was restored.",
+                "Add --force to put the saved conversation in its place.",
+            )
+        with self._lock:
+            self._chats.update(restored.conversations)
+        return restored.conversations, restored.warnings
+
+    def bundle(self, question: Question) -> dict[str, Any] | None:
+        """Return what the notebook keeps of an answered question; None if there is nothing to keep."""
+        turn = self.turn(question.chat, question.place)
+        if turn.counting is not None:
+            return bundle.encode(question.chat, turn.counting, turn.earlier)
+        if not turn.attempts:
+            return None
+        after = tuple(attempt.id for attempt in self.conversation(question.chat).sent())
+        edit = bundle.encode_edit(question.chat, uuid.uuid4().hex, after, self._wall())
+        kept = bundle.encode(question.chat, turn.attempts[-1], turn.attempts)
+        return {**edit, "attempts": kept["attempts"]}
+
+    def _take(self, chat: str, place: Place, message: Message) -> None:
+        """Take a place in `chat`; a turn of the same cell and call in another chat moves there."""
+        moved: tuple[Attempt, ...] = ()
+        for name, conversation in self.chats.items():
+            if name != chat and (turn := conversation.find(place)) is not None:
+                moved = (*moved, *turn.attempts)
+                self._swap(name, lambda current: current.without(place))
+        if moved:
+            self._swap(chat, lambda current: current.adopt(place, moved))
+        else:
+            self._swap(chat, lambda current: current.reserve(place, message))
+
+    def _swap(self, chat: str, change: Callable[[Conversation], Conversation]) -> Conversation:
+        with self._lock:
+            changed = self._chats[chat] = change(self._chats.get(chat, Conversation()))
+        return changed
+
+
+class Asking:
+    """A question under way. Its turn is committed whole at the end, or not at all.
+
+    Iterating asks, once. If it is left early, `interrupt` keeps what has arrived.
+    """
+
+    def __init__(self, session: Session, question: Question) -> None:
+        self._session = session
+        self.question = question
+        self._created = session._wall()  # noqa: SLF001 - a part of the session
+        endpoint = question.endpoint
+        self._turn = TurnUnderWay(
+            question.body,
+            lambda body: session.events(question, body),
+            session.clock,
+            embedded=question.is_embedded,
+        )
+        self._lists_price = endpoint is not None and endpoint.is_glm
+        self.attempt: Attempt | None = None
+        self.reply: Reply | None = None
+
+    def __iter__(self) -> Iterator[Event]:
+        """Ask, and yield what happens; the last event is `Finished`. Raises `GlmError`."""
+        if self.question.keep:
+            self._session._take(self.question.chat, self.question.place, self.question.message)  # noqa: SLF001
+        try:
+            for event in self._turn:
+                if isinstance(event, Finished):
+                    self.reply = self._priced(event.reply)
+                    self._commit(self.reply)
+                    yield Finished(self.reply)
+                else:
+                    yield event
+        except AnswerError:  # it was asked; where nothing could be asked, nothing has changed
+            self._retire()
+            raise
+
+    def interrupt(self) -> Reply | None:
+        """Keep what has arrived as the answer; return it, or None if nothing had."""
+        if not self._turn.has_begun:
+            self._retire()
+            return None
+        reply = self._priced(self._turn.partial(interrupted=True))
+        if reply.text:
+            self._commit(reply)
+        else:
+            self._retire()
+        return reply
+
+    def _commit(self, reply: Reply) -> None:
+        question = self.question
+        attempt = Attempt(
+            id=uuid.uuid4().hex,
+            messages=(question.message, Message("assistant", reply.text)),
+            after=tuple(other.id for other in question.sent_after),
+            context=context_digest(question.sent_after),
+            new=question.new,
+            parameters=request.parameters(question.body),
+            fingerprint=fingerprint(question.body),
+            usage=reply.usage,
+            finish_reason=reply.finish_reason,
+            model=reply.model,
+            created=round(self._created, 3),
+            seconds=round(reply.seconds, 3),
+            first_token_seconds=None if reply.first_token_seconds is None else round(reply.first_token_seconds, 3),
+            interrupted=reply.interrupted,
+        )
+        self.attempt = attempt
+        if not question.keep:
+            return
+        if reply.tool_calls:  # an unanswered tool call never enters the history
+            self._retire()
+            return
+        self._session._swap(question.chat, lambda current: current.commit(question.place, attempt))  # noqa: SLF001
+
+    def _retire(self) -> None:
+        if self.question.keep:
+            place = self.question.place
+            self._session._swap(self.question.chat, lambda current: current.retire(place))  # noqa: SLF001
+
+    def _priced(self, reply: Reply) -> Reply:
+        known = catalogue.MODELS.get(str(self.question.body["model"]))
+        model = reply.model or self.question.model
+        cost = known.cost(reply.usage) if known and reply.usage and self._lists_price else None
+        return replace(reply, cost=cost, model=model)
+
+
+def _text(value: Value) -> str | None:
+    return value if isinstance(value, str) and value else None
