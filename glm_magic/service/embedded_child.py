@@ -15,6 +15,8 @@ import time
 # What the weights were trained with; two answers at once share it.
 CONTEXT_TOKENS = 8192
 ANSWERS_AT_ONCE = 2
+# This server's own default for max_tokens: so small a model may repeat itself without end.
+MOST_TOKENS = 1024
 
 
 def main() -> None:
@@ -27,6 +29,7 @@ def main() -> None:
     params.model_alias = {order["name"]}
     params.n_ctx = CONTEXT_TOKENS
     params.n_parallel = ANSWERS_AT_ONCE
+    params.n_predict = MOST_TOKENS
     params.kv_unified = True
     params.cache_ram_mib = 0
     params.cpuparams.n_threads = order["threads"]

@@ -1,0 +1,33 @@
+"""What every test has: a clean environment, and the scripted server where it asks for one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from glm_server import GlmServer
+
+# The embedded model's weights are fetched once for all runs, so they stay where the user's cache is.
+_OWN = ("GLM_", "ZAI_", "ZHIPUAI_")
+_PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(_OWN) or name.upper() in _PROXIES or name == "JPY_SESSION_NAME":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+
+
+@pytest.fixture
+def server() -> Iterator[GlmServer]:
+    with GlmServer() as server:
+        yield server
