@@ -8,6 +8,7 @@ none is left. `requests` holds what was received. An `Answer` is a list of steps
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 from dataclasses import dataclass, field
@@ -168,7 +169,8 @@ class GlmServer:
     def echo(self, request: Received) -> Answer:
         """Answer in words that say what was asked last."""
         model, text = request.body["model"], f"You said: {request.body['messages'][-1]['content']}"
-        return stream(*text.split(" "), model=model) if request.body.get("stream") else whole(text, model=model)
+        words = re.findall(r"\s*\S+\s*", text)
+        return stream(*words, model=model) if request.body.get("stream") else whole(text, model=model)
 
     @property
     def last(self) -> Received:
