@@ -339,7 +339,8 @@ def _payloads(start: bytes, chunks: Iterator[bytes]) -> Iterator[str]:
 
     def body() -> Iterator[bytes]:
         yield start
-        yield from chunks
+        for chunk in chunks:  # noqa: UP028 - `yield from` would close the connection when [DONE] ends this early
+            yield chunk
         yield b"\n\n"  # the last event need not have ended
 
     stream = httpx.Response(200, headers={"Content-Type": "text/event-stream; charset=utf-8"}, content=body())
