@@ -276,7 +276,7 @@ def test_a_refused_connection_says_where_nothing_answers(client: Client) -> None
     with GlmServer() as gone:
         url = gone.url
     with pytest.raises(ConnectionFailed, match="Nothing answers at"):
-        list(patient.stream(endpoint(url, None), BODY, Patience(retries=0)))
+        list(client.stream(endpoint(url, None), BODY, Patience(retries=0)))
 
 
 def test_silence_longer_than_the_timeout_is_an_error(client: Client, server: GlmServer) -> None:

