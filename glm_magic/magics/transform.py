@@ -27,7 +27,8 @@ def cell_as_typed(lines: list[str]) -> list[str]:
         found = _CELL.match(line.rstrip("\r\n"))
         if found is None:
             return lines
-        options, body = (found[1] or "").rstrip(), "".join(lines[at + 1 :])
+        # an empty body would not reach the magic, and so not be its error
+        options, body = (found[1] or "").rstrip(), "".join(lines[at + 1 :]) or "\n"
         return [f"get_ipython().run_cell_magic('glm', {options!r}, {body!r})\n"]
     return lines
 

@@ -1,0 +1,74 @@
+"""A real IPython shell with a page that remembers what was put on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glm_server import GlmServer, Received
+from IPython.core.displaypub import DisplayPublisher
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+
+class Page(DisplayPublisher):
+    """Outputs by name, as a front end keeps them: an update replaces what it names."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.outputs: dict[str, dict[str, Any]] = {}
+        self.messages = 0
+
+    def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **kwargs):
+        name = (transient or {}).get("display_id") or f"unnamed {len(self.outputs)}"
+        assert update == (name in self.outputs), "an update names an output that is there, a new one does not"
+        self.outputs[name] = data
+        self.messages += 1
+
+    @property
+    def text(self) -> str:
+        return "\n".join(data.get("text/plain", "") for data in self.outputs.values())
+
+    def saved(self, mime: str) -> list[Any]:
+        return [data[mime] for data in self.outputs.values() if mime in data]
+
+
+class Notebook:
+    """Runs cells as a kernel does, each with its cell id."""
+
+    def __init__(self, shell: InteractiveShell, server: GlmServer) -> None:
+        self.shell = shell
+        self.server = server
+        self.page: Page = shell.display_pub  # type: ignore[assignment]
+        self._parent: dict[str, Any] = {}
+        shell.get_parent = lambda: self._parent  # type: ignore[attr-defined]
+
+    def run(self, code: str, cell: str | None = None) -> Any:
+        """Run a cell, and return its value; raise what it raised."""
+        self._parent = {"metadata": {"cellId": cell}} if cell else {}
+        self.page.outputs.clear()
+        result = self.shell.run_cell(code, store_history=True)
+        result.raise_error()
+        return result.result
+
+    def sent(self, code: str, cell: str | None = None) -> Received:
+        """Run a cell, and return the one request that it sent."""
+        before = len(self.server.requests)
+        self.run(code, cell)
+        assert len(self.server.requests) == before + 1
+        return self.server.last
+
+
+def new_shell(config: Config | None = None) -> InteractiveShell:
+    config = config or Config()
+    config.HistoryManager.enabled = False
+    shell = InteractiveShell(display_pub_class=Page, config=config)
+    shell.kernel = object()  # a page, not a terminal
+    return shell
+
+
+def close(shell: InteractiveShell) -> None:
+    """Undo what a shell does to the interpreter."""
+    if "GLMMagics" in shell.magics_manager.registry:
+        shell.extension_manager.unload_extension("glm_magic")
+    shell.history_manager.end_session()
+    shell.restore_sys_module_state()

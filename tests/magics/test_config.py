@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import getpass
+from typing import Any
+
+import pytest
+import traitlets
+from ipython_shell import Notebook
+
+from glm_magic.chat.settings import SETTINGS
+from glm_magic.errors import GlmError, OptionError, SettingError, SetupError
+from glm_magic.magics.glm import GLMMagics
+
+
+def magics(notebook: Notebook) -> GLMMagics:
+    return notebook.shell.magics_manager.registry["GLMMagics"]
+
+
+def test_a_setting_holds_for_later_cells_until_it_is_reset(notebook: Notebook) -> None:
+    notebook.run("%glm_config temperature=0.3 model=GLM-4-Plus")
+    body = notebook.sent("%glm hi").body
+    assert (body["temperature"], body["model"]) == (0.3, "GLM-4-Plus")
+    notebook.run("%glm_config --reset temperature")
+    assert "temperature" not in notebook.sent("%glm hi").body
+    notebook.run("%glm_config --reset")
+    assert notebook.sent("%glm hi").body["model"] == "GLM-4-Air"
+
+
+def test_an_option_is_stronger_than_a_setting(notebook: Notebook) -> None:
+    notebook.run("%glm_config temperature=0.3")
+    assert notebook.sent("%glm -t 0.9 hi").body["temperature"] == 0.9
+    assert notebook.sent("%glm hi").body["temperature"] == 0.3
+
+
+def test_values_may_be_quoted_or_evaluated(notebook: Notebook) -> None:
+    notebook.run('name = "GLM-4-Long"')
+    notebook.run("""%glm_config system="Be brief, it's late." stop={{ "\\n" }} model={{ name }}""")
+    request = notebook.sent("%glm hi")
+    assert request.messages[0] == ("system", "Be brief, it's late.")
+    assert (request.body["stop"], request.body["model"]) == (["\n"], "GLM-4-Long")
+
+
+def test_one_setting_is_shown_with_its_source(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook.run("%glm_config temperature")
+    assert "not set" in notebook.page.text
+    monkeypatch.setenv("GLM_TEMPERATURE", "0.4")
+    notebook.run("%glm_config temperature")
+    assert "0.4  (environment (GLM_TEMPERATURE))" in notebook.page.text
+    notebook.run("%glm_config temperature=0.5")
+    assert "0.5  (set here)" in notebook.page.text
+
+
+def test_the_table_shows_every_setting_its_value_and_source(notebook: Notebook) -> None:
+    notebook.run("%glm_config top_p=0.5")
+    notebook.run("%glm_config --table")
+    assert all(name in notebook.page.text for name in SETTINGS)
+    assert "set here" in notebook.page.text
+    assert "GLM_BASE_URL" in notebook.page.text
+
+
+def test_the_key_is_masked(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLM_API_KEY", "0123456789abcdef.canary-canary")
+    notebook.run("%glm_config --table")
+    assert "canary-c" not in str(notebook.page.outputs)
+    assert "GLM_API_KEY" in notebook.page.text
+
+
+@pytest.mark.parametrize(("name", "text", "value"), [("temperature", "0.2", 0.2), ("max_tokens", "9", 9)])
+def test_every_setting_has_a_variable_a_trait_and_a_key(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, name: str, text: str, value: Any
+) -> None:
+    monkeypatch.setenv(f"GLM_{name.upper()}", text)
+    assert notebook.sent("%glm hi").body[name] == value
+    notebook.run(f"%config GLMMagics.{name} = 1")
+    assert notebook.sent("%glm hi").body[name] == 1
+    notebook.run(f"%glm_config {name}={text}")
+    assert getattr(magics(notebook), name) == value
+
+
+def test_settings_are_traits_and_nothing_else_is_configurable(notebook: Notebook) -> None:
+    assert set(SETTINGS) <= set(magics(notebook).traits(config=True))
+
+
+def test_a_trait_refuses_what_the_setting_refuses(notebook: Notebook, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(traitlets.TraitError, match="from 0 to 1"):
+        magics(notebook).temperature = 7
+    notebook.run("%config GLMMagics.temperature = 7")  # IPython says the error in its log
+    assert "from 0 to 1" in caplog.text
+    assert "temperature" not in notebook.sent("%glm hi").body
+
+
+def test_a_wrong_variable_is_said_when_something_is_asked(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLM_TEMPERATURE", "hot")
+    with pytest.raises(SettingError, match="GLM_TEMPERATURE"):
+        notebook.run("%glm hi")
+    notebook.run("%glm_config --table")
+    assert "GLM_TEMPERATURE" in notebook.page.text
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "hint"),
+    [
+        ("temprature=0.3", SettingError, "Did you mean temperature"),
+        ("temperature=2", SettingError, "from 0 to 1"),
+        ("temperature=0.1 top_p=2", SettingError, "from 0 to 1"),
+        ("format=html", SettingError, "markdown or text"),
+        ("--reset temprature", SettingError, "Did you mean"),
+        ("--reset temperature=1", OptionError, "names"),
+        ("--sav", OptionError, "no option"),
+        ("--table temperature", OptionError, "does not go together"),
+        ("model=", SettingError, "empty"),
+    ],
+)
+def test_a_wrong_line_says_what_to_do_and_changes_nothing(
+    notebook: Notebook, line: str, kind: type[GlmError], hint: str
+) -> None:
+    with pytest.raises(kind, match=hint):
+        notebook.run(f"%glm_config {line}")
+    assert magics(notebook).sources.assigned == {}
+
+
+def test_the_panel_is_linked_with_the_traits_both_ways(notebook: Notebook) -> None:
+    import ipywidgets
+
+    from glm_magic.display.panel import panel
+    from glm_magic.magics.config import config_line
+
+    own = magics(notebook)
+    shown = panel(own, lambda: config_line(own), own.session.key_status)
+    line = next(w for w in walk(shown) if "glm-magic-line" in getattr(w, "_dom_classes", ()))
+    row = next(w for w in walk(shown) if isinstance(w, ipywidgets.HBox) and label(w) == "temperature")
+    is_set = next(w for w in row.children if isinstance(w, ipywidgets.Checkbox))
+    slider = next(w for w in row.children if isinstance(w, ipywidgets.FloatSlider))
+
+    is_set.value = True
+    slider.value = 0.35
+    assert notebook.sent("%glm hi").body["temperature"] == 0.35
+    assert "%glm_config temperature=0.35" in line.value
+    notebook.run("%glm_config temperature=0.8")
+    assert (slider.value, is_set.value) == (0.8, True)
+    is_set.value = False
+    assert "temperature" not in notebook.sent("%glm hi").body
+    ipywidgets.Widget.close_all()
+
+
+def test_the_panels_line_does_what_the_panel_says(notebook: Notebook) -> None:
+    from glm_magic.magics.config import config_line
+
+    values = {"system": 'it\'s "so"\n{{ x }}', "stop": "\n", "model": "a b", "temperature": 0.25, "save_turns": False}
+    for name, value in values.items():
+        setattr(magics(notebook), name, value)
+    line = config_line(magics(notebook))
+    notebook.run("%glm_config --reset")
+    notebook.run(line)
+    assert {name: getattr(magics(notebook), name) for name in values} == values
+
+
+def walk(widget: Any) -> Any:
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from walk(child)
+
+
+def label(row: Any) -> str:
+    return getattr(row.children[0], "value", "") if row.children else ""
+
+
+def test_login_keeps_the_key_and_does_not_show_it(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "keyring", None)
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: "0123456789abcdef.canary-canary")
+    notebook.run("%glm_config --login")
+    assert "this kernel only" in notebook.page.text
+    assert "canary" not in notebook.page.text
+    assert notebook.sent("%glm hi").headers["authorization"] == "Bearer 0123456789abcdef.canary-canary"
+
+
+def test_login_where_nobody_can_type_is_an_error(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(getpass, "getpass", nobody)
+    with pytest.raises(SetupError, match="GLM_API_KEY"):
+        notebook.run("%glm_config --login")
