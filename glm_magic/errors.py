@@ -27,11 +27,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 # C0 and C1 controls but tab and newline, the bidirectional overrides, and line separators that a
-# terminal or a browser may act upon.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# terminal or a browser may act upon; and half characters, which no front end can be sent.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 _LONGEST_QUOTE = 600
 
@@ -45,6 +46,13 @@ def quoted(text: str) -> str:
     """Return foreign text fit for an error: printable, in one line, at most 600 characters."""
     line = " ".join(printable(text).split())
     return line if len(line) <= _LONGEST_QUOTE else line[: _LONGEST_QUOTE - 1] + "…"
+
+
+def near_miss(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return the known word that `word` was probably meant to be, or ``""``."""
+    from difflib import get_close_matches  # noqa: PLC0415 - slow to load, and only needed when something is wrong
+
+    return next(iter(get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
 
 
 class _ShownBriefly:

@@ -5,7 +5,6 @@ One session per kernel. Magics, and whatever else asks, ask through it.
 
 from __future__ import annotations
 
-import difflib
 import threading
 import time
 import uuid
@@ -17,10 +16,10 @@ from glm_magic.chat import catalogue, request
 from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn, context_digest
 from glm_magic.chat.events import Event, Finished
 from glm_magic.chat.messages import Message, Role
-from glm_magic.chat.recording import fingerprint
+from glm_magic.chat.recording import canonical, fingerprint
 from glm_magic.chat.settings import SETTINGS, Sources, Value
 from glm_magic.chat.turn import TurnUnderWay
-from glm_magic.errors import AnswerError, PromptError, SettingError, SetupError
+from glm_magic.errors import AnswerError, PromptError, SettingError, SetupError, near_miss
 from glm_magic.notebook import bundle
 
 if TYPE_CHECKING:
@@ -177,13 +176,7 @@ class Session:
             stream_usage=endpoint is None or not endpoint.is_glm,
             extra=extra,
         )
-        try:
-            fingerprint(body)
-        except UnicodeEncodeError as error:
-            raise PromptError(
-                f"Half a character cannot be sent: the prompt has U+{ord(error.object[error.start]):04X} in it.",
-                "It comes from text that was decoded wrongly, or cut in the middle.",
-            ) from None
+        _check_encodes(body)
         return Question(chat, place, message, body, endpoint, before, new, keep, settings)
 
     def ask(self, question: Question) -> Asking:
@@ -195,6 +188,7 @@ class Session:
         if not text.strip():
             raise PromptError("The message is empty; nothing has changed.", "Write it below the %%glm line.")
         message = Message(role, text)
+        _check_encodes(message.to_api())
         before = self.conversation(chat).reserve(place, message).sent(place, new=new)
         attempt = Attempt(
             id=uuid.uuid4().hex,
@@ -250,8 +244,8 @@ class Session:
         """Return `chat` if it has been used; else raise `SettingError` with the near miss."""
         if chat in self._chats or chat == DEFAULT_CHAT:
             return chat
-        meant = difflib.get_close_matches(chat, self._chats, n=1)
-        raise SettingError(f"There is no chat {chat!r}.", f"Did you mean {meant[0]}?" if meant else "")
+        meant = near_miss(chat, self._chats)
+        raise SettingError(f"There is no chat {chat!r}.", f"Did you mean {meant}?" if meant else "")
 
     def turn(self, chat: str, place: Place) -> Turn:
         """Return the turn at a place that is taken."""
@@ -395,7 +389,7 @@ class Asking:
         self.attempt = attempt
         if not question.keep:
             return
-        if reply.tool_calls:  # an unanswered tool call never enters the history
+        if reply.tool_calls or not reply.text:  # an unanswered call, or an empty message, could not be sent again
             self._retire()
             return
         self._session._swap(question.chat, lambda current: current.commit(question.place, attempt))  # noqa: SLF001
@@ -410,6 +404,16 @@ class Asking:
         model = reply.model or self.question.model
         cost = known.cost(reply.usage) if known and reply.usage and self._lists_price else None
         return replace(reply, cost=cost, model=model)
+
+
+def _check_encodes(sent: Mapping[str, Any]) -> None:
+    try:
+        canonical(sent)
+    except UnicodeEncodeError as error:
+        raise PromptError(
+            f"Half a character cannot be sent: the prompt has U+{ord(error.object[error.start]):04X} in it.",
+            "It comes from text that was decoded wrongly, or cut in the middle.",
+        ) from None
 
 
 def _text(value: Value) -> str | None:

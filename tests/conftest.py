@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+# a slow machine is no failure
+hypothesis.settings.register_profile("glm_magic", deadline=None)
+hypothesis.settings.load_profile("glm_magic")
 
 from glm_server import GlmServer
 

@@ -7,9 +7,10 @@ name is sent as it is typed.
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from glm_magic import errors
 
 if TYPE_CHECKING:
     from glm_magic.chat.messages import Usage
@@ -52,5 +53,4 @@ MODELS: dict[str, Model] = {
 def near_miss(name: str) -> str:
     """Return the known model that `name` was probably meant to be, or ``""``."""
     lower = {known.lower(): known for known in MODELS}
-    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.75)
-    return lower[found[0]] if found else ""
+    return lower.get(errors.near_miss(name.lower(), lower, cutoff=0.75), "")

@@ -97,7 +97,8 @@ class Conversation:
         """Return a conversation in which `place` is taken.
 
         A place that is known stays where it is. One that a restored turn with the same `question`
-        waits for is claimed. A further call of a known cell follows that cell's; all others go last.
+        waits for is claimed. A further call of a known cell stands in the order of that cell's calls; all
+        others go last.
         """
         known = self.find(place)
         if known is not None:
@@ -107,7 +108,8 @@ class Conversation:
                 claimed = replace(turn, place=place, restored=False)
                 return Conversation((*self.turns[:at], claimed, *self.turns[at + 1 :]))
         same_cell = [at for at, turn in enumerate(self.turns) if turn.place.cell == place.cell]
-        at = same_cell[-1] + 1 if same_cell else len(self.turns)
+        earlier_calls = [at for at in same_cell if self.turns[at].place.call < place.call]
+        at = earlier_calls[-1] + 1 if earlier_calls else same_cell[0] if same_cell else len(self.turns)
         return Conversation((*self.turns[:at], Turn(place), *self.turns[at:]))
 
     def commit(self, place: Place, attempt: Attempt) -> Conversation:
@@ -120,7 +122,7 @@ class Conversation:
 
     def adopt(self, place: Place, attempts: tuple[Attempt, ...]) -> Conversation:
         """Return a conversation in which `place` is taken and has the `attempts` made elsewhere."""
-        taken = self if self.find(place) else Conversation((*self.turns, Turn(place)))
+        taken = self.reserve(place)
         return Conversation(
             tuple(replace(t, attempts=(*attempts, *t.attempts)) if t.place == place else t for t in taken)
         )

@@ -103,7 +103,7 @@ def read_chunk(payload: str) -> list[Event]:
     """
     try:
         data = json.loads(payload)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply
         raise BrokenStream(
             f"The service sent something that is not JSON: {quoted(payload[:200])!r}",
             "What had arrived is kept on the page. Run the cell again.",
@@ -169,11 +169,17 @@ def _tool_calls(calls: object) -> list[Event]:
                 index if isinstance(index, int) else None,
                 _text(call.get("id")),
                 _text(function.get("name")),
-                arguments if isinstance(arguments, str) else "",
+                _text(arguments) or "",
             )
         )
     return found
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half a character, as \ud83d alone in JSON: it can be neither shown nor sent back
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return value

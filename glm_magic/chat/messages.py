@@ -110,7 +110,7 @@ class Usage:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and value > 0 else 0
+    return value if type(value) is int and value > 0 else 0
 
 
 def _detail(data: dict[str, Any], group: str, name: str) -> int:

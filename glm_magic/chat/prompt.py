@@ -8,12 +8,11 @@ scanned again. Nothing else means anything.
 from __future__ import annotations
 
 import ast
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from glm_magic.errors import PromptError
+from glm_magic.errors import PromptError, near_miss
 
 OPEN, CLOSE = "{{", "}}"
 
@@ -85,8 +84,8 @@ def evaluator(names: Mapping[str, Any]) -> Callable[[str], str]:
             return str(eval(source, scope))  # noqa: S307 - the person's own expression, in their own notebook
         except NameError as error:
             missing = getattr(error, "name", None) or ""
-            meant = difflib.get_close_matches(missing, [name for name in scope if not name.startswith("_")], n=1)
-            hint = f"Did you mean {meant[0]}? " if meant else ""
+            meant = near_miss(missing, (name for name in scope if not name.startswith("_")))
+            hint = f"Did you mean {meant}? " if meant else ""
             raise PromptError(f"{{{{ {source} }}}}: {error}.", hint + _LITERALLY) from error
         except Exception as error:
             raise PromptError(f"{{{{ {source} }}}}: {type(error).__name__}: {error}") from error

@@ -18,6 +18,9 @@ def fingerprint(request: Mapping[str, Any]) -> str:
 
 
 def canonical(value: object) -> bytes:
-    """Return `value` as JSON with sorted keys and no white space, in UTF-8."""
+    """Return `value` as JSON with sorted keys and no white space, in UTF-8.
+
+    Raises `UnicodeEncodeError` if half a character (a lone surrogate) is in it.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass")
+    return text.encode()

@@ -80,15 +80,15 @@ def _string(value: object) -> str:
 
 def _status_in(said: _Said) -> int:
     """An error inside a stream often gives its HTTP status as its code."""
-    number = int(said.code) if said.code.isascii() and said.code.isdigit() else 0
+    number = int(said.code) if re.fullmatch("[0-9]{3}", said.code) else 0
     return number if number in HTTPStatus.__members__.values() and number >= HTTPStatus.BAD_REQUEST else 0
 
 
 _Verdict = tuple[type[ServiceError], str, str]
 
 _KEY_REMEDY = (
-    "Check the key in GLM_API_KEY (or ZAI_API_KEY, ZHIPUAI_API_KEY, or the variable that api_key_env names), "
-    "and that it belongs to this endpoint."
+    "Check the key, and that it belongs to this endpoint: %glm_config --table shows where it comes from.\n"
+    "It is in GLM_API_KEY, ZAI_API_KEY or ZHIPUAI_API_KEY, or in the variable that api_key_env names."
 )
 _LATER = "Wait a little and run the cell again, or ask another model with -m."
 

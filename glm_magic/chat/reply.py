@@ -85,18 +85,15 @@ class ReplyBuilder:
         """Join a fragment to its call.
 
         Servers give no index, or 0 for every call; ids that change, are missing, or repeat. So a name
-        beside another id starts a new call, and so does an index that was not there before.
+        beside another id, or another name, starts a new call, and so does an index that was not there
+        before; else it is the latest call of that index that goes on.
         """
-        call = next((call for call in self._calls if delta.index is not None and call["index"] == delta.index), None)
-        if call is None and delta.index is None and self._calls:
-            call = self._calls[-1]
-        is_new = call is None or bool(delta.name and delta.id and call["name"] and call["id"] != delta.id)
-        if is_new:
+        call = next((c for c in reversed(self._calls) if delta.index is None or c["index"] == delta.index), None)
+        if call is None or (
+            delta.name and call["name"] and (delta.name != call["name"] or (delta.id and delta.id != call["id"]))
+        ):
             call = {"index": delta.index, "id": "", "name": "", "arguments": []}
             self._calls.append(call)
-        elif delta.index == 0 and self._calls[-1]["index"] == 0:  # index 0 for every call: the latest goes on
-            call = self._calls[-1]
-        assert call is not None
         call["id"] = call["id"] or delta.id or ""
         call["name"] = call["name"] or delta.name or ""
         call["arguments"].append(delta.arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -65,7 +66,7 @@ def extra_field(text: str) -> tuple[str, Any]:
     if name in _SAID_OTHERWISE:
         raise OptionError(f"--param does not set {name!r}.", _SAID_OTHERWISE[name])
     try:
-        return name, json.loads(written, parse_constant=_no_constant)
+        return name, json.loads(written, parse_constant=_no_constant, parse_float=_finite)
     except ValueError as error:
         if written.lstrip()[:1] in ("{", "[", '"'):
             raise OptionError(f"--param {name}: {written!r} begins as JSON and is not: {error}.") from None
@@ -74,6 +75,13 @@ def extra_field(text: str) -> tuple[str, Any]:
 
 def _no_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is larger than a number can be")
+    return value
 
 
 def estimated_text_tokens(text: str) -> int:

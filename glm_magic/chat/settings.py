@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from glm_magic.errors import SettingError
+from glm_magic.errors import SettingError, near_miss
 
 Value: TypeAlias = "str | int | float | bool | None"
+
+_MOST = 10**300  # about as large as a float may be
 
 _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 
@@ -88,21 +89,21 @@ class Setting:
         if value is None:
             return None
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            value = float(value) if abs(value) < _MOST else math.inf
         if type(value) is not self.kind:
             raise SettingError(f"{called} takes {self.range or 'text'}, not {value!r}.")
         if isinstance(value, str):
             if not value.strip() and not self.may_be_empty:
                 raise SettingError(f"{called} is empty.", f"Give a value, or %glm_config --reset {self.name}")
             if self.choices and value not in self.choices:
-                meant = difflib.get_close_matches(value, self.choices, n=1)
-                hint = f"Did you mean {meant[0]}?" if meant else ""
+                meant = near_miss(value, self.choices)
+                hint = f"Did you mean {meant}?" if meant else ""
                 raise SettingError(f"{called} takes {self.range}, not {value!r}.", hint)
             return value
         assert isinstance(value, (int, float))  # by kind: bool, int or float
         too_low = self.low is not None and (value < self.low or (self.above and value == self.low))
         too_high = self.high is not None and value > self.high
-        if too_low or too_high or not math.isfinite(value):
+        if too_low or too_high or (isinstance(value, float) and not math.isfinite(value)):
             raise SettingError(f"{called} takes {self.range}, not {value!r}.")
         return value
 
@@ -110,7 +111,7 @@ class Setting:
         """Return `value` as `parse` reads it."""
         if isinstance(value, bool):
             return "on" if value else "off"
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 SETTINGS: dict[str, Setting] = {
@@ -226,8 +227,8 @@ def setting(name: str) -> Setting:
     try:
         return SETTINGS[name]
     except KeyError:
-        meant = difflib.get_close_matches(name, SETTINGS, n=1)
-        hint = f"Did you mean {meant[0]}?" if meant else "There are: " + ", ".join(SETTINGS)
+        meant = near_miss(name, SETTINGS)
+        hint = f"Did you mean {meant}?" if meant else "There are: " + ", ".join(SETTINGS)
         raise SettingError(f"There is no setting {name!r}.", hint) from None
 
 
@@ -248,7 +249,8 @@ class Sources:
         if setting.name in self.assigned:
             return self.assigned[setting.name], SET
         for variable in setting.variables:
-            if text := self.environ.get(variable, "").strip():
+            text = self.environ.get(variable, "")
+            if text.strip() or (text and setting.may_be_empty):  # an empty variable counts as unset
                 return setting.parse(text, as_typed=f"The variable {variable}"), f"{ENVIRONMENT} ({variable})"
         if setting.name in self.config:
             return self.config[setting.name], CONFIG_FILE

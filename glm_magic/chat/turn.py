@@ -43,6 +43,8 @@ class TurnUnderWay:
                 if self._first_token is None and isinstance(event, (TextDelta, ReasoningDelta, ToolCallDelta)):
                     self._first_token = self._clock() - self._started
                 self._builder.add(event)
+                if self._builder.finish_reason == "sensitive":
+                    self._withdraw()
                 yield event
             self._check_ending()
         except AnswerError as error:
@@ -76,11 +78,10 @@ class TurnUnderWay:
                     "The answer ran out of the model's context window.",
                     _KEPT.replace("Run the cell again.", "Send less of the conversation: --new or --no-history."),
                 )
-            case "sensitive":
-                # confirmed: text already shown must be withdrawn and kept out of the history
-                self._builder = ReplyBuilder()
-                raise Withdrawn(
-                    "The service's content filter withdrew the answer.", "Reword the prompt or what it inserts."
-                )
             case _:
                 pass
+
+    def _withdraw(self) -> None:
+        """Confirmed: text already shown must be withdrawn and kept out of the history, however the stream ends."""
+        self._builder = ReplyBuilder()
+        raise Withdrawn("The service's content filter withdrew the answer.", "Reword the prompt or what it inserts.")

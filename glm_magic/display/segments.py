@@ -46,17 +46,27 @@ class Segments:
 
     def freeze(self) -> list[Segment]:
         """Return the segments that are finished, oldest first; each is given once."""
-        if self._line_ended:
-            self._line_ended = False
-            self._close(self._last_block_start(self._open))
-        if self._closed_length < max(SEGMENT_CHARACTERS, self._length / SEGMENTS_IN_AN_ANSWER):
+        if not self._line_ended:
             return []
-        return self._freeze_closed() if self._frozen < MOST_SEGMENTS - 1 else []
+        self._line_ended = False
+        frozen: list[Segment] = []
+        window = 2 * SEGMENT_CHARACTERS  # what came in one burst is cut as if it had come bit by bit
+        while self._open:
+            end = self._last_block_start(self._open[:window])
+            self._close(end)
+            is_full = self._closed_length >= max(SEGMENT_CHARACTERS, self._length / SEGMENTS_IN_AN_ANSWER)
+            if is_full and self._frozen < MOST_SEGMENTS - 1:
+                frozen += self._freeze_closed()
+            if window >= len(self._open):
+                break
+            window = 2 * (SEGMENT_CHARACTERS if end else window)
+        return frozen
 
     def finish(self) -> list[Segment]:
         """Return all that is left, as the last segments."""
+        frozen = self.freeze()
         self._close(len(self._open))
-        return self._freeze_closed()
+        return frozen + self._freeze_closed()
 
     @property
     def tail(self) -> str:

@@ -6,7 +6,8 @@ import getpass
 from typing import TYPE_CHECKING
 
 from glm_magic.chat import settings
-from glm_magic.chat.settings import DEFAULT, SETTINGS, Setting, Value
+from glm_magic.chat.catalogue import DEFAULT_MODEL
+from glm_magic.chat.settings import DEFAULT, SETTINGS, Setting, Sources, Value
 from glm_magic.errors import OptionError, SettingError, SetupError
 from glm_magic.magics.options import Option, Reader, assignments, read_words
 
@@ -47,11 +48,11 @@ def run(magics: GLMMagics, line: str) -> None:
 
 def config_line(magics: GLMMagics) -> str:
     """Return the ``%glm_config`` line that sets what is set in this kernel."""
-    assigned = magics.sources.assigned
+    others = Sources(magics.sources.environ, magics.sources.config)
     words = [
-        f"{name}={_quoted(SETTINGS[name].written(value))}"
-        for name, value in assigned.items()
-        if value is not None and value != SETTINGS[name].default
+        f"{name}=" + ("" if value is None else _quoted(SETTINGS[name].written(value)))
+        for name, value in magics.sources.assigned.items()
+        if value != others.find(SETTINGS[name])[0]
     ]
     return " ".join(["%glm_config", *words]) if words else "%glm_config --reset"
 
@@ -60,8 +61,8 @@ def _set_and_show(magics: GLMMagics, named: list[tuple[str, str | None]]) -> Non
     changed: dict[str, Value] = {}
     for name, text in named:
         setting = settings.setting(name)
-        if text is not None:
-            changed[name] = setting.parse(text)
+        if text is not None:  # `name=` takes a value away, also one of the environment
+            changed[name] = setting.parse(text) if text or setting.may_be_empty else None
     for name, value in changed.items():
         magics.sources.assigned[name] = value
     magics.mirror()
@@ -90,8 +91,10 @@ def _described(magics: GLMMagics, setting: Setting) -> tuple[str, str]:
         value, source = magics.sources.find(setting)
     except SettingError as error:
         return "—", error.what
+    if value is None and setting.name == "model":
+        return "not set", f"{DEFAULT_MODEL} is asked, or the embedded model"
     if value is None:
-        return "not set", "the server's own default holds" if setting.field and setting.name != "model" else source
+        return "not set", "the server's own default holds" if setting.field else source
     return setting.written(value) or '""', source if source != DEFAULT else "default"
 
 

@@ -24,7 +24,7 @@ def ending_of(session: Session, asking: Asking, reply: Reply | None, error: GlmE
     if reply is not None:
         facts += [*_tokens(reply), _time(reply)]
     if error is not None:
-        facts.append(f"failed: {type(error).__name__}")
+        facts.append("failed")
     elif reply is None:
         facts.append("stopped before anything came")
     elif reply.interrupted:
@@ -84,7 +84,8 @@ def _time(reply: Reply) -> str:
 def _chat(session: Session, question: Question) -> list[str]:
     if not question.keep:
         return ["one-shot: no earlier turns sent, none kept"]
-    stale = len(session.conversation(question.chat).stale())
+    conversation = session.conversation(question.chat)
+    stale = sum(attempt.id in conversation.stale() for attempt in conversation.sent())
     later = [f"stale now: {stale} {'turn' if stale == 1 else 'turns'} (%glm_history shows which)"] if stale else []
     return [_in_chat(question.chat, len(question.sent_after)), *later]
 

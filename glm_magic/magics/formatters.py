@@ -15,34 +15,33 @@ if TYPE_CHECKING:
 
     from glm_magic.chat.reply import Reply
 
-_MODULE, _NAME = "glm_magic.chat.reply", "Reply"
-
 
 class ReplyFormatter:
-    """Shows replies in `shell`. `just_shown` is the reply that the running cell has streamed already."""
+    """Shows replies in `shell`. It registers itself with the first reply: IPython's formatters are slow to make."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        assert shell.display_formatter is not None
-        self._by_type = shell.display_formatter
-        self.just_shown: Reply | None = None
+        self._just_shown: Reply | None = None
+        self._by_type: Any = None
 
-    def install(self) -> None:
-        """Register for the type by its name, so that it need not be loaded."""
-        formatter = self._by_type
-        formatter.ipython_display_formatter.for_type_by_name(_MODULE, _NAME, self._display)
-        formatter.formatters["text/plain"].for_type_by_name(_MODULE, _NAME, self._pretty)
+    def show_once(self, reply: Reply | None) -> None:
+        """Note the reply that the running cell has streamed already; it is not shown again as its value."""
+        self._just_shown = reply
+        if self._by_type is None and reply is not None:
+            self._by_type = self._shell.display_formatter
+            self._by_type.ipython_display_formatter.for_type(type(reply), self._display)
+            self._by_type.formatters["text/plain"].for_type(type(reply), self._pretty)
 
     def remove(self) -> None:
         """Take the registration back."""
-        formatter = self._by_type
-        for of_type in (formatter.ipython_display_formatter, formatter.formatters["text/plain"]):
-            of_type.deferred_printers.pop((_MODULE, _NAME), None)
-            for known in [t for t in of_type.type_printers if (t.__module__, t.__name__) == (_MODULE, _NAME)]:
-                of_type.pop(known)
+        if self._by_type is not None:
+            from glm_magic.chat.reply import Reply  # noqa: PLC0415 - loaded by now
+
+            self._by_type.ipython_display_formatter.pop(Reply, None)
+            self._by_type.formatters["text/plain"].pop(Reply, None)
 
     def _display(self, reply: Reply) -> None:
-        if reply is self.just_shown and _is_the_value_of_a_cell():
+        if reply is self._just_shown and _is_the_value_of_a_cell():
             return
         self._shell.display_pub.publish(data=data_of(reply), metadata={})
 

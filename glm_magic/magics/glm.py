@@ -86,7 +86,6 @@ class GLMMagics(Magics):
         transform.install(self._shell)
         self._shell.events.register("pre_run_cell", self._before_cell)
         self._shell.events.register("post_run_cell", self._after_cell)
-        self.formatter.install()
         atexit.register(self.close)
 
     def remove(self) -> None:
@@ -226,7 +225,7 @@ class GLMMagics(Magics):
         return reply
 
     def _bind(self, reply: Reply, name: str) -> None:
-        self.formatter.just_shown = reply
+        self.formatter.show_once(reply)
         self._shell.user_ns[LAST_REPLY] = reply
         if name:
             self._shell.user_ns[name] = reply
@@ -340,7 +339,7 @@ class GLMMagics(Magics):
         if run.raw:
             return
         self._run = None
-        self.formatter.just_shown = None
+        self.formatter.show_once(None)
         if self._session is not None and (
             result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted))
         ):

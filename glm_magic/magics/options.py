@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import keyword
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +11,7 @@ from typing import Any
 from glm_magic.chat import request
 from glm_magic.chat.prompt import OPEN, Piece, expression_end
 from glm_magic.chat.settings import SETTINGS, Setting, Value
-from glm_magic.errors import OptionError
+from glm_magic.errors import OptionError, near_miss
 
 DEFAULT_CHAT = "main"
 
@@ -195,6 +194,10 @@ class Reader:
             return option, None
         if equals:
             return option, word.after_equals()
+        if len(word.pieces) > 1:  # -t{{ x }}
+            if name.startswith("--"):
+                raise OptionError(f"{name} needs a space, or =, before its value.")
+            return option, Word(word.pieces[1:], word.start, word.end, quoted=True)
         value = read_word(self._line, self.at)
         if value is None:
             raise OptionError(f"{name} needs a value: {option.usage}")
@@ -202,8 +205,8 @@ class Reader:
         return option, value
 
     def _hint(self, name: str) -> str:
-        meant = difflib.get_close_matches(name, self._by_name, n=1, cutoff=0.6)
-        return f"Did you mean {meant[0]}?" if meant else f"{self._magic}? shows them all."
+        meant = near_miss(name, self._by_name)
+        return f"Did you mean {meant}?" if meant else f"{self._magic}? shows them all."
 
 
 def read_asked(line: str, evaluate: Evaluate, *, is_cell: bool) -> Asked:

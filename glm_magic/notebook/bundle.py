@@ -10,6 +10,7 @@ from typing import Any
 
 from glm_magic.chat.conversation import MOST_EARLIER_ATTEMPTS, Attempt
 from glm_magic.chat.messages import Message, Usage
+from glm_magic.chat.recording import canonical
 from glm_magic.errors import HistoryError
 
 MIME_TYPE = "application/vnd.glm-magic.turn+json"
@@ -50,7 +51,7 @@ def decode(bundle: Any) -> tuple[str, Attempt, tuple[Attempt, ...]]:
         if not isinstance(chat, str):
             raise TypeError("chat is no text")
         return chat, _attempt(bundle), tuple(_attempt(other) for other in bundle["attempts"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise HistoryError(f"It is a damaged turn ({type(error).__name__}: {error}).") from error
 
 
@@ -77,6 +78,7 @@ def _attempt(data: dict[str, Any]) -> Attempt:
     id_, after = data["id"], data["after"]
     if not isinstance(id_, str) or not all(isinstance(other, str) for other in after):
         raise TypeError("an id is no text")
+    canonical(data["messages"])  # half a character could be neither digested nor sent
     first = data["first_token_seconds"]
     return Attempt(
         id=id_,

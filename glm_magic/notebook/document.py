@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,20 +37,21 @@ def restore(path: Path) -> Restored:
     Of each chat it takes the bundle that was made last, and exactly the turns that it was sent after.
     A bundle that cannot be read costs that turn. Raises `HistoryError` if the file is no notebook.
     """
-    warnings: list[str] = []
-    saved = list(_saved_turns(_read(path), warnings))
+    problems: list[str] = []
+    saved = list(_saved_turns(_read(path), problems))
     chats: dict[str, list[SavedTurn]] = {}
     for turn in saved:
         if turn.chat:  # a one-shot answer belongs to no chat
             chats.setdefault(turn.chat, []).append(turn)
-    return Restored({chat: _conversation(chat, turns, warnings) for chat, turns in chats.items()}, tuple(warnings))
+    return Restored({chat: _conversation(chat, turns, problems) for chat, turns in chats.items()}, tuple(problems))
 
 
 def _read(path: Path) -> Any:
     import nbformat  # noqa: PLC0415 - slow, and only needed here
 
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an older notebook without cell ids is fine
             return nbformat.read(file, as_version=4)
     except OSError as error:
         raise HistoryError(
@@ -59,7 +61,7 @@ def _read(path: Path) -> Any:
         raise HistoryError(f"{path} is not a notebook: {quoted(str(error))}") from None
 
 
-def _saved_turns(notebook: Any, warnings: list[str]) -> Iterator[SavedTurn]:
+def _saved_turns(notebook: Any, problems: list[str]) -> Iterator[SavedTurn]:
     for number, cell in enumerate(notebook.cells, start=1):
         calls = 0
         for output in cell.get("outputs", ()):
@@ -71,12 +73,12 @@ def _saved_turns(notebook: Any, warnings: list[str]) -> Iterator[SavedTurn]:
             try:
                 chat, attempt, earlier = bundle.decode(data)
             except HistoryError as error:
-                warnings.append(f"Cell {number}: {error.what}")
+                problems.append(f"Cell {number}: {error.what}")
             else:
                 yield SavedTurn(chat, place, attempt, earlier)
 
 
-def _conversation(chat: str, saved: Iterable[SavedTurn], warnings: list[str]) -> Conversation:
+def _conversation(chat: str, saved: Iterable[SavedTurn], problems: list[str]) -> Conversation:
     by_id: dict[str, SavedTurn] = {}
     last: SavedTurn | None = None
     for turn in saved:
@@ -88,7 +90,7 @@ def _conversation(chat: str, saved: Iterable[SavedTurn], warnings: list[str]) ->
     wanted = [*last.attempt.after, *([last.attempt.id] if last.attempt.messages else [])]
     missing = [id_ for id_ in wanted if id_ not in by_id]
     if missing:
-        warnings.append(f"Chat {chat!r}: {len(missing)} of {len(wanted)} turns are not in the file any more.")
+        problems.append(f"Chat {chat!r}: {len(missing)} of {len(wanted)} turns are not in the file any more.")
     turns: list[Turn] = []
     sent: tuple[Attempt, ...] = ()
     for id_ in wanted:

@@ -40,6 +40,19 @@ def test_values_may_be_quoted_or_evaluated(notebook: Notebook) -> None:
     assert (request.body["stop"], request.body["model"]) == (["\n"], "GLM-4-Long")
 
 
+def test_a_name_without_a_value_takes_it_away_also_over_the_environment(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from glm_magic.magics.config import config_line
+
+    monkeypatch.setenv("GLM_TEMPERATURE", "0.4")
+    notebook.run("%glm_config temperature=")
+    assert "temperature" not in notebook.sent("%glm hi").body
+    assert config_line(magics(notebook)) == "%glm_config temperature="
+    notebook.run("%glm_config --reset")
+    assert notebook.sent("%glm hi").body["temperature"] == 0.4
+
+
 def test_one_setting_is_shown_with_its_source(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook.run("%glm_config temperature")
     assert "not set" in notebook.page.text
@@ -108,7 +121,7 @@ def test_a_wrong_variable_is_said_when_something_is_asked(notebook: Notebook, mo
         ("--reset temperature=1", OptionError, "names"),
         ("--sav", OptionError, "no option"),
         ("--table temperature", OptionError, "does not go together"),
-        ("model=", SettingError, "empty"),
+        ('model=" "', SettingError, "empty"),
     ],
 )
 def test_a_wrong_line_says_what_to_do_and_changes_nothing(

@@ -1,0 +1,160 @@
+"""What the extension costs, side by side with what it stands on: python tests/benchmarks/run.py [--quick]
+
+Prints figures and judges none. Loading: `%load_ext glm_magic` beside `import httpx`, each in fresh
+kernels. Showing: one answer at 200 tokens a second in a real kernel, beside the usual loop that updates
+one Markdown display with each chunk: bytes on iopub for each character, and the kernel's CPU time for
+each token.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.manager import KernelManager
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from glm_server import Answer, GlmServer, chunk, data
+
+TOKENS_A_SECOND = 200
+LOADS = 7
+
+_PROSE = "The answer goes on with words of about this many letters, and now and then a `name` or a *stress*. "
+_CODE = (
+    "\n\n```python\ndef area(width: float, height: float) -> float:\n    return width * height  # in metres\n```\n\n"
+)
+_LIST = "\n\n- one thing to mind is $x<y$ here\n- and another <br> thing\n- a third with `List<int>` in it\n\n"
+
+LOOP = """
+import httpx, json
+from IPython.display import Markdown, display
+def ask(url):
+    text, handle = "", display(Markdown(""), display_id=True)
+    body = {"model": "GLM-4-Air", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    with httpx.stream("POST", url + "/chat/completions", json=body, timeout=300) as response:
+        for line in response.iter_lines():
+            if line.startswith("data: ") and line != "data: [DONE]":
+                text += json.loads(line[6:])["choices"][0]["delta"].get("content") or ""
+                handle.update(Markdown(text))
+"""
+
+
+class Pace:
+    """A step of an answer that waits until its time, counted from the first."""
+
+    def __init__(self, tokens: int) -> None:
+        self.until = 0.0
+        self.tokens = tokens
+
+    def texts(self) -> list[str]:
+        """About four characters a token."""
+        text = ""
+        while len(text) < 4 * self.tokens:
+            text += _PROSE * 4 + (_CODE if len(text) // 400 % 3 else _LIST)
+        return [text[at : at + 4] for at in range(0, 4 * self.tokens, 4)]
+
+
+class PacedServer(GlmServer):
+    """Streams `tokens` at a steady pace, whatever is asked."""
+
+    tokens = 1000
+
+    def echo(self, _request: Any) -> Answer:
+        texts = Pace(self.tokens).texts()
+        started = time.monotonic()
+
+        def steps() -> Any:
+            for number, text in enumerate(texts):
+                left = started + number / TOKENS_A_SECOND - time.monotonic()
+                if left > 0:
+                    time.sleep(left)
+                yield chunk(text)
+            yield chunk(finish_reason="stop")
+            yield data("[DONE]")
+
+        return Answer(steps())  # type: ignore[arg-type]
+
+
+class Kernel:
+    """A kernel whose iopub bytes are counted."""
+
+    def __init__(self, url: str = "") -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(env={**os.environ, "GLM_BASE_URL": url}, stderr=-3)
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+        self.run("import time, os")
+
+    def run(self, code: str) -> tuple[int, str]:
+        """Run a cell; return the bytes that it put on iopub, and what it printed."""
+        sent = self.client.execute(code)
+        size, printed = 0, ""
+        while True:
+            frames = self.client.iopub_channel.socket.recv_multipart()
+            _, parts = self.client.session.feed_identities(frames)
+            message = self.client.session.deserialize(parts)
+            if message["parent_header"].get("msg_id") != sent:
+                continue
+            size += sum(map(len, frames))
+            if message["msg_type"] == "stream":
+                printed += message["content"]["text"]
+            if message["msg_type"] == "error":
+                sys.exit("\n".join(message["content"]["traceback"]))
+            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
+                return size, printed
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+def loading(code: str) -> float:
+    """Milliseconds that `code` takes in a fresh kernel."""
+    kernel = Kernel()
+    _, printed = kernel.run(f"_t = time.perf_counter()\n{code}\nprint((time.perf_counter() - _t) * 1000)")
+    kernel.close()
+    return float(printed)
+
+
+def showing(server: PacedServer, tokens: int, prepare: str, ask: str) -> tuple[float, float]:
+    """Bytes on iopub for each character, and the kernel's CPU microseconds for each token."""
+    kernel = Kernel(server.url)
+    kernel.run(prepare)
+    server.tokens = 20
+    kernel.run(ask)  # what is loaded with the first answer is not counted with the long one
+    server.tokens = tokens
+    kernel.run("_c = time.process_time()")
+    size, _ = kernel.run(ask)
+    _, cpu = kernel.run("print(time.process_time() - _c)")
+    kernel.close()
+    return size / (4 * tokens), float(cpu) / tokens * 1e6
+
+
+def main() -> None:
+    """Print the tables."""
+    quick = "--quick" in sys.argv[1:]
+    extension, httpx = [], []
+    for _ in range(LOADS):  # in turn, so that a slow moment of the machine meets both
+        extension.append(loading("%load_ext glm_magic"))
+        httpx.append(loading("import httpx"))
+    ours, theirs = statistics.median(extension), statistics.median(httpx)
+    print(f"loading, median of {LOADS} fresh kernels")
+    print(f"  %load_ext glm_magic  {ours:6.1f} ms")
+    print(f"  import httpx         {theirs:6.1f} ms   ratio {ours / theirs:.2f}")
+    print(f"one answer at {TOKENS_A_SECOND} tokens/s: bytes/character on iopub, kernel CPU in µs/token")
+    with PacedServer() as server:
+        for tokens in (1000,) if quick else (1000, 10_000):
+            size, cpu = showing(server, tokens, "%load_ext glm_magic", "%glm hi")
+            print(f"  {tokens:6d} tokens  glm_magic             {size:8.1f} B  {cpu:6.0f} µs")
+        size, cpu = showing(server, 1000, LOOP, f"ask({server.url!r})")
+        print(f"  {1000:6d} tokens  Markdown each chunk   {size:8.1f} B  {cpu:6.0f} µs")
+
+
+if __name__ == "__main__":
+    main()

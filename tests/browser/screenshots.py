@@ -1,0 +1,181 @@
+"""Pictures of the notebook in light and dark: ``python tests/browser/screenshots.py OUTDIR``.
+
+A scripted service answers, so that every picture can be made again; what it answers is below.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from conftest import Lab, headless_chromium, jupyterlab, lab_page
+from glm_server import GlmServer, error, stream
+from playwright.sync_api import expect
+
+from glm_magic.chat.request import estimated_text_tokens
+
+SIZE = (1190, 1500)  # leaves 1100 for the notebook
+SHOWN = 1  # the cells before it only set things up
+ANSWER = r"""# Why the sky is blue
+
+Air scatters **short** waves far more than long ones; the share goes with the inverse *fourth* power of the
+wavelength:
+
+$$I(\lambda) \propto \frac{1}{\lambda^4}, \qquad \frac{I_{450}}{I_{700}} \approx 5.9$$
+
+1. Sunlight holds all colours, from $\lambda = 380$ to $750$ nm.
+2. Blue is scattered out of the beam, and reaches the eye from everywhere.
+3. At dusk the way through the air is long, and mostly red is left.
+
+| light | wavelength | scattered |
+| --- | ---: | ---: |
+| blue | 450 nm | 5.9 |
+| green | 550 nm | 2.6 |
+| red | 700 nm | 1.0 |
+
+```python
+def scattered(nm: float, to: float = 700) -> float:
+    return (to / nm) ** 4  # relative to red
+```
+
+> 天空之所以是蓝色的，是因为空气分子对短波光的散射更强。
+>
+> 하늘이 파란 이유는 공기 분자가 짧은 파장의 빛을 더 많이 산란시키기 때문입니다.
+
+See also `scattered(450)`.
+"""
+HELD_AT = ANSWER.index("2.6 |")
+PROMPT = """%%glm --temperature 0.3 --system "You teach physics. Be short."
+Why is the sky blue? Give a formula, a table and a line of Python.
+Sum it up in 中文 and 한국어."""
+
+
+def setup(server: GlmServer) -> str:
+    return f"%load_ext glm_magic\n%glm_config base_url={server.url} model=GLM-4-Air"
+
+
+def words(text: str) -> list[str]:
+    return [text[at : at + 12] for at in range(0, len(text), 12)]
+
+
+class Camera:
+    """Takes a picture of the shown cells in one theme after the other."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self._lab = lab
+        self._folder = folder
+
+    def take(self, name: str, *cells: int) -> None:
+        self._lab.hide_sidebar()
+        for theme in ("light", "dark"):
+            self._lab.theme(theme)
+            # CodeMirror paints its selection late, and a theme's style sheet changes the height
+            self._lab.page.wait_for_function("async () => { await document.fonts.ready; return true }")
+            self._lab.page.wait_for_timeout(300)
+            boxes = [self._lab.cell(cell).bounding_box() for cell in cells]
+            edges = [(box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]) for box in boxes if box]
+            lefts, tops, rights, bottoms = zip(*edges, strict=True)
+            clip = {"x": min(lefts), "y": min(tops), "width": max(rights) - min(lefts)}
+            clip["height"] = max(bottoms) - min(tops)
+            file = self._folder / f"{name}-{theme}.png"
+            self._lab.page.screenshot(path=file, clip=clip, animations="disabled")
+            print(file)
+        self._lab.theme("light")
+
+
+def answer(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    gate = threading.Event()
+    prompt, completion = estimated_text_tokens(PROMPT), estimated_text_tokens(ANSWER)
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    server.answer(stream(*words(ANSWER[:HELD_AT]), gate, *words(ANSWER[HELD_AT:]), usage=usage))
+    lab.open_new("answer", setup(server), PROMPT)
+    lab.run_cell(0)
+    lab.start(SHOWN)
+    expect(lab.answer(SHOWN).locator("table")).to_contain_text("550 nm")
+    expect(lab.answer(SHOWN).locator("mjx-container")).to_have_count(3)
+    camera.take("stream", SHOWN)
+    gate.set()
+    lab.wait_idle(SHOWN)
+    expect(lab.answer(SHOWN).last).to_contain_text("See also")
+    expect(lab.answer(SHOWN).locator("mjx-container")).to_have_count(3)
+    camera.take("answer", SHOWN)
+
+
+def panel(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    lab.open_new(
+        "panel",
+        setup(server),
+        "%glm_config",
+        '%glm_config temperature=0.3 system="Answer in one line."',
+        "%glm_config --table",
+    )
+    lab.run_cell(0, SHOWN, 2)
+    expect(lab.outputs(SHOWN).locator(".glm-magic-line")).to_contain_text("Answer in one line")
+    camera.take("panel", SHOWN)
+    lab.run_cell(3)
+    camera.take("settings", 3)
+
+
+def errors(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    gate = threading.Event()
+    server.answer(
+        error(401, {"error": {"code": "1000", "message": "身份验证失败。"}}),
+        error(400, {"error": {"code": "1211", "message": "模型不存在，请检查模型代码。"}}),
+        stream("The first words of an answer, ", gate, "and more."),
+    )
+    cells = ("%%glm\nHello", "%%glm -m GLM-4-Pluss\nHello", "%%glm --temprature 0.3\nHello", "%%glm\nGo on.")
+    lab.open_new("errors", setup(server), *cells)
+    lab.run_cell(0, 1, 2, 3)
+    lab.start(4)
+    expect(lab.answer(4)).to_contain_text("The first words")
+    lab.interrupt()
+    lab.wait_idle(4)
+    camera.take("errors", 1, 2, 3, 4)
+
+
+def history(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    server.answer(
+        stream("A quark is a particle."),
+        stream("Six: up, down, strange, charm, bottom and top."),
+        stream("A quark is an elementary particle; three of them make a proton."),
+        stream("쿼크는 물질을 이루는 기본 입자입니다."),
+    )
+    lab.open_new(
+        "history",
+        setup(server),
+        "%%glm\nWhat is a quark?",
+        "%%glm\nHow many kinds of them are there?",
+        "%%glm --new\n쿼크란 무엇입니까?",
+        "%glm_history",
+    )
+    lab.run_cell(0, 1, 2, 1, 3, 4)
+    camera.take("history", 1, 2, 3, 4)
+
+
+@contextmanager
+def studio() -> Iterator[tuple[Lab, GlmServer]]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        GlmServer() as server,
+        jupyterlab(Path(folder)) as jupyter,
+        headless_chromium() as browser,
+        lab_page(browser, jupyter, SIZE) as lab,
+    ):
+        yield lab, server
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with studio() as (lab, server):
+        for scene in (answer, panel, errors, history):
+            scene(lab, server, Camera(lab, folder))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

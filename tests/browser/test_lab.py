@@ -1,0 +1,187 @@
+"""What a person sees in JupyterLab: a real page, a real kernel, a scripted service."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+from glm_server import GlmServer, error, stream
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from conftest import Lab
+
+pytestmark = pytest.mark.browser
+
+TURN = "application/vnd.glm-magic.turn+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def setup(server: GlmServer) -> str:
+    """The first cell of every notebook here."""
+    return f"%load_ext glm_magic\n%glm_config base_url={server.url} model=GLM-4-Air"
+
+
+@pytest.fixture
+def gate() -> threading.Event:
+    return threading.Event()
+
+
+def test_answer_appears_in_steps_and_stays_in_the_file(lab: Lab, server: GlmServer) -> None:
+    first, second = threading.Event(), threading.Event()
+    server.answer(stream("# Tides\n\nThe **moon** pulls", first, " the sea.\n\n- high\n", second, "- low\n"))
+    lab.open_new("steps", setup(server), "%%glm\nWhy are there tides?")
+    lab.run_cell(0)
+    lab.start(1)
+
+    answer = lab.answer(1)
+    expect(answer.locator("h1")).to_contain_text("Tides")
+    expect(answer.locator("strong")).to_have_text("moon")
+    lab.wait_for_text(1, "GLM-4-Air", "answering")
+    expect(answer).not_to_contain_text("the sea")
+
+    first.set()
+    expect(answer.locator("li")).to_have_text(["high"])
+    lab.wait_for_text(1, "The moon pulls the sea.", "answering")
+
+    second.set()
+    lab.wait_idle(1)
+    expect(answer.locator("li")).to_have_text(["high", "low"])
+    lab.wait_for_text(1, "7 + 5 tokens", "0 earlier turns sent")
+    expect(lab.outputs(1)).not_to_contain_text("answering")
+
+    seen = lab.text(1)
+    outputs = lab.save().cells[1].outputs
+    lab.reload()
+    expect(lab.answer(1).locator("li")).to_have_text(["high", "low"])
+    assert lab.text(1) == seen
+
+    (turn,) = [output.data[TURN] for output in outputs if TURN in output.data]
+    assert turn["chat"] == "main"
+    assert not [output for output in outputs if WIDGET in output.data]
+    (text,) = [output.data for output in outputs if "text/markdown" in output.data]
+    assert text["text/markdown"] == text["text/plain"] == "# Tides\n\nThe **moon** pulls the sea.\n\n- high\n- low"
+
+
+def test_running_a_cell_again_replaces_its_turn(lab: Lab, server: GlmServer) -> None:
+    server.answer(stream("Ada."), stream("She was the first."), stream("Grace."), stream("She was an admiral."))
+    lab.open_new("again", setup(server), "%%glm\nName one.", "%%glm\nWhy?")
+    lab.run_cell(0, 1, 2)
+    lab.rewrite(1, "%%glm\nName another.")
+    lab.run_cell(1)
+    assert server.last.messages == [("user", "Name another.")]
+    expect(lab.answer(1)).to_have_text("Grace.")
+    lab.wait_for_text(1, "0 earlier turns sent", "stale now: 1 turn")
+
+    lab.run_cell(2)
+    assert server.last.messages == [("user", "Name another."), ("assistant", "Grace."), ("user", "Why?")]
+    expect(lab.answer(2)).to_have_text("She was an admiral.")
+    lab.wait_for_text(2, "1 earlier turn sent")
+    expect(lab.outputs(2)).not_to_contain_text("stale")
+    assert len(server.requests) == 4
+
+
+def test_toolbar_interrupt_keeps_what_had_arrived(lab: Lab, server: GlmServer, gate: threading.Event) -> None:
+    server.answer(stream("Half an answer", gate, " and the rest"))
+    lab.open_new("interrupt", setup(server), "%%glm\nGo on.", "%%glm\nAnd now?")
+    lab.run_cell(0)
+    lab.start(1)
+    expect(lab.answer(1)).to_have_text("Half an answer")
+    lab.interrupt()
+    lab.wait_idle(1)
+    assert server.hung_up.wait(5)
+    expect(lab.answer(1)).to_have_text("Half an answer")
+    lab.wait_for_text(1, "Interrupted: Stopped.", "interrupted")
+
+    lab.run_cell(2)
+    expect(lab.answer(2)).to_have_text("You said: And now?")
+    assert server.last.messages == [("user", "Go on."), ("assistant", "Half an answer"), ("user", "And now?")]
+
+    cell = lab.save().cells[1]
+    (said,) = [output for output in cell.outputs if output.output_type == "error"]
+    assert said.ename == "Interrupted"
+    assert "Half an answer" in [output.data.get("text/markdown") for output in cell.outputs if "data" in output]
+
+
+def test_panel_and_settings_follow_each_other(lab: Lab, server: GlmServer) -> None:
+    lab.open_new("panel", setup(server), "%glm_config", "%glm_config temperature system", "%glm_config temperature=0.9")
+    lab.run_cell(0, 1)
+    row = lab.outputs(1).locator(".widget-hbox").filter(has_text="temperature")
+    is_set, slider, readout = (
+        row.locator("input[type=checkbox]"),
+        row.locator(".noUi-handle"),
+        row.locator(".widget-readout"),
+    )
+    line = lab.outputs(1).locator(".glm-magic-line code")
+    expect(is_set).not_to_be_checked()
+    expect(line).to_have_text(f"%glm_config base_url={server.url} model=GLM-4-Air")
+
+    is_set.check()
+    expect(line).to_contain_text("temperature=0.7")  # only then can the slider be moved
+    slider.press("ArrowRight")
+    expect(readout).to_have_text("0.71")
+    readout.fill("0.25")
+    readout.press("Enter")
+    expect(line).to_have_text(f"%glm_config base_url={server.url} model=GLM-4-Air temperature=0.25")
+    system = lab.outputs(1).locator(".widget-hbox").filter(has_text="system").locator("textarea")
+    system.fill("Be brief.")
+    system.blur()
+    expect(line).to_have_text(f'%glm_config base_url={server.url} model=GLM-4-Air temperature=0.25 system="Be brief."')
+    lab.run_cell(2)
+    lab.wait_for_text(2, "temperature = 0.25", "system = Be brief.")
+
+    lab.run_cell(3)
+    expect(readout).to_have_text("0.90")
+    is_set.uncheck()
+    lab.run_cell(2)
+    lab.wait_for_text(2, "temperature = not set")
+    lab.run_cell(3)
+    expect(is_set).to_be_checked()
+    expect(readout).to_have_text("0.90")
+
+
+def test_hostile_answer_does_nothing(lab: Lab, server: GlmServer) -> None:
+    port = urlsplit(server.url).port
+    hostile = (
+        'Look: <img src=x onerror="window.__pwned=1"> <script>window.__pwned=2</script>\n\n'
+        f"![picture](http://127.0.0.1:{port}/leak?markdown) [click](javascript:window.__pwned=3)\n\n"
+        f'<img src="http://127.0.0.1:{port}/leak?html"> <a href="javascript:window.__pwned=4">there</a>\n\n'
+        '<iframe srcdoc="<script>parent.__pwned=5</script>"></iframe>\n\n'
+        "<style>body { display: none }</style>\n\n"
+        '<p data-commandlinker-command="notebook:insert-cell-below">press</p>\n\n'
+        "The end."
+    )
+    server.answer(stream(*(hostile[at : at + 7] for at in range(0, len(hostile), 7))))
+    raw = f"from IPython.display import Markdown\nMarkdown({hostile.replace('<style>', '<i>')!r})"
+    lab.open_new("hostile", setup(server), "%%glm\nHello", raw)
+
+    def is_harmless(index: int) -> None:
+        expect(lab.answer(index)).to_contain_text("The end.")
+        assert lab.page.evaluate("() => window.__pwned") is None
+        assert not [url for url in lab.fetched if f":{port}/" in url]
+        acting = "script, iframe, style, img, [onerror], [data-commandlinker-command], a[href^='javascript:']"
+        expect(lab.answer(index).locator(acting)).to_have_count(0)
+
+    lab.run_cell(0, 1)
+    expect(lab.answer(1)).to_contain_text("The end.")
+    for link in lab.answer(1).get_by_text("click").all():
+        link.click()
+    is_harmless(1)
+    lab.save()
+    lab.reload()
+    is_harmless(1)
+
+    lab.run_cell(2)  # the same text by IPython's own Markdown: what would have happened
+    lab.page.wait_for_function("() => window.__pwned")
+    lab.wait_for(lambda: any(f":{port}/leak" in url for url in lab.fetched), "the picture to be fetched")
+
+
+def test_refusal_is_a_few_lines(lab: Lab, server: GlmServer) -> None:
+    server.answer(error(401, {"error": {"code": "1000", "message": "身份验证失败。"}}))
+    lab.open_new("refusal", setup(server), "%%glm\nHello")
+    lab.run_cell(0, 1)
+    lab.wait_for_text(1, "AuthenticationError", "身份验证失败。", "Check the key")
+    assert "Traceback" not in lab.text(1)
+    assert "/glm_magic/" not in lab.text(1)

@@ -1,0 +1,67 @@
+"""The tables of the README, from the declarations: `python tests/readme.py` writes them anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from glm_magic.chat.catalogue import MODELS
+from glm_magic.chat.settings import SETTINGS
+from glm_magic.magics.config import CONFIG_OPTIONS
+from glm_magic.magics.history import HISTORY_OPTIONS
+from glm_magic.magics.options import ASK_OPTIONS, Option
+
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def tables() -> dict[str, str]:
+    """Return each table by the name of its place."""
+    return {
+        "options": _options(ASK_OPTIONS),
+        "settings": _table(
+            ("setting", "meaning", "value", "default", "variable"),
+            (
+                (
+                    f"`{s.name}`",
+                    s.help,
+                    s.range or "text",
+                    "" if s.default is None else f"`{s.written(s.default)}`",
+                    ", ".join(f"`{name}`" for name in s.variables),
+                )
+                for s in SETTINGS.values()
+            ),
+        ),
+        "config": _options(CONFIG_OPTIONS),
+        "history": _options(HISTORY_OPTIONS),
+        "models": _table(
+            ("model", "context window", "most output", "list price"),
+            (
+                (f"`{m.name}`", f"{m.context:,}", f"{m.output:,}", f"{m.price:g} CNY" if m.price else "free")
+                for m in MODELS.values()
+            ),
+        ),
+    }
+
+
+def _options(options: Iterable[Option]) -> str:
+    return _table(("option", "meaning"), ((f"`{option.usage}`", option.help) for option in options))
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def with_tables(text: str) -> str:
+    """Return the README's text with every table as it should be."""
+    for name, table in tables().items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        before, after = text.partition(start)[0], text.partition(end)[2]
+        if not (before and after):
+            raise ValueError(f"README.md has no place for the table of {name}")
+        text = f"{before}{start}\n{table}\n{end}{after}"
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
