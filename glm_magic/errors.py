@@ -111,6 +111,7 @@ class AnswerError(GlmError):
         super().__init__(what, remedy)
         self.partial: Any = None
         self.retry_after: float | None = None
+        self.was_stale = False  # it failed on a connection that was kept from an earlier answer
 
 
 class ConnectionFailed(AnswerError):

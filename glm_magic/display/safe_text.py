@@ -1,17 +1,24 @@
 r"""Text of a model or a tool, made so that it cannot act: no script, no fetch, no lying markup.
 
 A notebook trusts live output, so Markdown is neutralised before it is shown. The result is built so
-that it does not matter how a front end reads what is ambiguous. Outside a fenced block of the top
-level no ``<`` begins a tag but a few without attributes, no ``](`` leads anywhere but to the web or a
-mail address, and no ``![`` is left. A fenced block has blank lines on both sides (which no maths and
-no paragraph crosses), and a second parse has found it where it was meant to be.
+that it does not matter how a front end reads what is ambiguous. Outside a fenced block of the top level
+
+* no ``<`` begins a tag but a few without attributes (and those that would run on are closed);
+* no ``](`` and no ``]:`` leads anywhere but to the web or a mail address, and no ``![`` is left;
+* no maths begins in an address, a title or the line of a fence: JupyterLab cuts maths out before it
+  reads Markdown and puts it back, quotation marks and all, be it into an attribute;
+* no backslash stands before the name of a macro with which maths could act.
+
+Text of which this holds already is *quiet*, and is left alone. A fenced block has blank lines on both
+sides (which no maths and no paragraph crosses), and a second parse has found it where it was meant to be.
 """
 
 from __future__ import annotations
 
 import functools
+import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -21,26 +28,49 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-# Without one of these a text has no tag, link, image, definition or macro in it that could act.
-_SUSPECT = re.compile(r"<[a-zA-Z/!?]|\]\(|!\[|\]:|\\[a-zA-Z]")
-_TAG = re.compile(r"<(?=[a-zA-Z/!?])")
-_ACTS_IN_CODE = re.compile(r"<[a-zA-Z/!?]|\]\(|!\[|\]:")
-_HARMLESS_TAG = re.compile(r"</?(?:br|sub|sup|kbd|b|i|em|strong|u|s|del|ins|mark|small)\s*/?>", re.IGNORECASE)
-_AUTOLINK = re.compile(r"<(?:https?://|mailto:)[^\s<>\"'`\\]+>", re.IGNORECASE)
-_WEB_TARGET = re.compile(r"\]\(\s*(?:https?://|mailto:)", re.IGNORECASE)
-_WEB_DEFINITION = re.compile(r"\]:[ \t]*https?://[^\s<>\"'`\\]+[ \t]*(?:\n(?![ \t]*[\"'(])|$)", re.IGNORECASE)
-_IMAGE = re.compile(r"!\[(?=[^\[\]]*\]\()")
-_MATHS_END = {"$": "$", "$$": "$$", "\\\\(": "\\\\)", "\\\\[": "\\\\]"}
-_MATHS_START = re.compile(r"\$\$|\$|\\\\[(\[]|\\begin\{[a-zA-Z]*\*?\}")
-# Macros with which maths can link, load, or set classes, styles, identifiers and data.
-_MACRO = re.compile(
-    r"\\(href|url|cssId|class|style|bbox|require|includegraphics|html[a-zA-Z]*|def|newcommand|renewcommand|let)(?![a-zA-Z])"
+# Macros with which maths can link, load, redefine, or set classes, styles, identifiers and data.
+_MACRO_NAMES = (
+    r"(?:href|url|cssId|class|style|data|bbox|require|includegraphics|mmlToken|html[a-z]*|[gex]?def|let|definecolor"
+    r"|(?:re)?new(?:command|environment|tagform|extarrow)|Declare[a-z]+|mathtoolsset)(?![a-z])"
 )
-_FENCE_LIKE = re.compile(r"^([ \t]*)([`~])(?=\2{2})", re.MULTILINE)
+_LOUD = re.compile(r"<[a-z/!?]|\]\(|!\[|\]:|&(?:\#|bsol)|(?:```|~~~)[ \t]*mermaid|\\" + _MACRO_NAMES, re.IGNORECASE)
+# An address or the line of a fence: what stands there may become an attribute.
+_ATTRIBUTE = re.compile(r"(?:://|www\.)\S*|(?:```|~~~).*", re.IGNORECASE)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+_TAG = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
+_HARMLESS_TAG = re.compile(
+    r"<(?:br|sub|sup|kbd|del|ins|mark)\s*/?>|</(?:sub|sup|kbd|b|i|em|strong|u|s|del|ins|mark|small)\s*>"
+    # an HTML parser carries these on beyond the output that they were opened in
+    r"|<(b|i|em|strong|u|s|small)>(?=(?:(?!</?\1\b)[^\n`$\\])*</\1>)",
+    re.IGNORECASE,
+)
+_TITLE = r"""(?:[ \t]+(?:"[^\n"<>\[\]`$\\]*"|'[^\n'"<>\[\]`$\\]*'))?[ \t]*"""
+_ADDRESS = r"[^\s<>\"'`$\\()]"
+_AUTOLINK = re.compile(r"<(https?://|mailto:)([^\s<>\"'`$\\]+)>", re.IGNORECASE)
+_WEB_TARGET = re.compile(
+    rf"\]\((?:https?://|mailto:){_ADDRESS}*(?:\({_ADDRESS}*\){_ADDRESS}*)*{_TITLE}\)", re.IGNORECASE
+)
+_WEB_DEFINITION = re.compile(
+    r"\]:[ \t]*https?://[^\s<>\"'`$\\]+" + _TITLE + r"(?:\n(?![ \t>]*[\"'(])|\Z)", re.IGNORECASE
+)
+_IMAGE = re.compile(r"!\[(?=[^\[\]]*\]\()")
+_MERMAID = re.compile(r"[ \t]*(?=mermaid)", re.IGNORECASE)
+_MATHS_END = {"$": "$", "$$": "$$", "\\\\(": "\\\\)", "\\\\[": "\\\\]"}
+_LONGEST_MATHS = 5000  # characters
+_LONGEST_DISPLAY = 100  # lines
+_DISPLAY_START = re.compile(r"\$\$|\\\\\[|\\begin\{[a-zA-Z]*\*?\}")
+_DISPLAY = re.compile(r"\$\$|\\\\\[|\\begin\{")
+_WHOLE_DISPLAY = re.compile(
+    r"(?<!\\)\$\$.*?(?<!\\)\$\$|\\\\\[.*?\\\\\]|\\begin\{(?P<name>[a-z]*\*?)\}.*?\\end\{(?P=name)\}", re.DOTALL
+)
+_JOINER = "\u2060"  # nothing to see: between a backslash and a name it makes another macro of them
 
 
 def plain(text: str) -> str:
     """Return `text` for a terminal, an error or ``text/plain``: no control characters but tab and newline."""
+    if _SURROGATE.search(text):  # halves of a character: two may have met, one alone cannot be sent on
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return printable(text)
 
 
@@ -49,10 +79,12 @@ def markdown(text: str) -> str:
 
     Equal input gives equal output; a whole top-level block is treated alike whatever stands around it.
     """
-    text = printable(text)
-    if not _SUSPECT.search(text):
+    text = plain(text)
+    if _is_quiet(text):
         return text
     parts = list(_parts(text))
+    if any(isinstance(part, _Fence) and not _is_quiet(part.code) for part in parts):
+        parts = [part if isinstance(part, _Fence) else _with_displays_closed(part) for part in parts]
     safe = _join(parts)
     return safe if _holds(safe, parts) else _literally(text)
 
@@ -63,7 +95,7 @@ def last_block_start(text: str) -> int:
     Only whole lines count, so that a block which is said to be over stays so whatever comes next.
     """
     whole = text[: text.rfind("\n") + 1]
-    starts = [token.map[0] for token in _blocks(whole) if token.map and token.level == 0 and token.nesting >= 0]
+    starts = [token.map[0] for token in _blocks(plain(whole)) if token.map and token.level == 0 and token.nesting >= 0]
     if len(starts) < 2:
         return 0
     offset = _line_offsets(whole)[starts[-1]]
@@ -103,33 +135,34 @@ def _line_offsets(text: str) -> list[int]:
 
 def _parts(text: str) -> Iterator[_Part]:
     """Split into the top level's fenced blocks and the neutralised rest."""
-    lines = text.splitlines(keepends=True) if "\n" in text else [text]
+    lines = text.splitlines(keepends=True)
     done = 0
     for token in _blocks(text):
         if token.map is None or token.map[0] < done:
             continue
-        start, end = token.map
-        end = min(end, len(lines))
-        body: _Part
+        start, end = token.map[0], min(token.map[1], len(lines))
         source = "".join(lines[start:end])
+        body: _Part
         match token.type:
             case "fence" if token.level == 0:
-                code = token.content if token.content.endswith("\n") or not token.content else token.content + "\n"
-                body = _Fence(re.sub(r"[^\w+#.{}=\- ]", "", token.info).strip(), code)
-            case "fence" if _ACTS_IN_CODE.search(source) or not _is_closed(token, lines[start:end]):
-                prefix = lines[start].partition(token.markup)[0]
-                body = prefix + _pre(token.content)
-            case "code_block" if _ACTS_IN_CODE.search(source):
-                prefix = lines[start][: len(lines[start]) - len(lines[start].lstrip())]
-                body = prefix[:-4] + _pre(token.content)
+                body = _Fence(_language(token.info), _ended(token.content))
+            case "fence" if _acts_in_code(source) or not _is_closed(token, lines[start:end]):
+                body = lines[start].partition(token.markup)[0] + _pre(token.content)
+            case "code_block" if _acts_in_code(source):
+                prefix = lines[start].removesuffix("\n").removesuffix(token.content.partition("\n")[0])
+                body = re.sub(r" {1,4}$|\t$", "", prefix) + _pre(token.content)
             case "fence" | "code_block":
                 body = source
             case "inline":
-                body = _inline(source)
+                if token.level == 1 and (opening := _DISPLAY_START.match(source)):
+                    ahead = "".join(lines[start : start + _LONGEST_DISPLAY])  # a line in it may look like a list's
+                    if maths := _maths(ahead, opening):
+                        end = max(end, start + ahead.count("\n", 0, maths[1]) + 1)
+                body = _inline("".join(lines[start:end]))
             case "tr_open":
                 body = _inline(source, in_table=True)
             case "html_block":
-                body = _FENCE_LIKE.sub(lambda found: f"{found[1]}&#{ord(found[2])};", _inline(source))
+                body = re.sub(r"^([ \t]*)([`~])(?=\2{2})", _encoded_mark, _inline(source), flags=re.MULTILINE)
             case _:
                 continue
         if start > done:
@@ -140,8 +173,22 @@ def _parts(text: str) -> Iterator[_Part]:
         yield _inline("".join(lines[done:]))
 
 
+def _language(info: str) -> str:
+    """What a fence says of itself, but for diagrams: those could fetch, and set styles."""
+    info = re.sub(r"[^\w+#.{}=\- ]", "", info).strip()
+    return "text" if info.lower().startswith("mermaid") else info
+
+
+def _ended(code: str) -> str:
+    return code if code.endswith("\n") or not code else code + "\n"
+
+
 def _is_closed(fence: Token, lines: list[str]) -> bool:
-    return len(lines) > 1 and lines[-1].strip(" >\n").startswith(fence.markup)
+    return len(lines) > 1 and lines[-1].strip(" >\t\n").startswith(fence.markup)
+
+
+def _encoded_mark(found: re.Match[str]) -> str:
+    return f"{found[1]}&#{ord(found[2])};"
 
 
 def _join(parts: list[_Part]) -> str:
@@ -169,12 +216,14 @@ def _holds(safe: str, parts: list[_Part]) -> bool:
 
 def _literally(text: str) -> str:
     """Return `text` as paragraphs in which every sign stands for itself."""
+    text = _unmacroed(text)
     lines = (re.sub(r"[!-/:-@\[-`{-~]", lambda sign: f"&#{ord(sign[0])};", line.strip()) for line in text.split("\n"))
     return "  \n".join(lines)
 
 
-def _encoded(code: str) -> str:
-    return re.sub(r"[^\w ]", lambda sign: f"&#{ord(sign[0])};", code)
+def _encoded(code: str, signs: str = "") -> str:
+    pattern = f"[{re.escape(signs)}]" if signs else r"[^\w ]"
+    return re.sub(pattern, lambda sign: f"&#{ord(sign[0])};", code)
 
 
 def _pre(code: str) -> str:
@@ -182,109 +231,127 @@ def _pre(code: str) -> str:
     return f"<pre><code>{_encoded(code.rstrip(chr(10)))}</code></pre>\n"
 
 
+def _with_displays_closed(text: str) -> str:
+    """Without display maths that begins and does not end: nbconvert lets it run on, into a fenced block."""
+    if not _DISPLAY.search(_WHOLE_DISPLAY.sub("", text)):
+        return text
+    return text.replace("$$", "&#36;&#36;").replace("\\\\[", "&#92;[").replace("\\begin", "&#92;begin")
+
+
+def _acts_in_code(text: str) -> bool:
+    return not _is_quiet(text) or bool(_DISPLAY.search(text))
+
+
+def _is_quiet(text: str) -> bool:
+    """Whether nothing in `text` can act, however it is read."""
+    return not _LOUD.search(text) and not any("$" in run or "\\" in run for run in _ATTRIBUTE.findall(text))
+
+
+_TOKEN = re.compile(
+    rf"(?P<code>`+)|(?P<tildes>~~~+)|(?P<address>(?:https?|ftp)://|www\.)|(?P<macro>\\{{1,2}}(?={_MACRO_NAMES}))"
+    r"|(?P<maths>\$\$?|\\\\[(\[]|\\begin\{[a-z]*\*?\})|(?P<escape>\\[!-/:-@\[-`{-~])"
+    r"|(?P<entity>&(?:#\d+|#x[0-9a-f]+|bsol);?)|(?P<tag><)|(?P<image>!\[)|(?P<target>\]\()|(?P<definition>\]:)",
+    re.IGNORECASE,
+)
+
+
 def _inline(text: str, *, in_table: bool = False) -> str:
     """Neutralise prose: code spans, maths, tags, links, images and definitions."""
     out: list[str] = []
     at = 0
-    while at < len(text):
-        plain_end = _next_sign(text, at)
-        if plain_end > at:
-            out.append(text[at:plain_end])
-            at = plain_end
-            continue
-        for rule in _RULES:
-            if found := rule(text, at, in_table):
-                piece, at = found
-                out.append(piece)
-                break
-        else:
-            out.append(text[at])
-            at += 1
-    return "".join(out)
+    address_end = 0  # up to here the text may become an attribute
+    while found := _TOKEN.search(text, at):
+        out.append(text[at : found.start()])
+        sign, start, at = found[0], found.start(), found.end()
+        in_address = start < address_end
+        match found.lastgroup:
+            case "code" if not in_address and (span := _code_span(text, found, in_table)):
+                sign, at = span
+                if _ATTRIBUTE.search(sign):
+                    address_end = _run_end(text, at)
+            case "code" | "tildes" if len(sign) >= 3:
+                address_end = max(address_end, _line_end(text, at))
+                if gap := _MERMAID.match(text, at):
+                    sign, at = sign + gap[0] + _JOINER, gap.end()
+            case "address" if not in_address:
+                address_end = _run_end(text, at)
+            case "macro":
+                sign = (sign.replace("\\", "&#92;") if in_address else sign) + _JOINER
+            case "maths" | "escape" if in_address:
+                sign, at = f"&#{ord(sign[0])};", start + 1
+            case "maths" if maths := _maths(text, found):
+                sign, at = maths
+            case "escape" if sign == "\\<":
+                sign = "&lt;"
+            case "escape" if sign in ("\\]", "\\!"):
+                sign, at = "\\", start + 1  # a reader may take the backslash otherwise
+            case "entity":  # an unfinished one would hide what it takes with it
+                sign, at = (_entity(sign), at) if sign.endswith(";") else ("&amp;", start + 1)
+            case "tag" if harmless := _HARMLESS_TAG.match(text, start):
+                sign, at = harmless[0], harmless.end()
+            case "tag" if link := _AUTOLINK.match(text, start):  # within HTML it would be a tag
+                sign, at = f"[{_encoded(link[1] + link[2])}]({link[1]}{_encoded(link[2], '[]()&')})", link.end()
+                address_end = max(address_end, _run_end(text, at))
+            case "tag" if _TAG.match(text, start):
+                sign = "&lt;"
+            case "image":
+                sign = "[image: " if _IMAGE.match(text, start) else "&#33;["
+            case "target" if target := _WEB_TARGET.match(text, start):
+                sign, at = target[0], target.end()
+                address_end = max(address_end, _run_end(text, at))
+            case "target":
+                sign = "]&#40;"
+            case "definition" if not _WEB_DEFINITION.match(text, start):
+                sign = "]&#58;"
+        made_image = sign[0] == "[" and text[start - 1 : start] == "!"
+        out.append(_JOINER + sign if made_image else sign)
+    return "".join([*out, text[at:]])
 
 
-_SIGN = re.compile(r"[`$\\<!\]]")
+def _run_end(text: str, at: int) -> int:
+    found = re.compile(r"\S*").match(text, at)
+    return found.end() if found else at
 
 
-def _next_sign(text: str, at: int) -> int:
-    found = _SIGN.search(text, at)
-    return found.start() if found else len(text)
+def _line_end(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return end if end >= 0 else len(text)
 
 
-_Found: TypeAlias = "tuple[str, int] | None"
-
-
-def _code_span(text: str, at: int, in_table: bool) -> _Found:  # noqa: FBT001
-    if text[at] != "`":
-        return None
-    run = re.compile("`+").match(text, at)
-    assert run is not None
-    marks = run[0]
-    close = re.compile(rf"(?<!`){marks}(?!`)").search(text, run.end())
+def _code_span(text: str, opening: re.Match[str], in_table: bool) -> tuple[str, int] | None:  # noqa: FBT001
+    marks, start = opening[0], opening.end()
+    close = re.compile(rf"(?<!`){marks}(?!`)").search(text, start)
     if close is None:
-        return marks, run.end()
-    code = text[run.end() : close.start()]
-    if not _ACTS_IN_CODE.search(code):
-        return text[at : close.end()], close.end()
+        return None
+    code = text[start : close.start()]
+    if not _acts_in_code(code) and not (len(marks) >= 3 and "\n" in code):
+        return text[opening.start() : close.end()], close.end()
     code = code.replace("\n", " ")
     if code[:1] == code[-1:] == " " and code.strip():
         code = code[1:-1]
     return f"<code>{_encoded(code.replace(chr(92) + '|', '|') if in_table else code)}</code>", close.end()
 
 
-def _maths(text: str, at: int, _in_table: bool) -> _Found:  # noqa: FBT001
-    start = _MATHS_START.match(text, at)
-    if start is None:
-        return None
-    closing = _MATHS_END.get(start[0]) or "\\end" + start[0].removeprefix("\\begin")
-    end = start.end()
-    while (end := text.find(closing, end)) >= 0 and text[end - 1] == "\\" and closing[0] == "$":
+def _maths(text: str, opening: re.Match[str]) -> tuple[str, int] | None:
+    closing = _MATHS_END.get(opening[0]) or "\\end" + opening[0][6:]
+    start = end = opening.end()
+    while (end := text.find(closing, end, start + _LONGEST_MATHS)) >= 0 and text[end - 1] == "\\" and closing[0] == "$":
         end += 1
-    if end < 0 or "\n\n" in text[at:end]:
-        return start[0], start.end()
-    inside = text[start.end() : end]
+    inside = text[start:end]
+    if end < 0 or "\n\n" in inside or _ATTRIBUTE.search(inside):
+        return None
     inside = _TAG.sub("< ", inside).replace("](", "] (").replace("![", "! [").replace("]:", "] :")
-    return start[0] + _MACRO.sub(r"\\text{\1}", inside) + closing, end + len(closing)
+    return opening[0] + _unmacroed(inside) + closing, end + len(closing)
 
 
-def _backslash(text: str, at: int, _in_table: bool) -> _Found:  # noqa: FBT001
-    if text[at] != "\\":
-        return None
-    if text[at + 1 : at + 2] == "<":
-        return "&lt;", at + 2
-    if macro := _MACRO.match(text, at):
-        return "\\text{" + macro[1] + "}", macro.end()
-    # an escaped bracket still ends a link's text for a reader that takes the backslash otherwise
-    return (text[at], at + 1) if text[at + 1 : at + 2] in ("]", "!") else (text[at : at + 2], at + 2)
+def _unmacroed(text: str) -> str:
+    text = re.sub(rf"\\(?={_MACRO_NAMES})", r"\\" + _JOINER, text, flags=re.IGNORECASE)
+    return re.sub(r"&(?:#\d+|#x[0-9a-f]+|bsol);?", lambda found: _entity(found[0]), text, flags=re.IGNORECASE)
 
 
-def _less_than(text: str, at: int, _in_table: bool) -> _Found:  # noqa: FBT001
-    if text[at] != "<":
-        return None
-    if allowed := _HARMLESS_TAG.match(text, at) or _AUTOLINK.match(text, at):
-        return allowed[0], allowed.end()
-    return ("&lt;" if _TAG.match(text, at) else "<"), at + 1
-
-
-def _image(text: str, at: int, _in_table: bool) -> _Found:  # noqa: FBT001
-    if not text.startswith("![", at):
-        return None
-    return ("[image: " if _IMAGE.match(text, at) else "&#33;["), at + 2
-
-
-def _link(text: str, at: int, _in_table: bool) -> _Found:  # noqa: FBT001
-    if text.startswith("](", at):
-        return ("](" if _WEB_TARGET.match(text, at) else "]&#40;"), at + 2
-    if text.startswith("]:", at):
-        return ("]:" if _WEB_DEFINITION.match(text, at) else "]&#58;"), at + 2
-    return None
-
-
-_RULES: tuple[Callable[[str, int, bool], _Found], ...] = (
-    _code_span,
-    _maths,
-    _backslash,
-    _less_than,
-    _image,
-    _link,
-)
+def _entity(entity: str) -> str:
+    """A letter or a backslash in disguise does not make a macro's name."""
+    sign = html.unescape(entity)
+    if sign == "\\":
+        return entity + _JOINER
+    return _JOINER + entity if sign.isascii() and sign.isalpha() else entity

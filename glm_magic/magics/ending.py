@@ -65,7 +65,7 @@ def dry_run(question: Question) -> str:
 def _who(question: Question, reply: Reply | None) -> str:
     model = reply.model if reply is not None else question.model
     if question.is_embedded:
-        return f"{model}, the embedded model (for trying out, not for judging prompts)"
+        return f"{model}, the embedded model (not for judging prompts)"
     return model if model.lower() == question.model.lower() else f"{question.model} (answered by {model})"
 
 

@@ -323,7 +323,7 @@ class GLMMagics(Magics):
         self._runs += 1
         parent: dict[str, Any] = getattr(self._shell, "get_parent", dict)() or {}
         cell_id = parent.get("metadata", {}).get("cellId")
-        return str(cell_id) if cell_id else f"run {self._runs} of this kernel"
+        return str(cell_id) if cell_id else f"run {self._runs}"
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         if self._run is None:

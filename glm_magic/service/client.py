@@ -112,7 +112,8 @@ class Client:
                 if begun or tries >= patience.retries or not isinstance(error, _MAY_PASS):
                     raise
                 tries += 1
-                yield from self._wait(self._delay(tries, error.retry_after), tries, patience.retries, error)
+                if not error.was_stale:
+                    yield from self._wait(self._delay(tries, error.retry_after), tries, patience.retries, error)
             else:
                 return
 
@@ -124,10 +125,13 @@ class Client:
             line.hang_up()
 
     def _ask_once(self, endpoint: Endpoint, request: Mapping[str, Any], patience: Patience) -> Iterator[Event]:
-        line = self._line_to(endpoint)
+        line, was_idle = self._line_to(endpoint)
         exchange = _Exchange(line, endpoint, request, patience, self._clock)
         try:
             yield from exchange.events()
+        except ConnectionFailed as error:  # a service may close a connection that has been idle, or used often
+            error.was_stale = was_idle
+            raise
         finally:
             if exchange.was_read_whole:
                 with self._lock:
@@ -135,16 +139,17 @@ class Client:
             else:
                 line.hang_up()
 
-    def _line_to(self, endpoint: Endpoint) -> _Line:
+    def _line_to(self, endpoint: Endpoint) -> tuple[_Line, bool]:
+        """Return a connection to ask on, and whether it was kept from an earlier answer."""
         with self._lock:
             for line in self._idle:
                 if line.base_url == endpoint.base_url:
                     self._idle.remove(line)
-                    return line
+                    return line, True
         try:
             if self._tls is None and endpoint.base_url.startswith("https:"):
                 self._tls = httpx.create_ssl_context()
-            return _Line(endpoint, self._tls)
+            return _Line(endpoint, self._tls), False
         except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
             # what httpx makes of ALL_PROXY=socks://…, NO_PROXY=[::1] or a missing SSL_CERT_FILE
             raise SetupError(

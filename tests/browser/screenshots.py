@@ -1,6 +1,7 @@
 """Pictures of the notebook in light and dark: ``python tests/browser/screenshots.py OUTDIR``.
 
-A scripted service answers, so that every picture can be made again; what it answers is below.
+A scripted service answers, so that every picture can be made again; what it answers is below. In the
+picture of the README (quickstart) the embedded model answers.
 """
 
 from __future__ import annotations
@@ -158,6 +159,26 @@ def history(lab: Lab, server: GlmServer, camera: Camera) -> None:
     camera.take("history", 1, 2, 3, 4)
 
 
+def quickstart(lab: Lab, _server: GlmServer, camera: Camera) -> None:
+    """The picture of the README: the embedded model's own answers."""
+    cells = (
+        "%%glm -t 0\nExplain in two sentences why the sky is blue.",
+        "%%glm -t 0\nNow say it in one sentence, for a child.",
+        'wanted = "the square of a number"',
+        '%%glm -t 0 --no-history -s "You answer with code alone."\nWrite a Python function that returns {{ wanted }}.',
+    )
+    lab.open_new("quickstart", "%load_ext glm_magic", *cells)
+    for cell in range(len(cells) + 1):
+        lab.start(cell)
+        lab.page.wait_for_function(
+            "cell => !document.querySelectorAll('.jp-Notebook .jp-Cell')[cell].innerText.includes('[*]')",
+            arg=cell,
+            timeout=300_000,  # the first answer may have to fetch the model
+        )
+        lab.wait_idle(cell)
+    camera.take("quickstart", *range(len(cells) + 1))
+
+
 @contextmanager
 def studio() -> Iterator[tuple[Lab, GlmServer]]:
     with (
@@ -173,7 +194,7 @@ def studio() -> Iterator[tuple[Lab, GlmServer]]:
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with studio() as (lab, server):
-        for scene in (answer, panel, errors, history):
+        for scene in (quickstart, answer, panel, errors, history):
             scene(lab, server, Camera(lab, folder))
 
 

@@ -178,6 +178,17 @@ def test_the_next_request_uses_the_same_connection(client: Client, server: GlmSe
     assert server.connections == 1
 
 
+def test_a_kept_connection_that_the_service_has_closed_is_replaced_at_once(
+    patient: Client, clock: Clock, server: GlmServer
+) -> None:
+    list(patient.stream(at(server), BODY, Patience()))
+    server.answer(Answer([CUT]))
+    events = list(patient.stream(at(server), BODY, Patience(retries=1)))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "You said: hi"
+    assert not any(isinstance(event, Notice) for event in events)
+    assert clock.slept == []
+
+
 def test_a_request_after_an_abandoned_one_has_a_new_connection(client: Client, server: GlmServer) -> None:
     server.answer(stream("a", threading.Event()))
     events = client.stream(at(server), BODY, Patience())

