@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 PULL_SECONDS = 0.1
 
 _FIRST_DELAY, _LONGEST_DELAY, _LONGEST_ASKED_DELAY = 0.5, 8.0, 120.0
+_REST_SECONDS, _HEAP_SECONDS = 0.05, 0.003
+_CHUNKS_OF_A_BURST, _CHUNKS_AT_ONCE = 50, 8
 _PART_OF_AN_ANSWER = (TextDelta, ReasoningDelta, ToolCallDelta)
 _MAY_PASS = (ConnectionFailed, RateLimited, ServiceDown)
 
@@ -208,6 +210,30 @@ def _shut(opened: socket.socket) -> None:
         socket.socket.shutdown(opened, socket.SHUT_RDWR)  # not SSLSocket's own, which is for one thread only
 
 
+class _Pace:
+    """Lets a reader take what has come in small heaps: to wake up for each chunk costs more than the chunk.
+
+    Whatever has been read is on its way to the page before the reader rests. A burst is not slowed down.
+    """
+
+    def __init__(self, over: threading.Event, clock: Callable[[], float]) -> None:
+        self._over = over
+        self._clock = clock
+        self._since = clock()
+        self._chunks = 0
+        self._total = 0
+
+    def rest(self) -> None:
+        """Rest for a moment if chunks come one by one; not at the beginning of an answer."""
+        self._chunks += 1
+        self._total += 1
+        if self._clock() - self._since < _HEAP_SECONDS:
+            return
+        if self._chunks < _CHUNKS_OF_A_BURST and self._total > _CHUNKS_AT_ONCE:
+            self._over.wait(_REST_SECONDS)
+        self._since, self._chunks = self._clock(), 0
+
+
 class _End:
     """The reader has read the answer whole."""
 
@@ -255,12 +281,17 @@ class _Exchange:
             self._over.set()
 
     def _read(self) -> None:
+        pace = _Pace(self._over, self._clock)
+        said: Facts | None = None
         try:
             for events in self._answer():
                 if self._over.is_set():
                     return
-                if events:
-                    self._arrived.put(events)
+                fresh = [event for event in events if event != said]  # most chunks repeat model and id
+                if fresh:
+                    said = next((event for event in fresh if isinstance(event, Facts)), said)
+                    self._arrived.put(fresh)
+                pace.rest()
         except BaseException as error:
             self._arrived.put(error)
         else:
