@@ -44,7 +44,8 @@ def main() -> None:
         print(f"The answered notebook: {ANSWERED}")
         return
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    run([python, "-m", "jupyter", "lab", *as_root, str(QUICKSTART)])
+    where = [f"--ServerApp.root_dir={QUICKSTART.parent}", f"--LabApp.default_url=/lab/tree/{QUICKSTART.name}"]
+    run([python, "-m", "jupyter", "lab", *as_root, *where])
 
 
 if __name__ == "__main__":
