@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
+import signal
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
@@ -47,6 +50,20 @@ class SettingTrait(TraitType[Any, Any]):
     def from_string(self, s: str) -> object:
         """Read a value from a command line."""
         return self.setting.parse(s)
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let no interrupt break off a few milliseconds of work."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # only the main thread can, and only it is interrupted
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Run:
@@ -209,8 +226,9 @@ class GLMMagics(Magics):
                 view.paint(event)
             reply = asking.reply
         except KeyboardInterrupt:
-            reply = asking.interrupt()
-            view.settle(ending_of(self.session, asking, reply))
+            with _deaf_to_interrupts():  # Stop is often clicked twice; what arrived is put in order first
+                reply = asking.interrupt()
+                view.settle(ending_of(self.session, asking, reply))
             kept = "What had arrived is kept." if reply and reply.text else "Nothing had arrived; nothing is kept."
             raise Interrupted(f"Stopped. {kept}") from None
         except GlmError as error:

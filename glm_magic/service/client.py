@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import queue
 import random
 import socket
@@ -89,6 +90,7 @@ class Client:
         self._draw = draw
         self._lock = threading.Lock()
         self._idle: list[_Line] = []
+        self._process = os.getpid()
         self._tls: ssl.SSLContext | None = None  # 15 ms to make, so made once
 
     def stream(self, endpoint: Endpoint, request: Mapping[str, Any], patience: Patience) -> Iterator[Event]:
@@ -143,6 +145,8 @@ class Client:
 
     def _line_to(self, endpoint: Endpoint) -> tuple[_Line, bool]:
         """Return a connection to ask on, and whether it was kept from an earlier answer."""
+        if self._process != os.getpid():  # forked: the connections, and perhaps the lock, are the parent's
+            self._process, self._lock, self._idle = os.getpid(), threading.Lock(), []
         with self._lock:
             for line in self._idle:
                 if line.base_url == endpoint.base_url:

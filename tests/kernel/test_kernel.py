@@ -60,6 +60,7 @@ def test_an_interrupt_in_mid_answer_keeps_the_text_and_the_next_cell_works(kerne
     def seen(message: dict[str, Any]) -> None:
         if "half" in message["content"].get("data", {}).get("text/markdown", "") and not interrupted:
             interrupted.append(True)
+            kernel.manager.interrupt_kernel()  # twice at once, as an impatient person does
             kernel.manager.interrupt_kernel()
 
     status, messages = kernel.run("%%glm\nhi", "a", seen=seen)

