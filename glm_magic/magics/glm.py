@@ -7,7 +7,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
@@ -52,18 +53,44 @@ class SettingTrait(TraitType[Any, Any]):
         return self.setting.parse(s)
 
 
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Let no interrupt break off a few milliseconds of work."""
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # only the main thread can, and only it is interrupted
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+class _Patience:
+    """Takes interrupts while a cell asks: one raises `KeyboardInterrupt`, those that follow at once do not.
+
+    Stop is often clicked twice, and a second interrupt would break off putting in order what had arrived,
+    or the kernel's own work at the end of the cell.
+    """
+
+    GRACE_SECONDS = 1.0
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._before: Any = None
+        self._interrupted_at = float("-inf")
+
+    def __enter__(self) -> None:
+        with contextlib.suppress(ValueError):  # only the main thread can, and only it is interrupted
+            before = signal.signal(signal.SIGINT, self._take)
+            self._before = self._before or before
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, KeyboardInterrupt):
+            self.end()
+
+    def end(self) -> None:
+        """Let interrupts be what they were before."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def forget(self) -> None:
+        """Leave it to the kernel, which sets its own handlers at the end of a cell."""
+        self._before = None
+
+    def _take(self, _signal: int, _frame: object) -> None:
+        now = self._clock()
+        if now - self._interrupted_at > self.GRACE_SECONDS:
+            self._interrupted_at = now
+            raise KeyboardInterrupt
 
 
 class _Run:
@@ -91,6 +118,7 @@ class GLMMagics(Magics):
         self._runs = 0
         self._outputs = 0
         self._mirroring = False
+        self._patience = _Patience(time.monotonic)
         configured = {name: getattr(self, name) for name in SETTINGS}
         self.sources.config.update(
             {name: value for name, value in configured.items() if value != SETTINGS[name].default}
@@ -193,7 +221,8 @@ class GLMMagics(Magics):
         if asked.dry_run:
             self._show_request(question)
             return None
-        return self._ask(question, asked)
+        with self._patience:
+            return self._ask(question, asked)
 
     @no_var_expand
     @line_magic
@@ -226,9 +255,8 @@ class GLMMagics(Magics):
                 view.paint(event)
             reply = asking.reply
         except KeyboardInterrupt:
-            with _deaf_to_interrupts():  # Stop is often clicked twice; what arrived is put in order first
-                reply = asking.interrupt()
-                view.settle(ending_of(self.session, asking, reply))
+            reply = asking.interrupt()
+            view.settle(ending_of(self.session, asking, reply))
             kept = "What had arrived is kept." if reply and reply.text else "Nothing had arrived; nothing is kept."
             raise Interrupted(f"Stopped. {kept}") from None
         except GlmError as error:
@@ -357,6 +385,10 @@ class GLMMagics(Magics):
         if run.raw:
             return
         self._run = None
+        if self.has_a_page:
+            self._patience.forget()
+        else:
+            self._patience.end()
         self.formatter.show_once(None)
         if self._session is not None and (
             result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,13 @@ import pytest
 from glm_server import GlmServer
 from nbclient import NotebookClient
 from real_kernel import Kernel
+
+
+@pytest.fixture(autouse=True)
+def swept() -> Iterator[None]:
+    """Have what jupyter_client and nbclient leave to the garbage collector collected in the test that left it."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
