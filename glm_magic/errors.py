@@ -14,11 +14,14 @@
         ├── Stalled             silence for longer than the setting ``timeout``
         ├── BrokenStream        the stream ended before it said that it was done
         └── ServiceError        the service said no, in its own words
-            ├── AuthenticationError
-            ├── BalanceError
+            ├── AuthenticationError   the key, or the account that it belongs to
+            ├── BalanceError          nothing left to pay with
+            ├── UsageCap              the plan does not include it, or not so much of it
             ├── ModelUnknown
-            ├── RateLimited
-            ├── Withdrawn
+            ├── PromptTooLong         it does not fit the model's context window
+            ├── ContentFiltered       the prompt, or the answer before any of it was shown
+            │   └── Withdrawn         the answer, when some of it was on the page
+            ├── RateLimited           this and the next may pass: they are asked again
             └── ServiceDown
     Interrupted                 the person stopped it (a KeyboardInterrupt, so that no
                                 ``except Exception`` swallows it)
@@ -27,7 +30,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 # C0 and C1 controls but tab and newline, the bidirectional overrides, and line separators that a
@@ -78,6 +81,13 @@ class GlmError(_ShownBriefly, Exception):
         super().__init__(what, remedy)
         self.what = printable(what)
         self.remedy = printable(remedy)
+
+    def rewrite(self, change: Callable[[str], str]) -> None:
+        """Change every text that the error holds, as where a service said the key back."""
+        self.args = tuple(change(arg) if isinstance(arg, str) else arg for arg in self.args)
+        for name, value in vars(self).items():
+            if isinstance(value, str):
+                setattr(self, name, change(value))
 
 
 class CellError(GlmError):
@@ -149,23 +159,35 @@ class ServiceError(AnswerError):
 
 
 class AuthenticationError(ServiceError):
-    """The key is wrong, expired or without the right."""
+    """The key is wrong, expired or without the right, or its account is closed."""
 
 
 class BalanceError(ServiceError):
     """The account cannot pay for the request; trying again does not help."""
 
 
+class UsageCap(ServiceError):
+    """The account or its plan does not include this, or not so much of it; trying again soon does not help."""
+
+
 class ModelUnknown(ServiceError):
     """The endpoint has no model of this name."""
 
 
+class PromptTooLong(ServiceError):
+    """The prompt, or prompt and answer together, do not fit the model's context window."""
+
+
+class ContentFiltered(ServiceError):
+    """The content filter refused the prompt, or the answer to it."""
+
+
+class Withdrawn(ContentFiltered):
+    """The content filter took the answer back: its text leaves the page."""
+
+
 class RateLimited(ServiceError):
     """Too many requests at once, or a model that is overloaded: later it may work."""
-
-
-class Withdrawn(ServiceError):
-    """The content filter took the answer back: its text leaves the page."""
 
 
 class ServiceDown(ServiceError):

@@ -5,21 +5,22 @@ One session per kernel. Magics, and whatever else asks, ask through it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from glm_magic.chat import catalogue, request
 from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn, context_digest
-from glm_magic.chat.events import Event, Finished
+from glm_magic.chat.events import Event, Finished, Notice
 from glm_magic.chat.messages import Message, Role
 from glm_magic.chat.recording import canonical, fingerprint
 from glm_magic.chat.settings import SETTINGS, Sources, Value
 from glm_magic.chat.turn import TurnUnderWay
-from glm_magic.errors import AnswerError, PromptError, SettingError, SetupError, near_miss
+from glm_magic.errors import AnswerError, GlmError, PromptError, SettingError, SetupError, near_miss
 from glm_magic.notebook import bundle
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from glm_magic.service.client import Client
     from glm_magic.service.embedded import EmbeddedModel
     from glm_magic.service.endpoint import Endpoint
-    from glm_magic.service.keys import KeyCabinet
+    from glm_magic.service.keys import Key, KeyCabinet
 
 DEFAULT_CHAT = "main"
 
@@ -204,7 +205,10 @@ class Session:
         return attempt
 
     def events(self, question: Question, body: Mapping[str, Any]) -> Iterator[Event]:
-        """Send one request body of `question`, and yield what happens."""
+        """Send one request body of `question`, and yield what happens.
+
+        Where the service says the key back, in an error or in what is said while waiting, it is masked.
+        """
         if self._client is None:
             from glm_magic.service.client import Client  # noqa: PLC0415
 
@@ -220,7 +224,17 @@ class Session:
         if endpoint is None:
             yield from self.embedded.ready()
             endpoint = self.embedded.endpoint
-        yield from self._client.stream(endpoint, body, patience)
+        asking = cast("Generator[Event, None, None]", self._client.stream(endpoint, body, patience))
+        try:
+            with contextlib.closing(asking):
+                for event in asking:
+                    yield _without_key(event, endpoint.key) if isinstance(event, Notice) else event
+        except GlmError as error:
+            if endpoint.key is not None:
+                error.rewrite(endpoint.key.hidden_in)
+            # the frames below have the key among their locals, and what is raised there is shown without them
+            error.__context__ = None
+            raise error.with_traceback(None) from None
 
     def close(self) -> None:
         """Free the connections, and end the embedded model."""
@@ -389,7 +403,9 @@ class Asking:
         self.attempt = attempt
         if not question.keep:
             return
-        if reply.tool_calls or not reply.text:  # an unanswered call, or an empty message, could not be sent again
+        # an unanswered call, or an empty message, could not be sent again; what is left of an interrupted answer
+        # is its text, which is on the page
+        if (reply.tool_calls and not reply.interrupted) or not reply.text:
             self._retire()
             return
         self._session._swap(question.chat, lambda current: current.commit(question.place, attempt))  # noqa: SLF001
@@ -414,6 +430,10 @@ def _check_encodes(sent: Mapping[str, Any]) -> None:
             f"Half a character cannot be sent: the prompt has U+{ord(error.object[error.start]):04X} in it.",
             "It comes from text that was decoded wrongly, or cut in the middle.",
         ) from None
+
+
+def _without_key(notice: Notice, key: Key | None) -> Notice:
+    return notice if key is None else replace(notice, text=key.hidden_in(notice.text))
 
 
 def _text(value: Value) -> str | None:

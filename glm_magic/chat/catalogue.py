@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "GLM-4-Air"
 EMBEDDED = "embedded"
 
+# GLM's own hosts, in China and elsewhere.
+GLM_HOSTS = ("open.bigmodel.cn", "api.z.ai")
+
 _MILLION = 1_000_000
 
 

@@ -65,13 +65,20 @@ class Attempt:
 class Turn:
     """A place and what was tried there, oldest first; `counting` is the attempt that is sent, if any.
 
-    `restored` says that it came from a file, and no cell of this kernel has asked it yet.
+    `restored` says that it came from a file, and no cell of this kernel has asked it yet. A `skipped`
+    turn is not sent, whatever counts, until its cell runs again.
     """
 
     place: Place
     attempts: tuple[Attempt, ...] = ()
     counting: Attempt | None = None
     restored: bool = False
+    skipped: bool = False
+
+    @property
+    def sent(self) -> Attempt | None:
+        """The attempt that is sent, as far as the turn itself decides."""
+        return None if self.skipped else self.counting
 
     @property
     def earlier(self) -> tuple[Attempt, ...]:
@@ -118,7 +125,18 @@ class Conversation:
 
     def retire(self, place: Place) -> Conversation:
         """Return a conversation in which nothing counts at `place`; its attempts are kept."""
-        return self._at(place, lambda turn: replace(turn, counting=None, restored=False))
+        return self._at(place, lambda turn: replace(turn, counting=None, restored=False, skipped=False))
+
+    def skip(self, place: Place) -> Conversation:
+        """Return a conversation in which the turn at `place` is not sent.
+
+        It keeps what counts. If it is a boundary, it stays one: to send less must not send more.
+        """
+        return self._at(place, lambda turn: replace(turn, skipped=turn.counting is not None))
+
+    def unskip(self, place: Place) -> Conversation:
+        """Return a conversation in which what counts at `place` is sent again."""
+        return self._at(place, lambda turn: replace(turn, skipped=False))
 
     def adopt(self, place: Place, attempts: tuple[Attempt, ...]) -> Conversation:
         """Return a conversation in which `place` is taken and has the `attempts` made elsewhere."""
@@ -132,8 +150,9 @@ class Conversation:
         return Conversation(tuple(turn for turn in self.turns if turn.place != place))
 
     def undo(self) -> Conversation:
-        """Return a conversation in which the last turn that counts does not; the same one if none does."""
-        last = next((turn for turn in reversed(self.turns) if turn.counting is not None), None)
+        """Return a conversation in which the last turn that is sent counts no more; the same one if none is."""
+        sent = self.sent()
+        last = next((turn for turn in reversed(self.turns) if sent and turn.counting is sent[-1]), None)
         return self if last is None else self.retire(last.place)
 
     def sent(self, before: Place | None = None, *, new: bool = False) -> tuple[Attempt, ...]:
@@ -147,22 +166,29 @@ class Conversation:
         for turn in self.turns:
             if before is not None and turn.place == before:
                 break
-            if turn.counting is not None:
-                if turn.counting.new:
-                    sent.clear()
-                sent.append(turn.counting)
+            if turn.counting is not None and turn.counting.new:
+                sent.clear()
+            if turn.sent is not None:
+                sent.append(turn.sent)
         return tuple(sent)
 
     def stale(self) -> frozenset[str]:
-        """Return the ids of the counting attempts that were asked with other messages before them."""
+        """Return the ids of the counting attempts that were asked with other messages before them.
+
+        One that is skipped is compared too: it may be sent again.
+        """
         found: set[str] = set()
         digest = hashlib.sha256()
-        for attempt in (turn.counting for turn in self.turns if turn.counting is not None):
+        for turn in self.turns:
+            attempt = turn.counting
+            if attempt is None:
+                continue
             if attempt.new:
                 digest = hashlib.sha256()
             if attempt.context and attempt.context != digest.hexdigest():
                 found.add(attempt.id)
-            _digest_into(digest, attempt.messages)
+            if not turn.skipped:
+                _digest_into(digest, attempt.messages)
         return frozenset(found)
 
     def _at(self, place: Place, change: Any) -> Conversation:

@@ -93,12 +93,14 @@ class Finished:
 
 Event: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | Facts | ToolResult | Notice | Tick | Finished
 
+PART_OF_AN_ANSWER = (TextDelta, ReasoningDelta, ToolCallDelta)
 DONE = "[DONE]"
 
 
-def read_chunk(payload: str) -> list[Event]:
+def read_chunk(payload: str, *, model: str = "", url: str = "") -> list[Event]:
     """Read the payload of one ``data:`` event of a stream.
 
+    `model` and `url` are what was asked for and where, for the error to name.
     Raises `ServiceError` if it is an error of the service, `BrokenStream` if it is not a chunk.
     """
     try:
@@ -108,32 +110,33 @@ def read_chunk(payload: str) -> list[Event]:
             f"The service sent something that is not JSON: {quoted(payload[:200])!r}",
             "What had arrived is kept on the page. Run the cell again.",
         ) from None
-    return read_body(data, part="delta")
+    return read_body(data, part="delta", model=model, url=url)
 
 
-def read_completion(data: Any) -> list[Event]:
+def read_completion(data: Any, *, model: str = "", url: str = "") -> list[Event]:
     """Read a whole completion, as a service sends it that was not asked to stream.
 
+    `model` and `url` are what was asked for and where, for the error to name.
     Raises `ServiceError` if it is an error of the service, `BrokenStream` if it is no completion.
     """
-    events = read_body(data, part="message")
+    events = read_body(data, part="message", model=model, url=url)
     if not data.get("choices"):
         raise BrokenStream(
-            f"The service answered with something that is no completion: {quoted(json.dumps(data)[:300])}",
+            f"The service answered with something that is no completion: {_shown(data, 300)}",
             "Is base_url the address of an OpenAI-compatible chat service?",
         )
     return events
 
 
-def read_body(data: Any, *, part: Literal["delta", "message"]) -> list[Event]:
+def read_body(data: Any, *, part: Literal["delta", "message"], model: str = "", url: str = "") -> list[Event]:
     """Read a chunk or a completion, whose text is in `part` of its choice.
 
     Whatever is null, missing or of another type is taken as not said.
     """
     if not isinstance(data, dict):
-        raise BrokenStream(f"The service sent {quoted(json.dumps(data)[:200])}, which is not an answer.")
-    if data.get("error"):
-        raise refusals.refused(0, data)
+        raise BrokenStream(f"The service sent {_shown(data, 200)}, which is not an answer.")
+    if data.get("error") or _is_flat_error(data):
+        raise refusals.refused(0, data, model=model, url=url)
     events: list[Event] = []
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
@@ -153,6 +156,23 @@ def read_body(data: Any, *, part: Literal["delta", "message"]) -> list[Event]:
     return events
 
 
+def _is_flat_error(data: dict[str, Any]) -> bool:
+    """Whether this is an error with no `error` around it.
+
+    Reported of vLLM before 0.10.1; uncertain of GLM, whose schema has it and whose captures do not.
+    """
+    if "choices" in data or not _text(data.get("message")):
+        return False
+    return data.get("object") == "error" or data.get("code") not in (None, "", 0, 200, "0", "200")
+
+
+def _shown(data: Any, longest: int) -> str:
+    try:
+        return quoted(json.dumps(data)[:longest])
+    except RecursionError:  # what could just be read may nest too deeply to be written
+        return "JSON nested too deeply to show"
+
+
 def _tool_calls(calls: object) -> list[Event]:
     found: list[Event] = []
     for call in calls if isinstance(calls, list) else ():
@@ -166,7 +186,7 @@ def _tool_calls(calls: object) -> list[Event]:
         index = call.get("index")
         found.append(
             ToolCallDelta(
-                index if isinstance(index, int) else None,
+                index if type(index) is int else None,
                 _text(call.get("id")),
                 _text(function.get("name")),
                 _text(arguments) or "",

@@ -7,6 +7,8 @@ from typing import Any, Literal, cast
 
 Role = Literal["system", "user", "assistant", "tool"]
 
+_MOST = 2**53  # beyond it a number is no count, and cannot be reckoned with as a float
+
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
 
@@ -110,7 +112,7 @@ class Usage:
 
 
 def _count(value: object) -> int:
-    return value if type(value) is int and value > 0 else 0
+    return value if type(value) is int and 0 < value < _MOST else 0
 
 
 def _detail(data: dict[str, Any], group: str, name: str) -> int:

@@ -6,6 +6,7 @@ usage take the last that was said.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -84,14 +85,15 @@ class ReplyBuilder:
     def _add_call(self, delta: ToolCallDelta) -> None:
         """Join a fragment to its call.
 
-        Servers give no index, or 0 for every call; ids that change, are missing, or repeat. So a name
-        beside another id, or another name, starts a new call, and so does an index that was not there
-        before; else it is the latest call of that index that goes on.
+        Reported: servers give no index, or 0 for every call; ids that change, are missing, or repeat. So a
+        name beside another id, or another name, starts a new call, and so does a name without an id where
+        the arguments are whole already, and an index that was not there before; else it is the latest call
+        of that index that goes on.
         """
         call = next((c for c in reversed(self._calls) if delta.index is None or c["index"] == delta.index), None)
-        if call is None or (
-            delta.name and call["name"] and (delta.name != call["name"] or (delta.id and delta.id != call["id"]))
-        ):
+        if call is None and self._calls and not (delta.name or delta.id):  # arguments of no call: of the latest
+            call = self._calls[-1]
+        if call is None or (delta.name and call["name"] and _starts_anew(delta, call)):
             call = {"index": delta.index, "id": "", "name": "", "arguments": []}
             self._calls.append(call)
         call["id"] = call["id"] or delta.id or ""
@@ -123,3 +125,19 @@ class ReplyBuilder:
             id=self.id,
             **circumstances,
         )
+
+
+def _starts_anew(delta: ToolCallDelta, call: dict[str, Any]) -> bool:
+    """Whether a fragment with a name is of another call than the one of this name."""
+    if delta.name != call["name"]:
+        return True
+    if delta.id:
+        return bool(delta.id != call["id"])
+    return bool(delta.arguments.strip()) and _is_whole("".join(call["arguments"]))
+
+
+def _is_whole(arguments: str) -> bool:
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except (ValueError, RecursionError):
+        return False

@@ -240,7 +240,7 @@ DEFAULT, CONFIG_FILE, ENVIRONMENT, SET = "default", "ipython_config.py", "enviro
 class Sources:
     """The settings of a session, each from the strongest source that has it; `environ` is read late, each time anew."""
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)  # it holds the key
     config: dict[str, Value] = field(default_factory=dict)
     assigned: dict[str, Value] = field(default_factory=dict)
 

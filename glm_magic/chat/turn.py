@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
-from glm_magic.chat.events import Event, Finished, ReasoningDelta, TextDelta, ToolCallDelta
+from glm_magic.chat.events import PART_OF_AN_ANSWER, Event, Finished
 from glm_magic.chat.reply import Reply, ReplyBuilder
-from glm_magic.errors import AnswerError, BrokenStream, ServiceDown, ServiceError, Withdrawn
+from glm_magic.errors import AnswerError, BrokenStream, ContentFiltered, PromptTooLong, ServiceDown, Withdrawn
 
 Stream: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Event]]
 
@@ -40,13 +40,17 @@ class TurnUnderWay:
         self._started = self._clock()
         try:
             for event in self._stream(self._request):
-                if self._first_token is None and isinstance(event, (TextDelta, ReasoningDelta, ToolCallDelta)):
+                if self._first_token is None and isinstance(event, PART_OF_AN_ANSWER):
                     self._first_token = self._clock() - self._started
                 self._builder.add(event)
                 if self._builder.finish_reason == "sensitive":
                     self._withdraw()
                 yield event
             self._check_ending()
+        except ContentFiltered as error:  # also where an error in the stream says it (1301), and not its finish reason
+            if self.has_begun:
+                self._withdraw(error)
+            raise
         except AnswerError as error:
             if not self._builder.is_empty:
                 error.partial = self.partial()
@@ -74,14 +78,23 @@ class TurnUnderWay:
             case "network_error":  # confirmed: inference failed; it comes with HTTP 200, sometimes after text
                 raise ServiceDown("The service broke off the answer (network_error).", _KEPT)
             case "model_context_window_exceeded":
-                raise ServiceError(
-                    "The answer ran out of the model's context window.",
-                    _KEPT.replace("Run the cell again.", "Send less of the conversation: --new or --no-history."),
+                raise PromptTooLong(
+                    "Prompt and answer ran out of the model's context window.",
+                    _KEPT.replace(
+                        "Run the cell again.",
+                        "Send less of the\nconversation: %glm_history --skip TURN, --new or --no-history.",
+                    ),
                 )
             case _:
                 pass
 
-    def _withdraw(self) -> None:
+    def _withdraw(self, error: ContentFiltered | None = None) -> None:
         """Confirmed: text already shown must be withdrawn and kept out of the history, however the stream ends."""
         self._builder = ReplyBuilder()
-        raise Withdrawn("The service's content filter withdrew the answer.", "Reword the prompt or what it inserts.")
+        if error is None:
+            raise Withdrawn(
+                "The service's content filter withdrew the answer.", "Reword the prompt or what it inserts."
+            )
+        raise Withdrawn(
+            error.what, error.remedy, status=error.status, code=error.code, request_id=error.request_id
+        ) from None

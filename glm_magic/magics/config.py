@@ -121,11 +121,13 @@ def _show_panel(magics: GLMMagics) -> None:
 
 
 def _login(magics: GLMMagics) -> None:
+    from glm_magic.service.keys import Key  # noqa: PLC0415
+
     try:
-        secret = getpass.getpass("API key (it is not shown): ")
+        key = Key(getpass.getpass("API key (it is not shown): "), "this kernel only")
     except (EOFError, NotImplementedError, RuntimeError) as error:  # StdinNotImplementedError is the last two
         raise SetupError("Nobody can type a key here.", "Set GLM_API_KEY in the environment instead.") from error
-    magics.show_text(f"The key is kept in {magics.session.keys.keep(secret)}.")
+    magics.show_text(f"The key is kept in {magics.session.keys.keep(key)}.")
 
 
 def _quoted(text: str) -> str:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glm_magic.chat.conversation import Attempt, Conversation
+from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn
 from glm_magic.chat.request import estimated_text_tokens
 from glm_magic.errors import HistoryError, OptionError
 from glm_magic.magics.options import DEFAULT_CHAT, Option, Reader, read_words
@@ -21,6 +21,8 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
     Option("--chat", "the conversation (default main)", "c", "NAME"),
     Option("--clear", "empty the conversation"),
     Option("--undo", "take the last turn out"),
+    Option("--skip", "do not send a turn (its number in the table) until its cell runs again", "", "TURN"),
+    Option("--unskip", "send a turn that was skipped", "", "TURN"),
     Option("--list", "show the chats"),
     Option("--restore", "take the conversations over from a saved notebook: --restore [FILE.ipynb]"),
     Option("--force", "with --restore: also in place of a conversation that has begun"),
@@ -33,13 +35,15 @@ def run(magics: GLMMagics, line: str) -> None:
     """Do what the line says. Raises `GlmError`, and then nothing has changed."""
     reader = Reader(line, HISTORY_OPTIONS, "%glm_history")
     chat, flags = DEFAULT_CHAT, []
-    file = ""
+    file = turn = ""
     for option, word in reader:
         if option.flag == "--chat":
             assert word is not None
             chat = magics.session.known_chat(word.value(magics.evaluate))
         else:
             flags.append(option.flag)
+            if word is not None:
+                turn = word.value(magics.evaluate)
             if option.flag == "--restore":
                 following = next(read_words(reader.rest), None)
                 if following is not None and not following.looks_like_an_option:
@@ -59,6 +63,12 @@ def run(magics: GLMMagics, line: str) -> None:
             _edit(magics, chat, lambda _: Conversation(), "Cleared")
         case ["--undo"]:
             _undo(magics, chat)
+        case ["--skip"]:
+            place = _numbered(magics.session.conversation(chat), chat, turn)
+            _edit(magics, chat, lambda conversation: conversation.skip(place), f"Turn {turn} is skipped")
+        case ["--unskip"]:
+            place = _numbered(magics.session.conversation(chat), chat, turn)
+            _edit(magics, chat, lambda conversation: conversation.unskip(place), f"Turn {turn} counts")
         case _:
             _restore(magics, file, force="--force" in flags)
 
@@ -79,22 +89,22 @@ def _show(magics: GLMMagics, chat: str) -> None:
         tokens += size if attempt in sent else 0
         asked = attempt.question if attempt.role == "user" else f"({attempt.role}) {attempt.question}"
         answer = shorten(attempt.answer, 40) if attempt.role == "user" else ""
-        state = _state(attempt, is_sent=attempt in sent, is_stale=attempt.id in stale, attempts=len(turn.attempts))
+        state = _state(turn, attempt, is_sent=attempt in sent, is_stale=attempt.id in stale)
         rows.append((str(number), turn.place.cell[:8], shorten(asked, 40), answer, f"~{size}", state))
     note = f"The next cell sends {len(sent)} of {len(rows)} turns, about {tokens} tokens."
     magics.show(dict(table(f"Chat {chat}", ("turn", "cell", "asked", "answered", "tokens", "state"), rows, note)))
 
 
-def _state(attempt: Attempt, *, is_sent: bool, is_stale: bool, attempts: int) -> str:
-    words = ["sent" if is_sent else "before a --new: not sent"]
+def _state(turn: Turn, attempt: Attempt, *, is_sent: bool, is_stale: bool) -> str:
+    words = ["skipped" if turn.skipped else "sent" if is_sent else "before a --new: not sent"]
     if attempt.new:
         words.append("new")
     if is_stale:
         words.append("stale")
     if attempt.interrupted:
         words.append("interrupted")
-    if attempts > 1:
-        words.append(f"attempt {attempts} of {attempts}")
+    if len(turn.attempts) > 1:
+        words.append(f"attempt {len(turn.attempts)} of {len(turn.attempts)}")
     return ", ".join(words)
 
 
@@ -109,6 +119,15 @@ def _undo(magics: GLMMagics, chat: str) -> None:
     if not magics.session.conversation(chat).sent():
         raise HistoryError(f"Chat {chat} has no turn to undo.")
     _edit(magics, chat, Conversation.undo, "Undone")
+
+
+def _numbered(conversation: Conversation, chat: str, number: str) -> Place:
+    """Return the place of the turn with this number in the table. Raises `HistoryError` if nothing counts there."""
+    counting = {str(at): turn.place for at, turn in enumerate(conversation, start=1) if turn.counting is not None}
+    if number not in counting:
+        there = f"It has: {', '.join(counting)}. %glm_history shows them." if counting else "It has none yet."
+        raise HistoryError(f"Chat {chat} has no turn {number!r} that could be sent.", there)
+    return counting[number]
 
 
 def _edit(magics: GLMMagics, chat: str, change: Any, what: str) -> None:

@@ -7,7 +7,7 @@ never late, and text that has arrived is never held back by a stall.
 from __future__ import annotations
 
 import contextlib
-import json
+import enum
 import os
 import queue
 import random
@@ -20,21 +20,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import httpx_sse
 
 from glm_magic.chat import refusals
-from glm_magic.chat.events import (
-    DONE,
-    Event,
-    Facts,
-    Notice,
-    ReasoningDelta,
-    TextDelta,
-    Tick,
-    ToolCallDelta,
-    read_chunk,
-    read_completion,
-)
+from glm_magic.chat.events import PART_OF_AN_ANSWER, Event, Facts, Notice, Tick
 from glm_magic.errors import (
     AnswerError,
     BrokenStream,
@@ -46,6 +34,7 @@ from glm_magic.errors import (
     Stalled,
     quoted,
 )
+from glm_magic.service import wire
 from glm_magic.version import __version__
 
 if TYPE_CHECKING:
@@ -56,7 +45,6 @@ PULL_SECONDS = 0.1
 _FIRST_DELAY, _LONGEST_DELAY, _LONGEST_ASKED_DELAY = 0.5, 8.0, 120.0
 _REST_SECONDS, _HEAP_SECONDS = 0.05, 0.003
 _CHUNKS_OF_A_BURST, _CHUNKS_AT_ONCE = 50, 8
-_PART_OF_AN_ANSWER = (TextDelta, ReasoningDelta, ToolCallDelta)
 _MAY_PASS = (ConnectionFailed, RateLimited, ServiceDown)
 
 
@@ -103,7 +91,7 @@ class Client:
         while True:
             try:
                 for event in self._ask_once(endpoint, request, patience):
-                    begun = begun or isinstance(event, _PART_OF_AN_ANSWER)
+                    begun = begun or isinstance(event, PART_OF_AN_ANSWER)
                     if isinstance(event, Facts) and event.finish_reason == "network_error" and not begun:
                         raise ServiceDown("The service could not answer (network_error).", "Run the cell again.")
                     yield event
@@ -238,8 +226,11 @@ class _Pace:
         self._since, self._chunks = self._clock(), 0
 
 
-class _End:
-    """The reader has read the answer whole."""
+class _End(enum.Enum):
+    """How far a reader has come that has read the answer whole."""
+
+    OF_ANSWER = enum.auto()
+    OF_RESPONSE = enum.auto()
 
 
 class _Exchange:
@@ -276,13 +267,22 @@ class _Exchange:
                     continue
                 since = self._clock()
                 if isinstance(item, _End):
-                    self.was_read_whole = True
+                    self.was_read_whole = self._response_ends()
                     return
                 if isinstance(item, BaseException):
                     raise item
                 yield from item
         finally:
             self._over.set()
+
+    def _response_ends(self) -> bool:
+        """Whether the response ends soon after the answer; then its connection can be used again.
+
+        Reported: gateways send frames after [DONE], or leave the response open; neither takes the answer back.
+        """
+        with contextlib.suppress(queue.Empty):
+            return self._arrived.get(timeout=PULL_SECONDS) is _End.OF_RESPONSE
+        return False
 
     def _read(self) -> None:
         pace = _Pace(self._over, self._clock)
@@ -299,10 +299,14 @@ class _Exchange:
         except BaseException as error:
             self._arrived.put(error)
         else:
-            self._arrived.put(_End())
+            self._arrived.put(_End.OF_RESPONSE)
 
     def _answer(self) -> Iterator[list[Event]]:
-        headers = {"Accept": "text/event-stream, application/json", "User-Agent": f"glm_magic/{__version__}"}
+        headers = {
+            "Accept": "text/event-stream, application/json",
+            "Accept-Encoding": "identity",  # so that the bound on what is read bounds the memory too
+            "User-Agent": f"glm_magic/{__version__}",
+        }
         if self._endpoint.key is not None:
             headers["Authorization"] = f"Bearer {self._endpoint.key.reveal()}"
         timeout = httpx.Timeout(self._patience.silence, connect=self._patience.connect)
@@ -325,40 +329,14 @@ class _Exchange:
         if not response.is_success:
             raise self._refusal(response)
         chunks = response.iter_bytes()
-        start = b""
-        for chunk in chunks:
-            start += chunk
-            if start.strip():
-                break
-        if start.lstrip()[:1] in (b"{", b"[", b"<", b""):  # a body where a stream was due, whatever its type says
-            yield self._whole(start + b"".join(chunks))
-            return
-        for payload in _payloads(start, chunks):
-            if payload.strip() == DONE:
-                break
-            if payload and not payload.startswith(":"):  # a ping, or a comment sent as data
-                yield read_chunk(payload)
-        for _ in chunks:  # what follows [DONE] is read, so that the connection can be used again
-            pass
-
-    def _whole(self, content: bytes) -> list[Event]:
-        text = content.decode("utf-8", "replace")
-        try:
-            data = json.loads(text)
-        except ValueError:
-            if not text.strip():
-                raise BrokenStream("The service sent an empty answer.", "Run the cell again.") from None
-            raise refusals.refused(0, text, url=self._endpoint.url) from None
-        if isinstance(data, dict) and data.get("error"):
-            raise refusals.refused(0, data, model=str(self._request.get("model", "")), url=self._endpoint.url)
-        return read_completion(data)
+        yield from wire.read(chunks, wire.Asked(str(self._request.get("model", "")), self._endpoint.url))
+        self._arrived.put(_End.OF_ANSWER)
+        for _ in chunks:  # what follows is read, so that the connection can be used again
+            if self._over.is_set():
+                return
 
     def _refusal(self, response: httpx.Response) -> GlmError:
-        text = response.read().decode("utf-8", "replace")
-        try:
-            body = json.loads(text)
-        except ValueError:
-            body = text
+        body = wire.read_refusal(response.iter_bytes())
         if response.is_redirect:
             where = quoted(response.headers.get("location", ""))
             return SetupError(
@@ -372,20 +350,6 @@ class _Exchange:
         with contextlib.suppress(ValueError):
             error.retry_after = max(0.0, float(response.headers.get("retry-after", "")))
         return error
-
-
-def _payloads(start: bytes, chunks: Iterator[bytes]) -> Iterator[str]:
-    """Yield the ``data:`` payloads of a stream, read as UTF-8 whatever its headers say."""
-
-    def body() -> Iterator[bytes]:
-        yield start
-        for chunk in chunks:  # noqa: UP028 - `yield from` would close the connection when [DONE] ends this early
-            yield chunk
-        yield b"\n\n"  # the last event need not have ended
-
-    stream = httpx.Response(200, headers={"Content-Type": "text/event-stream; charset=utf-8"}, content=body())
-    for event in httpx_sse.EventSource(stream).iter_sse():
-        yield event.data
 
 
 def _fault(error: httpx.HTTPError, endpoint: Endpoint, patience: Patience) -> AnswerError:

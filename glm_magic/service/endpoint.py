@@ -6,13 +6,12 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from glm_magic.chat.catalogue import GLM_HOSTS
 from glm_magic.errors import SetupError
 from glm_magic.service.keys import Key
 
 GLM_CHINA = "https://open.bigmodel.cn/api/paas/v4"
 
-# GLM's own hosts count a stream's tokens unasked; their documents do not know `stream_options`.
-_GLM_HOSTS = ("open.bigmodel.cn", "api.z.ai")
 _PATH = "/chat/completions"
 
 
@@ -34,8 +33,11 @@ class Endpoint:
 
     @property
     def is_glm(self) -> bool:
-        """Whether it is one of GLM's own hosts."""
-        return urlsplit(self.base_url).hostname in _GLM_HOSTS
+        """Whether it is one of GLM's own hosts.
+
+        They count a stream's tokens unasked; their documents do not know `stream_options`.
+        """
+        return urlsplit(self.base_url).hostname in GLM_HOSTS
 
     @property
     def is_local(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from glm_magic.errors import SetupError
 
@@ -12,6 +12,7 @@ VARIABLES = ("GLM_API_KEY", "ZAI_API_KEY", "ZHIPUAI_API_KEY")
 
 _KEYRING_SERVICE, _KEYRING_USER = "glm_magic", "api_key"
 _SHOWN = 4
+_SECRET_FROM = 12
 
 
 class Key:
@@ -22,6 +23,7 @@ class Key:
     def __init__(self, secret: str, source: str) -> None:
         """`source` says where it came from. Raises `SetupError` if it cannot be sent in a header."""
         self._secret = secret.strip(" \t")
+        del secret  # so that no traceback shows it among the locals
         self.source = source
         if not self._secret.isascii() or not self._secret.isprintable():
             odd = next(c for c in self._secret if not (c.isascii() and c.isprintable()))
@@ -39,6 +41,17 @@ class Key:
         """The key as it may be shown: its last characters, and nothing of a short one."""
         return "…" + self._secret[-_SHOWN:] if len(self._secret) > 4 * _SHOWN else "…"
 
+    def hidden_in(self, text: str) -> str:
+        """Return what a service said, without the key: it may say back what it was sent.
+
+        The second half of GLM's ``id.secret`` is found alone too, and so is a beginning of either, where
+        `text` was cut. What is too short for a secret (``EMPTY``, ``none``) is left.
+        """
+        for secret in (self._secret, self._secret.rpartition(".")[2]):
+            if len(secret) >= _SECRET_FROM:
+                text = _without(text, secret, self.masked)
+        return text
+
     def __repr__(self) -> str:
         return f"Key({self.masked})"
 
@@ -46,11 +59,20 @@ class Key:
         raise TypeError("a key is not pickled: workers take it from their own environment")
 
 
+def _without(text: str, secret: str, mask: str) -> str:
+    at = text.find(secret[:_SECRET_FROM])
+    while at >= 0:
+        length = next((n for n, sign in enumerate(secret) if text[at + n : at + n + 1] != sign), len(secret))
+        text = text[:at] + mask + text[at + length :]
+        at = text.find(secret[:_SECRET_FROM], at + len(mask))
+    return text
+
+
 @dataclass(slots=True)
 class KeyCabinet:
     """Finds the key, each time anew: the environment first, then this kernel's own, then the keyring."""
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     _typed: Key | None = None
 
     def find(self, variable: str | None = None) -> Key | None:
@@ -59,8 +81,8 @@ class KeyCabinet:
         Raises `SetupError` if `variable` is not set, or the key cannot be sent.
         """
         for name in (variable,) if variable else VARIABLES:
-            if secret := self.environ.get(name, "").strip(" \t"):
-                return Key(secret, name)
+            if self.environ.get(name, "").strip(" \t"):
+                return Key(self.environ[name], name)
         if variable:
             raise SetupError(
                 f"api_key_env names {variable}, and that variable is not set.",
@@ -68,9 +90,8 @@ class KeyCabinet:
             )
         return self._typed or _from_keyring()
 
-    def keep(self, secret: str) -> str:
+    def keep(self, key: Key) -> str:
         """Keep a key that was typed; return where: the keyring where there is one, else this kernel."""
-        key = Key(secret, "this kernel only")
         if not key.reveal():
             raise SetupError("No key was typed; nothing has changed.")
         self._typed = key
@@ -78,7 +99,7 @@ class KeyCabinet:
             import keyring  # noqa: PLC0415 - an extra, and slow to load
             import keyring.errors  # noqa: PLC0415
 
-            keyring.set_password(_KEYRING_SERVICE, _KEYRING_USER, secret.strip())
+            keyring.set_password(_KEYRING_SERVICE, _KEYRING_USER, key.reveal())
         except ImportError:
             return "this kernel only (for the system keyring: pip install 'glm_magic[keyring]')"
         except keyring.errors.KeyringError:

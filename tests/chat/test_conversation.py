@@ -119,6 +119,51 @@ def test_undo_of_an_empty_conversation_is_the_same():
     assert Conversation().undo() == Conversation()
 
 
+def test_a_skipped_turn_keeps_its_place_and_its_attempts_and_is_not_sent():
+    conversation = talk(A, B, C).skip(B)
+    assert ids(conversation.sent()) == ["a0", "c0"]
+    assert places(conversation) == [A, B, C]
+    assert conversation.find(B).counting.id == "b0"
+
+
+def test_a_skipped_turn_is_sent_again_when_it_is_taken_in():
+    assert talk(A, B, C).skip(B).unskip(B) == talk(A, B, C)
+
+
+def test_a_skipped_turn_whose_cell_runs_again_counts():
+    conversation = asked(talk(A, B, C).skip(B), B, "again")
+    assert ids(conversation.sent()) == ["a0", "again", "c0"]
+    assert ids(conversation.find(B).earlier) == ["b0"]
+
+
+def test_a_skipped_turn_whose_cell_fails_is_no_more_skipped_than_another():
+    conversation = talk(A, B).skip(A).retire(A)
+    assert not conversation.find(A).skipped
+    assert ids(conversation.sent()) == ["b0"]
+
+
+def test_a_place_where_nothing_counts_cannot_be_skipped():
+    conversation = talk(A, B).retire(B)
+    assert conversation.skip(B) == conversation
+    assert ids(asked(conversation.skip(B), B, "again").sent()) == ["a0", "again"]
+
+
+def test_what_was_asked_after_a_turn_that_is_skipped_is_stale():
+    assert talk(A, B, C).skip(B).stale() == {"c0"}
+    assert asked(talk(A, B).skip(A), C, "c").stale() == {"b0"}
+
+
+def test_a_skipped_boundary_stays_one():
+    conversation = asked(asked(talk(A), B, "b", new=True), C, "c").skip(B)
+    assert ids(conversation.sent()) == ["c"]
+
+
+def test_undo_takes_back_the_last_turn_that_is_sent():
+    assert ids(talk(A, B, C).skip(C).undo().sent()) == ["a0"]
+    bounded = asked(talk(A), B, "b", new=True).skip(B)
+    assert bounded.undo() == bounded
+
+
 def test_a_boundary_sends_nothing_before_it():
     conversation = asked(asked(talk(A), B, "b", new=True), C, "c")
     assert ids(conversation.sent()) == ["b", "c"]
@@ -251,6 +296,8 @@ CHANGES = st.one_of(
     st.tuples(st.just("retire"), PLACES),
     st.tuples(st.just("without"), PLACES),
     st.tuples(st.just("adopt"), PLACES),
+    st.tuples(st.just("skip"), PLACES),
+    st.tuples(st.just("unskip"), PLACES),
     st.tuples(st.just("undo")),
     st.tuples(st.just("restart")),
 )
@@ -264,6 +311,10 @@ def changed(conversation, number, change):
             return conversation.reserve(place, Message("user", "hi"))
         case "retire", place:
             return conversation.retire(place)
+        case "skip", place:
+            return conversation.skip(place)
+        case "unskip", place:
+            return conversation.unskip(place)
         case "without", place:
             return conversation.without(place)
         case "adopt", place:

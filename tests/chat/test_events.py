@@ -174,6 +174,25 @@ def test_an_error_beside_choices_is_still_an_error():
         read({**chunk({"content": "x"}), "error": {"message": "lost", "code": 500}})
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"object": "error", "message": "too long", "type": "BadRequestError", "param": None, "code": 400},
+        {"object": "error", "message": "too long"},
+        {"code": "1210", "message": "too long"},
+    ],
+)
+@pytest.mark.parametrize("part", ["delta", "message"])
+def test_an_error_may_have_no_error_around_it(data, part):
+    with pytest.raises(ServiceError, match="too long"):
+        read_body(data, part=part)
+
+
+@pytest.mark.parametrize("code", [0, 200, "200", None, ""])
+def test_a_code_of_success_is_no_error(code):
+    assert read({"code": code, "message": "success"}) == []
+
+
 def test_a_completion_is_read_from_its_message():
     data = {
         "id": "X",

@@ -61,6 +61,10 @@ def test_counts_of_another_type_are_taken_as_not_said():
     assert Usage.from_api(data) == Usage(7, 0, 7)
 
 
+def test_a_number_beyond_all_counting_is_taken_as_not_said():
+    assert Usage.from_api({"prompt_tokens": 10**400, "completion_tokens": 5}) == Usage(0, 5, 5)
+
+
 @pytest.mark.parametrize("usage", [Usage(7, 5, 12), Usage(7, 0, 7, cached_tokens=3), Usage(7, 5, 13, 0, 2)])
 def test_usage_comes_back_as_it_was_written(usage):
     assert Usage.from_api(usage.to_api()) == usage

@@ -150,3 +150,18 @@ def test_the_circumstances_of_a_reply_are_given_with_it():
     builder = ReplyBuilder()
     builder.add(Facts(model="served"))
     assert builder.reply(seconds=2.0, interrupted=True) == Reply("", model="served", seconds=2.0, interrupted=True)
+
+
+def test_a_name_without_an_id_starts_a_new_call_where_the_arguments_are_whole():
+    assert calls((None, None, "f", '{"a": 1}'), (None, None, "f", '{"a": 2}')) == [
+        ("call_0", "f", '{"a": 1}'),
+        ("call_1", "f", '{"a": 2}'),
+    ]
+
+
+def test_a_name_that_repeats_without_an_id_goes_on_where_they_are_not():
+    assert calls((0, None, "f", '{"a"'), (0, None, "f", ": 1}"), (0, None, "f", "")) == [("call_0", "f", '{"a": 1}')]
+
+
+def test_arguments_of_an_index_that_was_not_there_belong_to_the_latest_call():
+    assert calls((None, "c", "f", '{"a"'), (0, None, None, ": 1}")) == [("c", "f", '{"a": 1}')]

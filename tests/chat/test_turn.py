@@ -3,7 +3,15 @@ import pytest
 from glm_magic.chat.events import Facts, Finished, Notice, ReasoningDelta, TextDelta, Tick, ToolCallDelta
 from glm_magic.chat.messages import Usage
 from glm_magic.chat.turn import TurnUnderWay
-from glm_magic.errors import BrokenStream, ConnectionFailed, ServiceDown, ServiceError, SetupError, Withdrawn
+from glm_magic.errors import (
+    BrokenStream,
+    ConnectionFailed,
+    ContentFiltered,
+    PromptTooLong,
+    ServiceDown,
+    SetupError,
+    Withdrawn,
+)
 
 REQUEST = {"model": "m", "messages": []}
 STOP = Facts("i", "m", "stop", Usage(1, 2, 3))
@@ -99,8 +107,9 @@ def test_a_network_error_of_the_service_keeps_what_had_arrived():
 
 def test_a_context_window_that_is_full_says_how_to_send_less():
     error = failed(TextDelta("half"), Facts(finish_reason="model_context_window_exceeded"))
-    assert isinstance(error, ServiceError)
+    assert isinstance(error, PromptTooLong)
     assert "--new" in error.remedy
+    assert "--skip TURN" in error.remedy
     assert error.partial.text == "half"
 
 
@@ -117,6 +126,19 @@ def test_a_withdrawn_answer_leaves_nothing_even_if_the_connection_breaks_then():
     error = failed(TextDelta("secret"), Facts(finish_reason="sensitive"), ConnectionFailed("reset"))
     assert isinstance(error, Withdrawn)
     assert error.partial is None
+
+
+@pytest.mark.parametrize("begun", [TextDelta("secret"), ReasoningDelta("secret")])
+def test_an_answer_that_an_error_of_the_filter_ends_is_withdrawn(begun):
+    error = failed(begun, ContentFiltered("No [code 1301].", "Reword.", code="1301", request_id="r1"))
+    assert type(error) is Withdrawn
+    assert error.partial is None
+    assert (error.what, error.remedy, error.code, error.request_id) == ("No [code 1301].", "Reword.", "1301", "r1")
+
+
+def test_a_prompt_that_the_filter_refuses_has_no_answer_to_withdraw():
+    error = ContentFiltered("No.")
+    assert failed(Tick(1.0), error) is error
 
 
 def test_an_error_of_the_stream_carries_what_had_arrived():

@@ -186,6 +186,68 @@ def test_undo_takes_the_last_turn_out(notebook: Notebook) -> None:
     assert notebook.sent("%%glm\nthree", "c").messages == said("one", "three")
 
 
+def test_a_skipped_turn_is_not_sent_and_shown_as_skipped(notebook: Notebook) -> None:
+    for cell in ("one", "two", "three"):
+        notebook.run(f"%%glm\n{cell}", cell)
+    notebook.run("%glm_history --skip 2")
+    assert "Turn 2 is skipped: chat main now sends 2 turns." in notebook.page.text
+    notebook.run("%glm_history")
+    assert "skipped" in notebook.page.text.splitlines()[4]
+    assert "sends 2 of 3 turns" in notebook.page.text
+    assert notebook.sent("%%glm\nfour", "four").messages == said("one", "three", "four")
+
+
+def test_a_skipped_turn_is_taken_in_again(notebook: Notebook) -> None:
+    notebook.run("%%glm\none", "a")
+    notebook.run("%%glm\ntwo", "b")
+    notebook.run("%glm_history --skip 1")
+    notebook.run("%glm_history --unskip=1")
+    assert "Turn 1 counts: chat main now sends 2 turns." in notebook.page.text
+    assert notebook.sent("%%glm\nthree", "c").messages == said("one", "two", "three")
+
+
+def test_a_skipped_turn_counts_when_its_cell_runs_again(notebook: Notebook) -> None:
+    notebook.run("%%glm\none", "a")
+    notebook.run("%%glm\ntwo", "b")
+    notebook.run("%glm_history --skip 1")
+    notebook.run("%glm_history --skip {{ 1 }}")  # as a second Run All does
+    notebook.run("%%glm\nuno", "a")
+    assert notebook.sent("%%glm\nthree", "c").messages == said("uno", "two", "three")
+
+
+def test_a_turn_of_another_chat_is_skipped_there(notebook: Notebook) -> None:
+    notebook.run("%%glm\none", "a")
+    notebook.run("%%glm -c side\nother", "b")
+    notebook.run("%glm_history --skip 1 -c side")
+    assert notebook.sent("%%glm\ntwo", "c").messages == said("one", "two")
+    assert notebook.sent("%%glm -c side\nmore", "d").messages == said("more")
+
+
+def test_skipping_is_remembered_by_the_notebook(notebook: Notebook, tmp_path: Path) -> None:
+    cells = []
+    for cell, line in (("a", "%%glm\none"), ("b", "%%glm\ntwo"), ("c", "%glm_history --skip 1")):
+        notebook.run(line, cell)
+        cells.append((cell, line, list(notebook.page.outputs.values())))
+    (bundle,) = notebook.page.saved(MIME_TYPE)
+    assert (bundle["kind"], len(bundle["after"])) == ("edit", 1)
+    notebook.run("%glm_history --clear")
+    notebook.run(f"%glm_history --restore {save(tmp_path / 'saved.ipynb', cells)}")
+    assert notebook.sent("%%glm\nthree", "d").messages == said("two", "three")
+
+
+@pytest.mark.parametrize("number", ["0", "3", "4", "-1", "1.0", "x", "٢", "''"])
+@pytest.mark.parametrize("option", ["--skip", "--unskip"])
+def test_a_number_that_no_turn_has_says_which_there_are(notebook: Notebook, option: str, number: str) -> None:
+    notebook.run("%%glm\none", "a")
+    notebook.run("%%glm\ntwo", "b")
+    notebook.server.answer(error(400, {"error": {"code": "1210", "message": "no"}}))
+    with pytest.raises(ServiceError):
+        notebook.run("%%glm\nfailed", "c")
+    with pytest.raises(HistoryError, match=r"It has: 1, 2\."):
+        notebook.run(f"%glm_history {option} {number}")
+    assert notebook.sent("%%glm\nthree", "d").messages == said("one", "two", "three")
+
+
 def test_clear_empties_one_chat(notebook: Notebook) -> None:
     notebook.run("%%glm\none", "a")
     notebook.run("%%glm -c side\nother", "b")
@@ -207,6 +269,9 @@ def test_the_chats_are_listed(notebook: Notebook) -> None:
         ("--claer", OptionError, "--clear"),
         ("-c nowhere", SettingError, "no chat"),
         ("--clear --undo", OptionError, "One at a time"),
+        ("--skip 1 --unskip 1", OptionError, "One at a time"),
+        ("--skip", OptionError, "needs a value"),
+        ("--skip 1", HistoryError, "It has none yet"),
         ("--restore", HistoryError, "FILE.ipynb"),
         ("--restore nowhere.ipynb", HistoryError, "cannot be read"),
         ("what", OptionError, "does not know"),

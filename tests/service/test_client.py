@@ -197,6 +197,40 @@ def test_a_request_after_an_abandoned_one_has_a_new_connection(client: Client, s
     assert ask(client, server).text == "You said: hi"
 
 
+def test_an_answer_is_whole_at_done_though_the_response_stays_open(client: Client, server: GlmServer) -> None:
+    answer = stream("whole")
+    answer.steps.append(threading.Event())
+    server.answer(answer)
+    assert ask(client, server).text == "whole"
+    assert server.hung_up.wait(5)
+    assert wait_for(lambda: readers() == 0)
+    assert ask(client, server).text == "You said: hi"
+
+
+def test_an_answer_is_whole_at_done_though_the_connection_breaks_then(client: Client, server: GlmServer) -> None:
+    answer = stream("whole")
+    answer.steps.append(CUT)
+    server.answer(answer)
+    assert ask(client, server).text == "whole"
+    assert ask(client, server).text == "You said: hi"
+
+
+def test_frames_after_done_leave_the_connection_fit_for_the_next_request(client: Client, server: GlmServer) -> None:
+    answer = stream("whole")
+    answer.steps.append(chunk("never"))
+    server.answer(answer)
+    assert ask(client, server).text == "whole"
+    assert ask(client, server).text == "You said: hi"
+    assert server.connections == 1
+
+
+def test_a_refusal_without_an_end_is_read_in_part(client: Client, server: GlmServer) -> None:
+    gate = threading.Event()
+    server.answer(Answer([b"<html><title>Busy</title>", *[b"x" * 2**18] * 8, gate], status=503))
+    with pytest.raises(ServiceDown, match="Busy"):
+        ask(client, server)
+
+
 def test_what_may_pass_is_asked_again_with_backoff_and_said(patient: Client, clock: Clock, server: GlmServer) -> None:
     server.answer(*[error(429, {"error": {"code": "1302", "message": "slow down"}})] * 2, stream("now"))
     events = list(patient.stream(at(server), BODY, Patience(retries=3)))

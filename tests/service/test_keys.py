@@ -34,6 +34,33 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(secret: str) ->
     assert secret.strip() not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        (f"key {SECRET}!", "key …nary!"),
+        (f"{SECRET}{SECRET}", "…nary…nary"),
+        ("signature canarycanary is wrong", "signature …nary is wrong"),
+        (f"cut {SECRET[:20]}…", "cut …nary…"),
+        ("0123456789ab", "…nary"),
+        ("0123456789a canarycanar", "0123456789a canarycanar"),
+        ("nothing of it", "nothing of it"),
+        ("", ""),
+    ],
+)
+def test_a_key_that_a_service_says_back_is_hidden_whole_and_in_part(text: str, hidden: str) -> None:
+    assert Key(SECRET, "x").hidden_in(text) == hidden
+
+
+@pytest.mark.parametrize("dummy", ["EMPTY", "none", "x", "", "sk-proj-", "a.b"])
+def test_what_is_too_short_for_a_secret_is_not_hidden(dummy: str) -> None:
+    text = "EMPTY none x sk-proj-123 a.b"
+    assert Key(dummy, "x").hidden_in(text) == text
+
+
+def test_a_cabinet_does_not_show_the_environment_that_it_looks_into() -> None:
+    assert "canary" not in repr(KeyCabinet({"GLM_API_KEY": SECRET}))
+
+
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_the_key_comes_from_these_variables(variable: str) -> None:
     key = KeyCabinet({variable: SECRET}).find()
@@ -87,14 +114,14 @@ def memory_keyring(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_typed_key_is_kept_in_the_system_keyring_where_there_is_one(memory_keyring) -> None:
-    assert KeyCabinet({}).keep(SECRET) == "the system keyring"
+    assert KeyCabinet({}).keep(Key(SECRET, "typed")) == "the system keyring"
     found = KeyCabinet({}).find()
     assert found is not None
     assert found.reveal() == SECRET
 
 
 def test_a_variable_is_stronger_than_the_keyring(memory_keyring) -> None:
-    KeyCabinet({}).keep(SECRET)
+    KeyCabinet({}).keep(Key(SECRET, "typed"))
     found = KeyCabinet({"GLM_API_KEY": "from.variable"}).find()
     assert found is not None
     assert found.reveal() == "from.variable"
@@ -103,7 +130,7 @@ def test_a_variable_is_stronger_than_the_keyring(memory_keyring) -> None:
 def test_without_a_keyring_a_typed_key_is_kept_for_this_kernel_only(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "keyring", None)
     cabinet = KeyCabinet({})
-    assert "this kernel only" in cabinet.keep(SECRET)
+    assert "this kernel only" in cabinet.keep(Key(SECRET, "typed"))
     assert cabinet.find() is not None
     assert KeyCabinet({}).find() is None
 
@@ -111,5 +138,5 @@ def test_without_a_keyring_a_typed_key_is_kept_for_this_kernel_only(monkeypatch:
 def test_an_empty_key_changes_nothing() -> None:
     cabinet = KeyCabinet({})
     with pytest.raises(SetupError, match="No key"):
-        cabinet.keep("  ")
+        cabinet.keep(Key("  ", "typed"))
     assert cabinet.find() is None

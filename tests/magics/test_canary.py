@@ -1,0 +1,257 @@
+"""A key like no other text is planted, and searched for in everything that leaves the process."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import logging
+import pickle
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from glm_server import CUT, Answer, GlmServer, chunk, data, error, stream
+from ipython_shell import Notebook
+
+from glm_magic.chat.conversation import Place
+from glm_magic.chat.reply import Reply
+from glm_magic.errors import GlmError
+from glm_magic.notebook.bundle import MIME_TYPE
+
+KEY = "kanarienvogelsangvormfenster.zwitschertimgartenbisabends"
+SECRET = KEY.partition(".")[2]
+
+# any eight characters of the key in a row give it away; the mask shows its last four
+PIECES = {KEY[at : at + 8] for at in range(len(KEY) - 7)}
+
+
+class Watched(logging.Handler):
+    """Runs cells, and keeps everything that a person, a file, a log or a server gets to see of them."""
+
+    def __init__(self, notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(logging.DEBUG)
+        self.notebook = notebook
+        self.seen: list[tuple[str, str]] = []
+        publish = notebook.page.publish
+
+        def watching(data: dict[str, Any], metadata: Any = None, **kwargs: Any) -> None:
+            self.seen.append(("page", repr((data, metadata, kwargs))))
+            publish(data, metadata, **kwargs)
+
+        monkeypatch.setattr(notebook.page, "publish", watching)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append((f"log {record.name}", f"{record.getMessage()} {record.args!r}"))
+
+    def run(self, code: str, cell: str | None = None) -> Any:
+        """Run a cell; keep its value, and of its error all that there is to see."""
+        self.notebook._parent = {"metadata": {"cellId": cell}} if cell else {}
+        self.notebook.page.outputs.clear()
+        result = self.notebook.shell.run_cell(code)
+        failed = result.error_in_exec or result.error_before_exec
+        if failed is not None:
+            self._keep_error(failed)
+        if isinstance(result.result, Reply):
+            self.keep_reply(result.result)
+        return failed if failed is not None else result.result
+
+    def keep_reply(self, reply: Reply) -> None:
+        fields = {field.name: getattr(reply, field.name) for field in dataclasses.fields(reply)}
+        self.seen += [("reply", repr(reply)), ("fields of a reply", repr(fields))]
+        self.seen.append(("pickle of a reply", pickle.dumps(reply).decode("latin-1")))
+
+    def _keep_error(self, failed: BaseException) -> None:
+        self.seen.append(("error", repr((failed, str(failed), failed.args, vars(failed)))))
+        told = traceback.TracebackException.from_exception(failed, capture_locals=True)
+        self.seen.append(("traceback with locals", "".join(told.format())))
+        if isinstance(failed, GlmError):
+            self.seen.append(("pickle of an error", pickle.dumps(failed).decode("latin-1")))
+        partial = getattr(failed, "partial", None)
+        if partial is not None:
+            self.keep_reply(partial)
+
+    def leaks(self, printed: str) -> list[str]:
+        """Return where the key can be seen."""
+        everything = [*self.seen, ("stdout or stderr", printed)]
+        for request in self.notebook.server.requests:
+            headers = {name: value for name, value in request.headers.items() if name != "authorization"}
+            everything.append(("request", repr((request.path, headers, request.raw))))
+        return [f"{where}: {text}" for where, text in everything if any(piece in text for piece in PIECES)]
+
+
+@pytest.fixture(params=["variable", "login"])
+def watched(
+    request: pytest.FixtureRequest,
+    notebook: Notebook,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Iterator[Watched]:
+    """A notebook with the key; it fails the test if the key is seen anywhere."""
+    watched = Watched(notebook, monkeypatch)
+    root = logging.getLogger()
+    loggers = [root, *(logging.getLogger(name) for name in ("httpx", "httpcore", "asyncio", "glm_magic"))]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.DEBUG)
+    root.addHandler(watched)
+    monkeypatch.setattr("glm_magic.service.client._FIRST_DELAY", 0.001)
+    if request.param == "variable":
+        monkeypatch.setenv("GLM_API_KEY", KEY)
+    else:
+        monkeypatch.setitem(sys.modules, "keyring", None)
+        monkeypatch.setattr(getpass, "getpass", lambda prompt: KEY)
+        watched.run("%glm_config --login")
+    yield watched
+    root.removeHandler(watched)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    shown = capfd.readouterr()
+    assert watched.leaks(shown.out + shown.err) == []
+    sent = [received.headers["authorization"] for received in notebook.server.requests]
+    assert set(sent) <= {f"Bearer {KEY}"}
+
+
+def test_the_search_finds_what_leaks(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(notebook, monkeypatch)
+    for code in (f"print({KEY!r})", f"%glm {KEY}", f"raise ValueError({SECRET!r})"):
+        watched.seen.clear()
+        notebook.server.requests.clear()
+        watched.run(code)
+        assert watched.leaks(KEY if "print" in code else "")
+
+
+def test_success_leaves_no_trace_of_the_key(watched: Watched) -> None:
+    assert watched.run("%%glm -o name\nhi", "a").text == "You said: hi"
+    watched.run("%%glm -q\nhi", "b")
+    watched.run("%%glm --no-stream\nhi", "c")
+    watched.run("%%glm --no-history\nhi", "d")
+    assert watched.notebook.page.saved(MIME_TYPE)
+    watched.run("_glm", "e")
+    watched.run("name.request, vars", "f")
+    assert [line for line in watched.seen if line[0].startswith("log http")], "the libraries said something"
+
+
+def test_a_dry_run_masks_the_key(watched: Watched) -> None:
+    watched.run("%%glm -N\nhi")
+    assert f"Bearer …{KEY[-4:]}" in watched.notebook.page.text
+
+
+def test_settings_and_history_mask_the_key(watched: Watched) -> None:
+    import ipywidgets
+
+    watched.run("%%glm\nhi", "a")
+    for line in ("--table", "--panel", "", "base_url", "api_key_env", "temperature=0.5", "--reset"):
+        watched.run(f"%glm_config {line}")
+    watched.seen.append(("panel", repr(ipywidgets.Widget.get_manager_state())))
+    assert f"…{KEY[-4:]}" in watched.seen[-1][1], "the panel shows the mask"
+    for line in ("", "--list", "--skip 1", "--unskip 1", "--undo", "--clear", "--skip 9"):
+        watched.run(f"%glm_history {line}")
+    ipywidgets.Widget.close_all()
+
+
+def test_what_holds_the_key_does_not_show_it(watched: Watched) -> None:
+    magics = watched.notebook.shell.magics_manager.registry["GLMMagics"]
+    watched.run("%%glm\nhi", "a")
+    session = magics.session
+    question = session.prepare("hi", Place("b"))
+    for value in (magics, magics.sources, session, session.keys, question, question.endpoint, session.ask(question)):
+        watched.seen.append((type(value).__name__, f"{value!r} {value!s}"))
+        if hasattr(value, "__dict__"):
+            watched.seen.append((f"fields of {type(value).__name__}", repr(vars(value))))
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(question)
+
+
+ECHOES = {
+    "401": error(401, {"error": {"code": "401", "message": f"invalid: Bearer {KEY}"}, "request_id": KEY}),
+    "the second half": error(401, {"error": {"code": "1002", "message": f"signature of {SECRET!r} is wrong"}}),
+    "twice": error(403, {"error": {"code": KEY, "message": f"{KEY},{KEY}", "type": KEY}}),
+    "text": error(401, KEY),
+    "a page": error(403, f"<html><title>no {KEY}</title></html>"),
+    "a list": error(400, [KEY]),
+    "a long message": error(400, {"error": {"message": "x" * 560 + KEY}}),
+    "in the stream": Answer([chunk("half "), data({"error": {"code": "1002", "message": KEY}})]),
+    "no JSON": Answer([chunk("half "), data(f"{{{KEY}")]),
+    "no completion": Answer([f'{{"key": "{KEY}"}}'.encode()]),
+    "content filter": Answer([chunk("half "), data({"error": {"code": "1301", "message": KEY}})]),
+}
+
+
+@pytest.mark.parametrize("answer", ECHOES.values(), ids=ECHOES)
+def test_a_key_that_the_service_says_back_is_masked(watched: Watched, answer: Answer) -> None:
+    watched.notebook.server.answer(answer)
+    failed = watched.run("%%glm\nhi", "a")
+    assert isinstance(failed, GlmError)
+    watched.run("%tb")
+    watched.run("%xmode Verbose")
+    watched.run("%tb")
+    watched.run("import sys, traceback; ''.join(traceback.format_exception(sys.last_value))")
+
+
+def test_a_key_in_the_address_of_a_redirect_is_masked(watched: Watched) -> None:
+    logging.getLogger("httpcore").setLevel(logging.WARNING)  # its log of what a service answers is not ours
+    watched.notebook.server.answer(error(307, "", Location=f"https://example.com/?key={KEY}"))
+    assert "key=…" in str(watched.run("%%glm\nhi", "a"))
+
+
+def test_a_key_that_is_said_back_while_waiting_is_masked(watched: Watched) -> None:
+    watched.notebook.server.answer(error(429, {"error": {"code": "1302", "message": f"{KEY} is too fast"}}))
+    assert watched.run("%%glm\nhi", "a").text == "You said: hi"
+    assert any("is too fast" in text for where, text in watched.seen if where == "page")
+
+
+@pytest.mark.parametrize("answer", [Answer([chunk("half "), CUT]), stream("half ", finish_reason=None)])
+def test_a_broken_stream_leaves_no_trace_of_the_key(watched: Watched, answer: Answer) -> None:
+    watched.notebook.server.answer(answer)
+    assert watched.run("%%glm\nhi", "a").partial.text == "half "
+
+
+def test_a_refused_connection_leaves_no_trace_of_the_key(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    with GlmServer() as gone:
+        monkeypatch.setenv("GLM_BASE_URL", gone.url)
+    assert isinstance(watched.run("%%glm\nhi", "a"), GlmError)
+
+
+@pytest.mark.parametrize("text", ["", "half "])
+def test_an_interrupt_leaves_no_trace_of_the_key(watched: Watched, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    from glm_magic.display.page import PageView
+
+    paint = PageView.paint
+
+    def stopping(view: PageView, event: Any) -> None:
+        paint(view, event)
+        if type(event).__name__ == "Tick":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(PageView, "paint", stopping)
+    watched.notebook.server.answer(Answer([*([chunk(text)] if text else []), threading.Event()]))
+    assert isinstance(watched.run("%%glm\nhi", "a"), KeyboardInterrupt)
+    watched.run("%tb")
+
+
+@pytest.mark.parametrize("address", ["http://example.com/v1", "ftp://x", "http://127.0.0.1:1/v1?x=1"])
+def test_what_is_refused_before_it_is_sent_leaves_no_trace_of_the_key(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("GLM_BASE_URL", address)
+    assert isinstance(watched.run("%%glm\nhi"), GlmError)
+    watched.run("%glm_config --table")
+    monkeypatch.setenv("GLM_API_KEY_ENV", "NOT_THERE")
+    assert isinstance(watched.run("%%glm\nhi"), GlmError)
+
+
+@pytest.mark.parametrize("odd", ["\n", "é"])
+def test_a_key_that_cannot_be_sent_is_not_shown_either(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], odd: str
+) -> None:
+    watched = Watched(notebook, monkeypatch)
+    monkeypatch.setenv("GLM_API_KEY", KEY + odd + KEY)
+    assert isinstance(watched.run("%%glm\nhi"), GlmError)
+    watched.run("%glm_config --table")
+    monkeypatch.setattr(getpass, "getpass", lambda prompt: KEY + odd + KEY)
+    assert isinstance(watched.run("%glm_config --login"), GlmError)
+    shown = capfd.readouterr()
+    assert watched.leaks(shown.out + shown.err) == []
