@@ -305,8 +305,10 @@ def _of_code(code: str, said: _Said, url: str) -> _Verdict | None:
         case "1221" | "1222":
             return (*_NO_SUCH_API, _right_url(url, said.path))
         case "1313":
-            general = _glm_base(url).replace("/coding/", "/")  # reported: it came to who asked the coding plan directly
-            other = f"\nFor other work than coding: %glm_config base_url={general}" if "/coding/" in url else ""
+            # reported: it came to who asked the coding plan's endpoint directly
+            base = _glm_base(url)
+            general = base.replace("/coding/", "/")
+            other = f"\nFor other work than coding: %glm_config base_url={general}" if general != base else ""
             return UsageCap, "The plan's rule of fair use stops this", _PLAN_REMEDY + other
         case _ if code in _FILTER_CODES:
             return _content_filter(said)

@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ from glm_magic.version import __version__
 
 if TYPE_CHECKING:
     from glm_magic.service.endpoint import Endpoint
+    from glm_magic.service.keys import Key
 
 PULL_SECONDS = 0.1
 
@@ -233,6 +234,18 @@ class _End(enum.Enum):
     OF_RESPONSE = enum.auto()
 
 
+class _Bearer(httpx.Auth):
+    """Puts the key into its header, where no local variable of a frame that is shown has it."""
+
+    def __init__(self, key: Key | None) -> None:
+        self._key = key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        if self._key is not None:
+            request.headers["Authorization"] = f"Bearer {self._key.reveal()}"
+        yield request
+
+
 class _Exchange:
     """One request and its answer: a thread reads, the caller pulls."""
 
@@ -307,8 +320,6 @@ class _Exchange:
             "Accept-Encoding": "identity",  # so that the bound on what is read bounds the memory too
             "User-Agent": f"glm_magic/{__version__}",
         }
-        if self._endpoint.key is not None:
-            headers["Authorization"] = f"Bearer {self._endpoint.key.reveal()}"
         timeout = httpx.Timeout(self._patience.silence, connect=self._patience.connect)
         try:
             with self._line.http.stream(
@@ -316,6 +327,7 @@ class _Exchange:
                 self._endpoint.url,
                 json=self._request,
                 headers=headers,
+                auth=_Bearer(self._endpoint.key),
                 timeout=timeout,
                 extensions={"trace": self._line.trace},
             ) as response:

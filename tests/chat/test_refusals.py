@@ -151,8 +151,8 @@ LONG = [
     "This model's maximum context length is 8,192 tokens. However, your messages resulted in 9,000 tokens.",
     "this model's maximum context length is 8192 tokens, but the prompt contains 9000 input tokens",
     (
-        "Requested token count exceeds the model's maximum context length of 8192 tokens. You requested a total of 9000 "
-        "tokens: 8000 tokens from the input messages and 1000 tokens for the completion."
+        "Requested token count exceeds the model's maximum context length of 8192 tokens. You requested a total of "
+        "9000 tokens: 8000 tokens from the input messages and 1000 tokens for the completion."
     ),
     "The input (9000 tokens) is longer than the model's context length (8192 tokens).",
     "request (9000 tokens) exceeds the available context size (8192 tokens), try increasing it",
@@ -221,7 +221,8 @@ def test_the_time_at_which_a_cap_is_reset_stays_in_the_message(code):
 def test_fair_use_of_the_coding_plan_names_the_general_endpoint():
     error = refused(429, glm("1313"), url="https://open.bigmodel.cn/api/coding/paas/v4/chat/completions")
     assert error.remedy.endswith("base_url=https://open.bigmodel.cn/api/paas/v4")
-    assert "base_url" not in refused(429, glm("1313"), url=URL).remedy
+    for url in (URL, "https://proxy.example/coding/v1/chat/completions"):
+        assert "base_url" not in refused(429, glm("1313"), url=url).remedy
 
 
 def test_messages_without_one_of_the_user_are_named():
