@@ -6,61 +6,30 @@ One session per kernel. Magics, and whatever else asks, ask through it.
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from glm_magic.asking import Asking, Question
 from glm_magic.chat import catalogue, request
-from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn, context_digest
-from glm_magic.chat.events import Event, Finished, Notice
+from glm_magic.chat.conversation import Attempt, Conversation, Place, context_digest
+from glm_magic.chat.events import Event, Notice
 from glm_magic.chat.messages import Message, Role
-from glm_magic.chat.recording import canonical, fingerprint
+from glm_magic.chat.recording import canonical
 from glm_magic.chat.settings import SETTINGS, Sources, Value
-from glm_magic.chat.turn import TurnUnderWay
-from glm_magic.errors import AnswerError, GlmError, PromptError, SettingError, SetupError, near_miss
+from glm_magic.chats import DEFAULT_CHAT, Chats
+from glm_magic.errors import GlmError, PromptError, SettingError, SetupError
 from glm_magic.notebook import bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from glm_magic.chat.reply import Reply
     from glm_magic.service.client import Client
     from glm_magic.service.embedded import EmbeddedModel
     from glm_magic.service.endpoint import Endpoint
     from glm_magic.service.keys import Key, KeyCabinet
-
-DEFAULT_CHAT = "main"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """All that is known before anything is sent: what would be sent, where, and after which turns.
-
-    `keep` is False for a question that neither sends nor enters a conversation.
-    """
-
-    chat: str
-    place: Place
-    message: Message
-    body: Mapping[str, Any]
-    endpoint: Endpoint | None
-    sent_after: tuple[Attempt, ...]
-    new: bool
-    keep: bool
-    settings: Mapping[str, Value]
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether the embedded model answers it."""
-        return self.endpoint is None
-
-    @property
-    def model(self) -> str:
-        """The name of the model that is asked."""
-        return str(self.body["model"])
 
 
 class Session:
@@ -80,8 +49,7 @@ class Session:
         self.sources = sources
         self.clock = clock
         self._wall = wall
-        self._lock = threading.Lock()
-        self._chats: dict[str, Conversation] = {}
+        self.chats = Chats()
         self._client: Client | None = None
         self._embedded: EmbeddedModel | None = None
         self._keys: KeyCabinet | None = None
@@ -166,7 +134,7 @@ class Session:
         message = Message("user", text)
         before: tuple[Attempt, ...] = ()
         if keep:
-            before = self.conversation(chat).reserve(place, message).sent(place, new=new)
+            before = self.chats.conversation(chat).reserve(place, message).sent(place, new=new)
         messages = [message for attempt in before for message in attempt.messages]
         if system := _text(settings["system"]):
             messages.insert(0, Message("system", system))
@@ -182,7 +150,9 @@ class Session:
 
     def ask(self, question: Question) -> Asking:
         """Return the question under way; iterate over it for its events."""
-        return Asking(self, question)
+        return Asking(
+            question, self.chats, lambda body: self.events(question, body), created=self._wall(), clock=self.clock
+        )
 
     def put_in(self, text: str, role: Role, place: Place, *, chat: str = DEFAULT_CHAT, new: bool = False) -> Attempt:
         """Put a message into a conversation at `place`, and ask nothing."""
@@ -190,7 +160,7 @@ class Session:
             raise PromptError("The message is empty; nothing has changed.", "Write it below the %%glm line.")
         message = Message(role, text)
         _check_encodes(message.to_api())
-        before = self.conversation(chat).reserve(place, message).sent(place, new=new)
+        before = self.chats.conversation(chat).reserve(place, message).sent(place, new=new)
         attempt = Attempt(
             id=uuid.uuid4().hex,
             messages=(message,),
@@ -200,8 +170,8 @@ class Session:
             role=role,
             created=self._wall(),
         )
-        self._take(chat, place, message)
-        self._swap(chat, lambda conversation: conversation.commit(place, attempt))
+        self.chats.take(chat, place, message)
+        self.chats.swap(chat, lambda conversation: conversation.commit(place, attempt))
         return attempt
 
     def events(self, question: Question, body: Mapping[str, Any]) -> Iterator[Event]:
@@ -245,45 +215,10 @@ class Session:
 
     # --- what was said -----------------------------------------------------------------------
 
-    @property
-    def chats(self) -> dict[str, Conversation]:
-        """The conversations by name."""
-        return dict(self._chats)
-
-    def conversation(self, chat: str = DEFAULT_CHAT) -> Conversation:
-        """Return a conversation, as it is now."""
-        return self._chats.get(chat, Conversation())
-
-    def known_chat(self, chat: str) -> str:
-        """Return `chat` if it has been used; else raise `SettingError` with the near miss."""
-        if chat in self._chats or chat == DEFAULT_CHAT:
-            return chat
-        meant = near_miss(chat, self._chats)
-        raise SettingError(f"There is no chat {chat!r}.", f"Did you mean {meant}?" if meant else "")
-
-    def turn(self, chat: str, place: Place) -> Turn:
-        """Return the turn at a place that is taken."""
-        found = self.conversation(chat).find(place)
-        assert found is not None, "the place was reserved when it was asked"
-        return found
-
     def edit(self, chat: str, change: Callable[[Conversation], Conversation]) -> dict[str, Any]:
         """Change a conversation; return the bundle by which the notebook remembers it."""
-        after = self._swap(chat, change).sent()
+        after = self.chats.swap(chat, change).sent()
         return bundle.encode_edit(chat, uuid.uuid4().hex, tuple(attempt.id for attempt in after), self._wall())
-
-    def retire_surplus(self, cell: str, calls: int) -> None:
-        """Let the turns of `cell` from number `calls` on leave every conversation: its latest run has fewer."""
-        for conversation in self.chats.values():
-            for turn in conversation:
-                if turn.place.cell == cell and turn.place.call >= calls:
-                    self.retire(turn.place)
-
-    def retire(self, place: Place) -> None:
-        """Let the turn at `place` leave whatever conversation it is in."""
-        for chat, conversation in self.chats.items():
-            if conversation.find(place) is not None:
-                self._swap(chat, lambda current: current.retire(place))
 
     def restore(self, path: Path, *, force: bool = False) -> tuple[dict[str, Conversation], tuple[str, ...]]:
         """Take over the conversations in a saved notebook; return them, and what could not be read.
@@ -293,133 +228,19 @@ class Session:
         from glm_magic.notebook import document  # noqa: PLC0415
 
         restored = document.restore(path)
-        used = [chat for chat in restored.conversations if self.conversation(chat).turns]
-        if used and not force:
-            raise SettingError(
-                f"Already used in this kernel: chat {', '.join(used)}; nothing was restored.",
-                "Add --force to put the saved conversation in its place.",
-            )
-        with self._lock:
-            self._chats.update(restored.conversations)
+        self.chats.take_over(restored.conversations, force=force)
         return restored.conversations, restored.warnings
 
     def bundle(self, question: Question) -> dict[str, Any] | None:
         """Return what the notebook keeps of an answered question; None if there is nothing to keep."""
-        turn = self.turn(question.chat, question.place)
+        turn = self.chats.turn(question.chat, question.place)
         if turn.counting is not None:
             return bundle.encode(question.chat, turn.counting, turn.earlier)
         if not turn.attempts:
             return None
-        after = tuple(attempt.id for attempt in self.conversation(question.chat).sent())
-        edit = bundle.encode_edit(question.chat, uuid.uuid4().hex, after, self._wall())
+        edit = self.edit(question.chat, lambda conversation: conversation)
         kept = bundle.encode(question.chat, turn.attempts[-1], turn.attempts)
         return {**edit, "attempts": kept["attempts"]}
-
-    def _take(self, chat: str, place: Place, message: Message) -> None:
-        """Take a place in `chat`; a turn of the same cell and call in another chat moves there."""
-        moved: tuple[Attempt, ...] = ()
-        for name, conversation in self.chats.items():
-            if name != chat and (turn := conversation.find(place)) is not None:
-                moved = (*moved, *turn.attempts)
-                self._swap(name, lambda current: current.without(place))
-        if moved:
-            self._swap(chat, lambda current: current.adopt(place, moved))
-        else:
-            self._swap(chat, lambda current: current.reserve(place, message))
-
-    def _swap(self, chat: str, change: Callable[[Conversation], Conversation]) -> Conversation:
-        with self._lock:
-            changed = self._chats[chat] = change(self._chats.get(chat, Conversation()))
-        return changed
-
-
-class Asking:
-    """A question under way. Its turn is committed whole at the end, or not at all.
-
-    Iterating asks, once. If it is left early, `interrupt` keeps what has arrived.
-    """
-
-    def __init__(self, session: Session, question: Question) -> None:
-        self._session = session
-        self.question = question
-        self._created = session._wall()  # noqa: SLF001 - a part of the session
-        endpoint = question.endpoint
-        self._turn = TurnUnderWay(
-            question.body,
-            lambda body: session.events(question, body),
-            session.clock,
-            embedded=question.is_embedded,
-        )
-        self._lists_price = endpoint is not None and endpoint.is_glm
-        self.attempt: Attempt | None = None
-        self.reply: Reply | None = None
-
-    def __iter__(self) -> Iterator[Event]:
-        """Ask, and yield what happens; the last event is `Finished`. Raises `GlmError`."""
-        if self.question.keep:
-            self._session._take(self.question.chat, self.question.place, self.question.message)  # noqa: SLF001
-        try:
-            for event in self._turn:
-                if isinstance(event, Finished):
-                    self.reply = self._priced(event.reply)
-                    self._commit(self.reply)
-                    yield Finished(self.reply)
-                else:
-                    yield event
-        except AnswerError:  # it was asked; where nothing could be asked, nothing has changed
-            self._retire()
-            raise
-
-    def interrupt(self) -> Reply | None:
-        """Keep what has arrived as the answer; return it, or None if nothing had."""
-        if not self._turn.has_begun:
-            self._retire()
-            return None
-        reply = self._priced(self._turn.partial(interrupted=True))
-        if reply.text:
-            self._commit(reply)
-        else:
-            self._retire()
-        return reply
-
-    def _commit(self, reply: Reply) -> None:
-        question = self.question
-        attempt = Attempt(
-            id=uuid.uuid4().hex,
-            messages=(question.message, Message("assistant", reply.text)),
-            after=tuple(other.id for other in question.sent_after),
-            context=context_digest(question.sent_after),
-            new=question.new,
-            parameters=request.parameters(question.body),
-            fingerprint=fingerprint(question.body),
-            usage=reply.usage,
-            finish_reason=reply.finish_reason,
-            model=reply.model,
-            created=round(self._created, 3),
-            seconds=round(reply.seconds, 3),
-            first_token_seconds=None if reply.first_token_seconds is None else round(reply.first_token_seconds, 3),
-            interrupted=reply.interrupted,
-        )
-        self.attempt = attempt
-        if not question.keep:
-            return
-        # an unanswered call, or an empty message, could not be sent again; what is left of an interrupted answer
-        # is its text, which is on the page
-        if (reply.tool_calls and not reply.interrupted) or not reply.text:
-            self._retire()
-            return
-        self._session._swap(question.chat, lambda current: current.commit(question.place, attempt))  # noqa: SLF001
-
-    def _retire(self) -> None:
-        if self.question.keep:
-            place = self.question.place
-            self._session._swap(self.question.chat, lambda current: current.retire(place))  # noqa: SLF001
-
-    def _priced(self, reply: Reply) -> Reply:
-        known = catalogue.MODELS.get(str(self.question.body["model"]))
-        model = reply.model or self.question.model
-        cost = known.cost(reply.usage) if known and reply.usage and self._lists_price else None
-        return replace(reply, cost=cost, model=model)
 
 
 def _check_encodes(sent: Mapping[str, Any]) -> None:

@@ -12,9 +12,10 @@ from glm_magic.errors import GlmError, Withdrawn
 from glm_magic.notebook.bundle import MIME_TYPE, encode
 
 if TYPE_CHECKING:
+    from glm_magic.asking import Asking, Question
     from glm_magic.chat.conversation import Attempt, Place
     from glm_magic.chat.reply import Reply
-    from glm_magic.session import Asking, Question, Session
+    from glm_magic.session import Session
 
 
 def ending_of(session: Session, asking: Asking, reply: Reply | None, error: GlmError | None = None) -> Ending:
@@ -41,7 +42,7 @@ def ending_of(session: Session, asking: Asking, reply: Reply | None, error: GlmE
 def ending_of_message(session: Session, chat: str, place: Place, attempt: Attempt) -> Ending:
     """Return how putting a message into a conversation ended."""
     facts = (f"{attempt.role} message, not asked", _in_chat(chat, len(attempt.after)))
-    turn = session.turn(chat, place)
+    turn = session.chats.turn(chat, place)
     return Ending(facts, {MIME_TYPE: encode(chat, attempt, turn.earlier)} if _saves(session) else {})
 
 
@@ -84,7 +85,7 @@ def _time(reply: Reply) -> str:
 def _chat(session: Session, question: Question) -> list[str]:
     if not question.keep:
         return ["one-shot: no earlier turns sent, none kept"]
-    conversation = session.conversation(question.chat)
+    conversation = session.chats.conversation(question.chat)
     stale = sum(attempt.id in conversation.stale() for attempt in conversation.sent())
     later = [f"stale now: {stale} {'turn' if stale == 1 else 'turns'} (%glm_history shows which)"] if stale else []
     return [_in_chat(question.chat, len(question.sent_after)), *later]

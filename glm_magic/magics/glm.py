@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import signal
 import sys
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
@@ -18,17 +15,19 @@ from glm_magic.chat.settings import SETTINGS, Setting, Sources
 from glm_magic.errors import AnswerError, GlmError, Interrupted, SettingError
 from glm_magic.magics import transform
 from glm_magic.magics.formatters import ReplyFormatter
+from glm_magic.magics.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
     from traitlets.utils.bunch import Bunch
 
+    from glm_magic.asking import Question
     from glm_magic.chat.conversation import Place
     from glm_magic.chat.messages import Role
     from glm_magic.chat.reply import Reply
     from glm_magic.display.view import View
     from glm_magic.magics.options import Asked, Evaluate
-    from glm_magic.session import Question, Session
+    from glm_magic.session import Session
 
 LAST_REPLY = "_glm"
 
@@ -51,46 +50,6 @@ class SettingTrait(TraitType[Any, Any]):
     def from_string(self, s: str) -> object:
         """Read a value from a command line."""
         return self.setting.parse(s)
-
-
-class _Patience:
-    """Takes interrupts while a cell asks: one raises `KeyboardInterrupt`, those that follow at once do not.
-
-    Stop is often clicked twice, and a second interrupt would break off putting in order what had arrived,
-    or the kernel's own work at the end of the cell.
-    """
-
-    GRACE_SECONDS = 1.0
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._before: Any = None
-        self._interrupted_at = float("-inf")
-
-    def __enter__(self) -> None:
-        with contextlib.suppress(ValueError):  # only the main thread can, and only it is interrupted
-            before = signal.signal(signal.SIGINT, self._take)
-            self._before = self._before or before
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None or not issubclass(kind, KeyboardInterrupt):
-            self.end()
-
-    def end(self) -> None:
-        """Let interrupts be what they were before."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
-
-    def forget(self) -> None:
-        """Leave it to the kernel, which sets its own handlers at the end of a cell."""
-        self._before = None
-
-    def _take(self, _signal: int, _frame: object) -> None:
-        now = self._clock()
-        if now - self._interrupted_at > self.GRACE_SECONDS:
-            self._interrupted_at = now
-            raise KeyboardInterrupt
 
 
 class _Run:
@@ -118,7 +77,7 @@ class GLMMagics(Magics):
         self._runs = 0
         self._outputs = 0
         self._mirroring = False
-        self._patience = _Patience(time.monotonic)
+        self._interrupts = Interrupts(time.monotonic)
         configured = {name: getattr(self, name) for name in SETTINGS}
         self.sources.config.update(
             {name: value for name, value in configured.items() if value != SETTINGS[name].default}
@@ -221,7 +180,7 @@ class GLMMagics(Magics):
         if asked.dry_run:
             self._show_request(question)
             return None
-        with self._patience:
+        with self._interrupts:
             return self._ask(question, asked)
 
     @no_var_expand
@@ -246,7 +205,7 @@ class GLMMagics(Magics):
         from glm_magic.magics.ending import ending_of  # noqa: PLC0415
 
         if not question.keep:
-            self.session.retire(question.place)
+            self.session.chats.retire(question.place)
         asking = self.session.ask(question)
         view = self._view(question, asked)
         reply: Reply | None = None
@@ -386,14 +345,14 @@ class GLMMagics(Magics):
             return
         self._run = None
         if self.has_a_page:
-            self._patience.forget()
+            self._interrupts.forget()
         else:
-            self._patience.end()
+            self._interrupts.end()
         self.formatter.show_once(None)
         if self._session is not None and (
             result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted))
         ):
-            self.session.retire_surplus(run.cell, run.calls)
+            self.session.chats.retire_surplus(run.cell, run.calls)
 
     @staticmethod
     def _as_typed(cell: str, run: _Run) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn
 from glm_magic.chat.request import estimated_text_tokens
+from glm_magic.chats import DEFAULT_CHAT
 from glm_magic.errors import HistoryError, OptionError
-from glm_magic.magics.options import DEFAULT_CHAT, Option, Reader, read_words
+from glm_magic.magics.options import Option, Reader, read_words
 from glm_magic.notebook.bundle import MIME_TYPE
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def run(magics: GLMMagics, line: str) -> None:
     for option, word in reader:
         if option.flag == "--chat":
             assert word is not None
-            chat = magics.session.known_chat(word.value(magics.evaluate))
+            chat = magics.session.chats.known(word.value(magics.evaluate))
         else:
             flags.append(option.flag)
             if word is not None:
@@ -64,10 +65,10 @@ def run(magics: GLMMagics, line: str) -> None:
         case ["--undo"]:
             _undo(magics, chat)
         case ["--skip"]:
-            place = _numbered(magics.session.conversation(chat), chat, turn)
+            place = _numbered(magics.session.chats.conversation(chat), chat, turn)
             _edit(magics, chat, lambda conversation: conversation.skip(place), f"Turn {turn} is skipped")
         case ["--unskip"]:
-            place = _numbered(magics.session.conversation(chat), chat, turn)
+            place = _numbered(magics.session.chats.conversation(chat), chat, turn)
             _edit(magics, chat, lambda conversation: conversation.unskip(place), f"Turn {turn} counts")
         case _:
             _restore(magics, file, force="--force" in flags)
@@ -76,7 +77,7 @@ def run(magics: GLMMagics, line: str) -> None:
 def _show(magics: GLMMagics, chat: str) -> None:
     from glm_magic.display.tables import shorten, table  # noqa: PLC0415
 
-    conversation = magics.session.conversation(chat)
+    conversation = magics.session.chats.conversation(chat)
     sent, stale = conversation.sent(), conversation.stale()
     rows, tokens = [], 0
     for number, turn in enumerate(conversation, start=1):
@@ -116,7 +117,7 @@ def _list(magics: GLMMagics) -> None:
 
 
 def _undo(magics: GLMMagics, chat: str) -> None:
-    if not magics.session.conversation(chat).sent():
+    if not magics.session.chats.conversation(chat).sent():
         raise HistoryError(f"Chat {chat} has no turn to undo.")
     _edit(magics, chat, Conversation.undo, "Undone")
 
@@ -132,7 +133,7 @@ def _numbered(conversation: Conversation, chat: str, number: str) -> Place:
 
 def _edit(magics: GLMMagics, chat: str, change: Any, what: str) -> None:
     bundle = magics.session.edit(chat, change)
-    left = len(magics.session.conversation(chat).sent())
+    left = len(magics.session.chats.conversation(chat).sent())
     line = f"{what}: chat {chat} now sends {left} {'turn' if left == 1 else 'turns'}."
     saves = magics.sources.values({})["save_turns"]
     magics.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})

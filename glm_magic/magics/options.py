@@ -11,9 +11,8 @@ from typing import Any
 from glm_magic.chat import request
 from glm_magic.chat.prompt import OPEN, Piece, expression_end
 from glm_magic.chat.settings import SETTINGS, Setting, Value
+from glm_magic.chats import DEFAULT_CHAT
 from glm_magic.errors import OptionError, near_miss
-
-DEFAULT_CHAT = "main"
 
 Evaluate = Callable[[str], str]
 

@@ -99,12 +99,12 @@ class Cells(RuleBasedStateMachine):
         text = self._own_text()
         options = {} if system is None else {"system": system}
         session = self.session
-        before = {name: session.conversation(name) for name in CHATS}
+        before = {name: session.chats.conversation(name) for name in CHATS}
         question = session.prepare(text, place, chat=chat, options=options, new=new, keep=keep)
-        assert {name: session.conversation(name) for name in CHATS} == before, "preparing changes nothing"
+        assert {name: session.chats.conversation(name) for name in CHATS} == before, "preparing changes nothing"
         self._check_sent(question.body["messages"], text, system or "", alone=not keep or new)
         if not keep:
-            session.retire(place)
+            session.chats.retire(place)
         self._supersede(place)
 
         own = TextDelta(f"answer to {text}")
@@ -126,12 +126,12 @@ class Cells(RuleBasedStateMachine):
         counts = keep and (how in COUNTS or (leaves_early and text_came))
         if counts:
             assert reply is not None
-            assert session.turn(chat, place).counting == asking.attempt
+            assert session.chats.turn(chat, place).counting == asking.attempt
             self.latest[place] = chat, text
         else:
             self.gone.add(text)
             if keep:
-                assert session.turn(chat, place).counting is None
+                assert session.chats.turn(chat, place).counting is None
         if keep:
             saved = session.bundle(question)
             assert saved is None or bundle.decode(json.loads(json.dumps(saved)))[0] == chat
@@ -146,7 +146,7 @@ class Cells(RuleBasedStateMachine):
 
     @rule(chat=chats)
     def undo(self, chat: str) -> None:
-        sent = self.session.conversation(chat).sent()
+        sent = self.session.chats.conversation(chat).sent()
         self.session.edit(chat, Conversation.undo)
         if sent:
             self._supersede(next(p for p, (_, text) in self.latest.items() if text == sent[-1].question))
@@ -156,9 +156,9 @@ class Cells(RuleBasedStateMachine):
     def skip_or_unskip(self, data: st.DataObject, back: bool) -> None:
         place = data.draw(st.sampled_from(sorted(self.latest, key=str)))
         chat, text = self.latest[place]
-        before = self.session.conversation(chat)
+        before = self.session.chats.conversation(chat)
         edit = self.session.edit(chat, lambda c: c.unskip(place) if back else c.skip(place))
-        after = self.session.conversation(chat)
+        after = self.session.chats.conversation(chat)
         assert [turn.place for turn in after] == [turn.place for turn in before]
         assert [turn.attempts for turn in after] == [turn.attempts for turn in before]
         assert edit["after"] == [attempt.id for attempt in after.sent()]
@@ -173,7 +173,7 @@ class Cells(RuleBasedStateMachine):
 
     @rule(cell=st.sampled_from("abcd"), calls=st.integers(0, 1))
     def run_with_fewer_questions(self, cell: str, calls: int) -> None:
-        self.session.retire_surplus(cell, calls)
+        self.session.chats.retire_surplus(cell, calls)
         for place in [place for place in self.latest if place.cell == cell and place.call >= calls]:
             self._supersede(place)
 
@@ -191,7 +191,7 @@ class Cells(RuleBasedStateMachine):
     def every_turn_that_counts_is_whole_and_is_the_latest_of_its_cell(self) -> None:
         counting: dict[Place, tuple[str, str]] = {}
         for chat in CHATS:
-            conversation = self.session.conversation(chat)
+            conversation = self.session.chats.conversation(chat)
             for turn in conversation:
                 assert turn.counting is None or turn.counting in turn.attempts
                 assert turn.skipped == (turn.place in self.skipped)

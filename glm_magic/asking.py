@@ -1,0 +1,137 @@
+"""A question, from what would be sent to the turn that it becomes."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from glm_magic.chat import catalogue, request
+from glm_magic.chat.conversation import Attempt, Place, context_digest
+from glm_magic.chat.events import Event, Finished
+from glm_magic.chat.messages import Message
+from glm_magic.chat.recording import fingerprint
+from glm_magic.chat.settings import Value
+from glm_magic.chat.turn import Stream, TurnUnderWay
+from glm_magic.chats import Chats
+from glm_magic.errors import AnswerError
+
+if TYPE_CHECKING:
+    from glm_magic.chat.reply import Reply
+    from glm_magic.service.endpoint import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that is known before anything is sent: what would be sent, where, and after which turns.
+
+    `keep` is False for a question that neither sends nor enters a conversation.
+    """
+
+    chat: str
+    place: Place
+    message: Message
+    body: Mapping[str, Any]
+    endpoint: Endpoint | None
+    sent_after: tuple[Attempt, ...]
+    new: bool
+    keep: bool
+    settings: Mapping[str, Value]
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the embedded model answers it."""
+        return self.endpoint is None
+
+    @property
+    def model(self) -> str:
+        """The name of the model that is asked."""
+        return str(self.body["model"])
+
+
+class Asking:
+    """A question under way. Its turn is committed whole at the end, or not at all.
+
+    Iterating asks, once. If it is left early, `interrupt` keeps what has arrived.
+    """
+
+    def __init__(
+        self, question: Question, chats: Chats, stream: Stream, *, created: float, clock: Callable[[], float]
+    ) -> None:
+        """`created` is the time of day in seconds since the epoch, `clock` counts seconds."""
+        self.question = question
+        self._chats = chats
+        self._created = created
+        endpoint = question.endpoint
+        self._turn = TurnUnderWay(question.body, stream, clock, embedded=question.is_embedded)
+        self._lists_price = endpoint is not None and endpoint.is_glm
+        self.attempt: Attempt | None = None
+        self.reply: Reply | None = None
+
+    def __iter__(self) -> Iterator[Event]:
+        """Ask, and yield what happens; the last event is `Finished`. Raises `GlmError`."""
+        if self.question.keep:
+            self._chats.take(self.question.chat, self.question.place, self.question.message)
+        try:
+            for event in self._turn:
+                if isinstance(event, Finished):
+                    self.reply = self._priced(event.reply)
+                    self._commit(self.reply)
+                    yield Finished(self.reply)
+                else:
+                    yield event
+        except AnswerError:  # it was asked; where nothing could be asked, nothing has changed
+            self._retire()
+            raise
+
+    def interrupt(self) -> Reply | None:
+        """Keep what has arrived as the answer; return it, or None if nothing had."""
+        if not self._turn.has_begun:
+            self._retire()
+            return None
+        reply = self._priced(self._turn.partial(interrupted=True))
+        if reply.text:
+            self._commit(reply)
+        else:
+            self._retire()
+        return reply
+
+    def _commit(self, reply: Reply) -> None:
+        question = self.question
+        attempt = Attempt(
+            id=uuid.uuid4().hex,
+            messages=(question.message, Message("assistant", reply.text)),
+            after=tuple(other.id for other in question.sent_after),
+            context=context_digest(question.sent_after),
+            new=question.new,
+            parameters=request.parameters(question.body),
+            fingerprint=fingerprint(question.body),
+            usage=reply.usage,
+            finish_reason=reply.finish_reason,
+            model=reply.model,
+            created=round(self._created, 3),
+            seconds=round(reply.seconds, 3),
+            first_token_seconds=None if reply.first_token_seconds is None else round(reply.first_token_seconds, 3),
+            interrupted=reply.interrupted,
+        )
+        self.attempt = attempt
+        if not question.keep:
+            return
+        # an unanswered call, or an empty message, could not be sent again; what is left of an interrupted answer
+        # is its text, which is on the page
+        if (reply.tool_calls and not reply.interrupted) or not reply.text:
+            self._retire()
+            return
+        self._chats.swap(question.chat, lambda current: current.commit(question.place, attempt))
+
+    def _retire(self) -> None:
+        if self.question.keep:
+            place = self.question.place
+            self._chats.swap(self.question.chat, lambda current: current.retire(place))
+
+    def _priced(self, reply: Reply) -> Reply:
+        known = catalogue.MODELS.get(str(self.question.body["model"]))
+        model = reply.model or self.question.model
+        cost = known.cost(reply.usage) if known and reply.usage and self._lists_price else None
+        return replace(reply, cost=cost, model=model)
