@@ -356,7 +356,11 @@ class _Exchange:
                 "Set base_url to the new address if you trust it.",
             )
         error = refusals.refused(
-            response.status_code, body, model=str(self._request.get("model", "")), url=self._endpoint.url
+            response.status_code,
+            body,
+            model=str(self._request.get("model", "")),
+            url=self._endpoint.url,
+            request_id=response.headers.get("x-request-id", ""),
         )
         # no document mentions it, and some gateways send it
         with contextlib.suppress(ValueError):
@@ -381,6 +385,11 @@ def _fault(error: httpx.HTTPError, endpoint: Endpoint, patience: Patience) -> An
             return ConnectionFailed(
                 f"The certificate of {endpoint.base_url} is not trusted: {told}",
                 "Behind a company's proxy, set SSL_CERT_FILE to its certificate.",
+            )
+        case httpx.ConnectError() if "SSL" in told.upper():
+            return ConnectionFailed(
+                f"No secure connection to {endpoint.base_url}: {told}.",
+                "Does the service speak https there? A server on this machine often speaks http.",
             )
         case httpx.ProxyError():
             return ConnectionFailed(f"The proxy refused: {told}", "Check HTTPS_PROXY, ALL_PROXY and NO_PROXY.")

@@ -324,6 +324,21 @@ def test_a_refused_connection_says_where_nothing_answers(client: Client) -> None
         list(client.stream(endpoint(url, None), BODY, Patience(retries=0)))
 
 
+def test_a_service_that_speaks_no_tls_is_told_apart_from_one_that_is_not_there(
+    client: Client, server: GlmServer
+) -> None:
+    secure = server.url.replace("http:", "https:")
+    with pytest.raises(ConnectionFailed, match="No secure connection") as caught:
+        list(client.stream(endpoint(secure, None), BODY, Patience(retries=0)))
+    assert "http" in caught.value.remedy
+
+
+def test_the_services_name_for_the_request_is_shown(client: Client, server: GlmServer) -> None:
+    server.answer(error(400, {"error": {"code": "1210", "message": "no"}}, X_Request_Id="req-77"))
+    with pytest.raises(ServiceError, match="req-77"):
+        ask(client, server)
+
+
 def test_silence_longer_than_the_timeout_is_an_error(client: Client, server: GlmServer) -> None:
     server.answer(stream("a", threading.Event()))
     with pytest.raises(Stalled, match="silent for"):
