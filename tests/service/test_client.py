@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from glm_server import CUT, USAGE, Answer, GlmServer, chunk, data, error, stream, whole
+from waiting import comes_true, readers
 
 from glm_magic.chat.events import Facts, Notice, TextDelta, Tick
 from glm_magic.chat.reply import Reply, ReplyBuilder
@@ -77,10 +77,6 @@ def ask(client: Client, server: GlmServer, *, retries: int = 0, **patience: floa
     for event in client.stream(at(server), BODY, Patience(retries=retries, **patience)):
         builder.add(event)
     return builder.reply()
-
-
-def readers() -> int:
-    return sum(thread.name == "glm_magic reader" for thread in threading.enumerate())
 
 
 def test_a_stream_becomes_the_text_with_its_facts(client: Client, server: GlmServer) -> None:
@@ -160,7 +156,7 @@ def test_closing_in_mid_answer_frees_the_connection_and_the_thread(client: Clien
     next(event for event in events if isinstance(event, TextDelta))
     events.close()  # type: ignore[attr-defined]
     assert server.hung_up.wait(5)
-    assert wait_for(lambda: readers() == 0)
+    assert comes_true(lambda: readers() == 0)
 
 
 def test_closing_before_the_first_byte_frees_the_connection(client: Client, server: GlmServer) -> None:
@@ -203,7 +199,7 @@ def test_an_answer_is_whole_at_done_though_the_response_stays_open(client: Clien
     server.answer(answer)
     assert ask(client, server).text == "whole"
     assert server.hung_up.wait(5)
-    assert wait_for(lambda: readers() == 0)
+    assert comes_true(lambda: readers() == 0)
     assert ask(client, server).text == "You said: hi"
 
 
@@ -401,20 +397,10 @@ def test_sixteen_threads_may_ask_at_once(client: Client, server: GlmServer) -> N
     for thread in threads:
         thread.join(30)
     assert texts == ["You said: hi"] * 16
-    assert wait_for(lambda: readers() == 0)
+    assert comes_true(lambda: readers() == 0)
 
 
 def test_events_know_nothing_of_json_that_is_no_object(client: Client, server: GlmServer) -> None:
     server.answer(Answer([json.dumps([1, 2]).encode()]))
     with pytest.raises(BrokenStream):
         ask(client, server)
-
-
-def wait_for(condition: Any, seconds: float = 10.0) -> bool:
-    """Whether the condition comes true before long; a slow machine only waits longer."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.01)
-    return bool(condition())

@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from waiting import comes_true
 
 from glm_magic.chat.events import Notice, TextDelta
 from glm_magic.errors import SetupError
@@ -174,10 +174,7 @@ def test_it_ends_with_its_kernel_also_with_a_killed_one() -> None:
         child = int(kernel.stdout.readline())
         os.kill(kernel.pid, signal.SIGKILL)
         kernel.wait()
-    until = time.monotonic() + 30
-    while Path(f"/proc/{child}").exists() and is_running(child) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not is_running(child)
+    assert comes_true(lambda: not is_running(child))
 
 
 def is_running(pid: int) -> bool:

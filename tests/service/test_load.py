@@ -4,7 +4,6 @@ import os
 import random
 import sys
 import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from glm_server import CUT, Answer, GlmServer, chunk, data, error, stream
+from waiting import comes_true, readers
 
 from glm_magic.chat.conversation import Place
 from glm_magic.chat.settings import Sources
@@ -43,17 +43,6 @@ class FaultyServer(GlmServer):
 def open_sockets() -> int:
     descriptors = Path("/proc/self/fd")
     return sum(os.path.realpath(fd).rpartition("/")[2].startswith("socket:") for fd in descriptors.iterdir())
-
-
-def readers() -> int:
-    return sum(thread.name == "glm_magic reader" for thread in threading.enumerate())
-
-
-def comes_true(condition: Any, seconds: float = 20.0) -> bool:
-    until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
-        time.sleep(0.02)
-    return bool(condition())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts the sockets in /proc")
