@@ -186,7 +186,19 @@ class GLMMagics(Magics):
     @no_var_expand
     @line_magic
     def glm_config(self, line: str) -> None:
-        """Show and change the settings."""
+        """Show and change the settings.
+
+        ::
+
+            %glm_config                     the panel; in a terminal, the table
+            %glm_config name=value …        set; `name=` takes the value away
+            %glm_config name …              show
+
+            --reset                          reset the settings that are named after it, or all
+            --table                          show the settings as a table
+            --panel                          show the settings as a panel
+            --login                          ask for the key, without echo, and keep it
+        """
         from glm_magic.magics import config  # noqa: PLC0415
 
         config.run(self, line)
@@ -194,7 +206,21 @@ class GLMMagics(Magics):
     @no_var_expand
     @line_magic
     def glm_history(self, line: str) -> None:
-        """Show and change the conversation."""
+        """Show and change the conversation.
+
+        ::
+
+            %glm_history                    what the next cell will send
+
+            -c, --chat NAME                  the conversation (default main)
+            --clear                          empty the conversation
+            --undo                           take the last turn out
+            --skip TURN                      do not send a turn (its number in the table) until its cell runs again
+            --unskip TURN                    send a turn that was skipped
+            --list                           show the chats
+            --restore                        take the conversations over from a saved notebook: --restore [FILE.ipynb]
+            --force                          with --restore: also in place of a conversation that has begun
+        """
         from glm_magic.magics import history  # noqa: PLC0415
 
         history.run(self, line)

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from glm_magic.chat.prompt import evaluator
 from glm_magic.errors import GlmError, OptionError, PromptError, SettingError
+from glm_magic.magics.config import CONFIG_OPTIONS
 from glm_magic.magics.glm import GLMMagics
+from glm_magic.magics.history import HISTORY_OPTIONS
 from glm_magic.magics.options import ASK_OPTIONS, Asked, assignments, options_table, read_asked, read_words
 
 NAMES = {"model": "GLM-4-Plus", "two": "two words -q", "d": {"a b": "x y"}, "t": 0.5}
@@ -331,3 +333,11 @@ def test_assignments_are_names_with_or_without_values():
         ("system", "two words -q"),
         ("x", ""),
     ]
+
+
+@pytest.mark.parametrize(
+    ("magic", "options"), [(GLMMagics.glm_config, CONFIG_OPTIONS), (GLMMagics.glm_history, HISTORY_OPTIONS)]
+)
+def test_the_other_magics_show_their_options_too(magic, options):
+    shown = {line.strip() for line in magic.__doc__.splitlines()}
+    assert {line.strip() for line in options_table(options).splitlines()} <= shown
