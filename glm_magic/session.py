@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 class Session:
     """Settings, conversations and services of one kernel.
 
-    `wall` tells the time of day in seconds since the epoch,
-    `clock` counts seconds.
+    `wall` tells the time of day in seconds since the epoch, `clock` counts seconds.
     """
 
     def __init__(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from glm_magic.chat import settings
 from glm_magic.chat.catalogue import DEFAULT_MODEL
-from glm_magic.chat.settings import DEFAULT, SETTINGS, Setting, Sources, Value
+from glm_magic.chat.settings import SETTINGS, Setting, Sources, Value
 from glm_magic.errors import OptionError, SettingError, SetupError
 from glm_magic.magics.options import Option, Reader, assignments, read_words
 
@@ -95,7 +95,7 @@ def _described(magics: GLMMagics, setting: Setting) -> tuple[str, str]:
         return "not set", f"{DEFAULT_MODEL} is asked, or the embedded model"
     if value is None:
         return "not set", "the server's own default holds" if setting.field else source
-    return setting.written(value) or '""', source if source != DEFAULT else "default"
+    return setting.written(value) or '""', source
 
 
 def _show_table(magics: GLMMagics) -> None:

@@ -6,7 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from glm_magic.chat import catalogue
+from glm_magic.chat.messages import Usage
 from glm_magic.chat.request import estimated_tokens
+from glm_magic.chat.settings import SETTINGS
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
 from glm_magic.notebook.bundle import MIME_TYPE, encode
@@ -43,7 +45,12 @@ def ending_of_message(session: Session, chat: str, place: Place, attempt: Attemp
     """Return how putting a message into a conversation ended."""
     facts = (f"{attempt.role} message, not asked", _in_chat(chat, len(attempt.after)))
     turn = session.chats.turn(chat, place)
-    return Ending(facts, {MIME_TYPE: encode(chat, attempt, turn.earlier)} if _saves(session) else {})
+    return Ending(facts, {MIME_TYPE: encode(chat, attempt, turn.earlier)} if saves_turns(session) else {})
+
+
+def saves_turns(session: Session) -> bool:
+    """Whether the notebook keeps the turns."""
+    return bool(session.sources.find(SETTINGS["save_turns"])[0])
 
 
 def dry_run(question: Question) -> str:
@@ -58,7 +65,7 @@ def dry_run(question: Question) -> str:
     lines.append(json.dumps(question.body, ensure_ascii=False, indent=2))
     tokens = estimated_tokens(question.body)
     known = catalogue.MODELS.get(question.model) if endpoint is not None and endpoint.is_glm else None
-    price = f", {tokens * known.price / 1_000_000:.6f} CNY by the list," if known else ""
+    price = f", {known.cost(Usage(total_tokens=tokens)):.6f} CNY by the list," if known else ""
     lines.append(f"1 request, about {tokens} tokens to read{price} and the answer. Nothing was sent.")
     return "\n".join(lines)
 
@@ -86,17 +93,13 @@ def _chat(session: Session, question: Question) -> list[str]:
     if not question.keep:
         return ["one-shot: no earlier turns sent, none kept"]
     conversation = session.chats.conversation(question.chat)
-    stale = sum(attempt.id in conversation.stale() for attempt in conversation.sent())
+    stale = len(conversation.stale() & {attempt.id for attempt in conversation.sent()})
     later = [f"stale now: {stale} {'turn' if stale == 1 else 'turns'} (%glm_history shows which)"] if stale else []
     return [_in_chat(question.chat, len(question.sent_after)), *later]
 
 
 def _in_chat(chat: str, sent: int) -> str:
     return f"chat {chat}, {sent} earlier {'turn' if sent == 1 else 'turns'} sent"
-
-
-def _saves(session: Session) -> bool:
-    return bool(session.sources.values({})["save_turns"])
 
 
 def _attached(session: Session, asking: Asking) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn
 from glm_magic.chat.request import estimated_text_tokens
 from glm_magic.chats import DEFAULT_CHAT
 from glm_magic.errors import HistoryError, OptionError
+from glm_magic.magics.ending import saves_turns
 from glm_magic.magics.options import Option, Reader, read_words
 from glm_magic.notebook.bundle import MIME_TYPE
 
@@ -132,10 +133,10 @@ def _numbered(conversation: Conversation, chat: str, number: str) -> Place:
 
 
 def _edit(magics: GLMMagics, chat: str, change: Any, what: str) -> None:
+    saves = saves_turns(magics.session)  # first: a wrong variable is said before anything has changed
     bundle = magics.session.edit(chat, change)
     left = len(magics.session.chats.conversation(chat).sent())
     line = f"{what}: chat {chat} now sends {left} {'turn' if left == 1 else 'turns'}."
-    saves = magics.sources.values({})["save_turns"]
     magics.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})
 
 

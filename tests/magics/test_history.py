@@ -339,3 +339,12 @@ def test_the_notebook_of_the_kernel_is_found_by_its_variable(
     monkeypatch.setenv("JPY_SESSION_NAME", str(saved))
     notebook.run("%glm_history --restore")
     assert "2 turns" in notebook.page.text
+
+
+def test_a_wrong_variable_of_another_setting_does_not_break_a_change(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook.run("%%glm\none", "a")
+    monkeypatch.setenv("GLM_TEMPERATURE", "hot")
+    notebook.run("%glm_history --undo")
+    assert len(notebook.page.saved(MIME_TYPE)) == 1
