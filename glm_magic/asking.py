@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from glm_magic.chat import catalogue, request
 from glm_magic.chat.conversation import Attempt, Place, context_digest
-from glm_magic.chat.events import Event, Finished
+from glm_magic.chat.events import Event, Finished, TextDelta
 from glm_magic.chat.messages import Message
 from glm_magic.chat.recording import fingerprint
 from glm_magic.chat.settings import Value
@@ -19,14 +19,21 @@ from glm_magic.errors import AnswerError
 
 if TYPE_CHECKING:
     from glm_magic.chat.reply import Reply
+    from glm_magic.notebook.document import SavedTurn
     from glm_magic.service.endpoint import Endpoint
+
+
+def new_id() -> str:
+    """Return an id for a turn; it is short, because each later turn of the conversation names it."""
+    return uuid.uuid4().hex[:16]
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """All that is known before anything is sent: what would be sent, where, and after which turns.
 
-    `keep` is False for a question that neither sends nor enters a conversation.
+    `keep` is False for a question that neither sends nor enters a conversation. A `recorded` turn
+    answers it, if there is one; else `endpoint` is asked, or, where it is None, the embedded model.
     """
 
     chat: str
@@ -38,11 +45,8 @@ class Question:
     new: bool
     keep: bool
     settings: Mapping[str, Value]
-
-    @property
-    def is_embedded(self) -> bool:
-        """Whether the embedded model answers it."""
-        return self.endpoint is None
+    is_embedded: bool = False
+    recorded: SavedTurn | None = None
 
     @property
     def model(self) -> str:
@@ -53,16 +57,25 @@ class Question:
 class Asking:
     """A question under way. Its turn is committed whole at the end, or not at all.
 
-    Iterating asks, once. If it is left early, `interrupt` keeps what has arrived.
+    Iterating asks, once, or gives the recorded answer. If it is left early, `interrupt` keeps what has
+    arrived. `answered` is called with each attempt as soon as it is made, and before the last event.
     """
 
     def __init__(
-        self, question: Question, chats: Chats, stream: Stream, *, created: float, clock: Callable[[], float]
+        self,
+        question: Question,
+        chats: Chats,
+        stream: Stream,
+        *,
+        created: float,
+        clock: Callable[[], float],
+        answered: Callable[[Question, Attempt], None],
     ) -> None:
         """`created` is the time of day in seconds since the epoch, `clock` counts seconds."""
         self.question = question
         self._chats = chats
         self._created = created
+        self._answered = answered
         endpoint = question.endpoint
         self._turn = TurnUnderWay(question.body, stream, clock, embedded=question.is_embedded)
         self._lists_price = endpoint is not None and endpoint.is_glm
@@ -73,17 +86,28 @@ class Asking:
         """Ask, and yield what happens; the last event is `Finished`. Raises `GlmError`."""
         if self.question.keep:
             self._chats.take(self.question.chat, self.question.place, self.question.message)
+        if self.question.recorded is not None:
+            yield from self._replay(self.question.recorded)
+            return
         try:
             for event in self._turn:
                 if isinstance(event, Finished):
                     self.reply = self._priced(event.reply)
-                    self._commit(self.reply)
+                    self._keep(self._attempt(self.reply), self.reply)
                     yield Finished(self.reply)
                 else:
                     yield event
         except AnswerError:  # it was asked; where nothing could be asked, nothing has changed
             self._retire()
             raise
+
+    def _replay(self, recorded: SavedTurn) -> Iterator[Event]:
+        """Give a recorded turn as it was then; only what it was sent after is of now."""
+        attempt = recorded.attempt
+        self.reply = attempt.reply(request=self.question.body, embedded=self.question.is_embedded, replayed=True)
+        yield TextDelta(attempt.answer)
+        self._keep(replace(attempt, **self._circumstances()), self.reply, recorded.earlier)
+        yield Finished(self.reply)
 
     def interrupt(self) -> Reply | None:
         """Keep what has arrived as the answer; return it, or None if nothing had."""
@@ -92,22 +116,31 @@ class Asking:
             return None
         reply = self._priced(self._turn.partial(interrupted=True))
         if reply.text:
-            self._commit(reply)
+            self._keep(self._attempt(reply), reply)
         else:
             self._retire()
         return reply
 
-    def _commit(self, reply: Reply) -> None:
+    def _circumstances(self) -> dict[str, Any]:
         question = self.question
-        attempt = Attempt(
-            id=uuid.uuid4().hex,
+        return {
+            "after": tuple(other.id for other in question.sent_after),
+            "context": context_digest(question.sent_after),
+            "new": question.new,
+        }
+
+    def _attempt(self, reply: Reply) -> Attempt:
+        question = self.question
+        return Attempt(
+            id=new_id(),
             messages=(question.message, Message("assistant", reply.text)),
-            after=tuple(other.id for other in question.sent_after),
-            context=context_digest(question.sent_after),
-            new=question.new,
+            **self._circumstances(),
+            system=str(question.settings["system"] or ""),
             parameters=request.parameters(question.body),
             fingerprint=fingerprint(question.body),
             usage=reply.usage,
+            cost=reply.cost,
+            reasoning=reply.reasoning,
             finish_reason=reply.finish_reason,
             model=reply.model,
             created=round(self._created, 3),
@@ -115,15 +148,18 @@ class Asking:
             first_token_seconds=None if reply.first_token_seconds is None else round(reply.first_token_seconds, 3),
             interrupted=reply.interrupted,
         )
+
+    def _keep(self, attempt: Attempt, reply: Reply, others: tuple[Attempt, ...] = ()) -> None:
+        question = self.question
         self.attempt = attempt
-        if not question.keep:
-            return
         # an unanswered call, or an empty message, could not be sent again; what is left of an interrupted answer
         # is its text, which is on the page
         if (reply.tool_calls and not reply.interrupted) or not reply.text:
             self._retire()
             return
-        self._chats.swap(question.chat, lambda current: current.commit(question.place, attempt))
+        if question.keep:
+            self._chats.swap(question.chat, lambda current: current.commit(question.place, attempt, others))
+        self._answered(question, attempt)
 
     def _retire(self) -> None:
         if self.question.keep:

@@ -7,7 +7,8 @@
     │   ├── OptionError         the magic's line
     │   ├── SettingError        a value out of its range
     │   ├── PromptError         the cell's text: empty, or a template that fails
-    │   └── HistoryError        a conversation or a saved notebook
+    │   ├── HistoryError        a conversation or a saved notebook
+    │   └── NotRecorded         `replay_missing=error`, and no recorded answer to this request
     ├── SetupError              no way to ask: no key, no endpoint, no embedded model
     └── AnswerError             it was asked, and there is no whole answer
         ├── ConnectionFailed    nothing was reached, or the connection broke
@@ -108,6 +109,10 @@ class PromptError(CellError):
 
 class HistoryError(CellError):
     """The conversation, or a notebook to restore it from, does not allow this."""
+
+
+class NotRecorded(CellError):
+    """The setting `replay_missing` is ``error``, and no answer to this request is recorded."""
 
 
 class SetupError(GlmError):

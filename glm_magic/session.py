@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import time
-import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from glm_magic.asking import Asking, Question
+from glm_magic.asking import Asking, Question, new_id
 from glm_magic.chat import catalogue, request
 from glm_magic.chat.conversation import Attempt, Conversation, Place, context_digest
 from glm_magic.chat.events import Event, Notice
 from glm_magic.chat.messages import Message, Role
-from glm_magic.chat.recording import canonical
+from glm_magic.chat.recording import canonical, fingerprint
 from glm_magic.chat.settings import SETTINGS, Sources, Value
 from glm_magic.chats import DEFAULT_CHAT, Chats
-from glm_magic.errors import GlmError, PromptError, SettingError, SetupError
+from glm_magic.errors import GlmError, NotRecorded, PromptError, SettingError, SetupError
 from glm_magic.notebook import bundle
+from glm_magic.recordings import OFF, THIS_NOTEBOOK, Recordings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from glm_magic.notebook.document import SavedTurn
     from glm_magic.service.client import Client
     from glm_magic.service.embedded import EmbeddedModel
     from glm_magic.service.endpoint import Endpoint
@@ -35,13 +36,15 @@ if TYPE_CHECKING:
 class Session:
     """Settings, conversations and services of one kernel.
 
-    `wall` tells the time of day in seconds since the epoch, `clock` counts seconds.
+    `notebook` tells the path of the kernel's notebook, None if it is not known. `wall` tells the time of day
+    in seconds since the epoch, `clock` counts seconds.
     """
 
     def __init__(
         self,
         sources: Sources,
         *,
+        notebook: Callable[[], Path | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -49,6 +52,7 @@ class Session:
         self.clock = clock
         self._wall = wall
         self.chats = Chats()
+        self.recordings = Recordings(notebook)
         self._client: Client | None = None
         self._embedded: EmbeddedModel | None = None
         self._keys: KeyCabinet | None = None
@@ -118,18 +122,16 @@ class Session:
         new: bool = False,
         keep: bool = True,
         stream: bool = True,
+        replay: bool | None = None,
     ) -> Question:
-        """Return what asking `text` at `place` would send. Nothing is sent, nothing changes.
+        """Return what asking `text` at `place` would send, or the recorded answer to it.
 
-        Raises `CellError` if the text or a setting is wrong, `SetupError` if nobody can be asked.
+        Nothing is sent, nothing changes. Raises `CellError` if the text or a setting is wrong, or an answer
+        must be recorded and is not; `SetupError` if nobody can be asked.
         """
         if not text.strip():
             raise PromptError("The prompt is empty; nothing was sent.", "Write it below the %%glm line, or after %glm.")
         settings = self.sources.values(options or {})
-        endpoint = self._endpoint(settings)
-        if endpoint is None:
-            self.embedded.check()
-        settings["model"] = self.embedded.name if endpoint is None else settings["model"] or catalogue.DEFAULT_MODEL
         message = Message("user", text)
         before: tuple[Attempt, ...] = ()
         if keep:
@@ -137,41 +139,109 @@ class Session:
         messages = [message for attempt in before for message in attempt.messages]
         if system := _text(settings["system"]):
             messages.insert(0, Message("system", system))
-        body = request.body(
-            settings,
-            [*messages, message],
-            stream=stream,
-            stream_usage=endpoint is None or not endpoint.is_glm,
-            extra=extra,
-        )
-        _check_encodes(body)
-        return Question(chat, place, message, body, endpoint, before, new, keep, settings)
+        messages.append(message)
+        _check_encodes(*messages, *(extra or {}).values())
+
+        def question(endpoint: Endpoint | None, model: str, recorded: SavedTurn | None = None) -> Question:
+            is_embedded = endpoint is None and model == self.embedded.name
+            body = request.body(
+                {**settings, "model": model},
+                messages,
+                stream=stream,
+                stream_usage=is_embedded or (endpoint is not None and not endpoint.is_glm),
+                extra=extra,
+            )
+            return Question(chat, place, message, body, endpoint, before, new, keep, settings, is_embedded, recorded)
+
+        if record := _text(settings["record"]):
+            self.recordings.file(record)
+        source = _source(settings["replay"], replay=replay)
+        if source != OFF:
+            for model in self._names(settings):
+                asked = question(None, model)
+                if found := self.recordings.find(source, fingerprint(asked.body), place):
+                    return replace(asked, recorded=found)
+            if settings["replay_missing"] == "error":
+                raise NotRecorded(
+                    f"No answer to this request is recorded in {source}; nothing was sent.",
+                    self.recordings.nearest(message.content),
+                )
+        endpoint = self._endpoint(settings)
+        if endpoint is None:
+            self.embedded.check()
+        return question(endpoint, self._model(settings, endpoint))
+
+    def _model(self, settings: Mapping[str, Value], endpoint: Endpoint | None) -> str:
+        return self.embedded.name if endpoint is None else str(settings["model"] or catalogue.DEFAULT_MODEL)
+
+    def _names(self, settings: Mapping[str, Value]) -> tuple[str, ...]:
+        """Return the models that a recorded answer may have come from.
+
+        Where none was set, who answers depends on the machine, and the record may be of another one.
+        """
+        if settings["model"] == catalogue.EMBEDDED:
+            return (self.embedded.name,)
+        if settings["model"] is not None:
+            return (str(settings["model"]),)
+        with contextlib.suppress(SetupError):
+            if self._endpoint(settings) is None:
+                return self.embedded.name, catalogue.DEFAULT_MODEL
+        return catalogue.DEFAULT_MODEL, self.embedded.name
 
     def ask(self, question: Question) -> Asking:
         """Return the question under way; iterate over it for its events."""
+        if question.recorded is not None:
+            self.recordings.give(question.recorded, question.place)
         return Asking(
-            question, self.chats, lambda body: self.events(question, body), created=self._wall(), clock=self.clock
+            question,
+            self.chats,
+            lambda body: self.events(question, body),
+            created=self._wall(),
+            clock=self.clock,
+            answered=self._keep,
         )
+
+    def _keep(self, question: Question, attempt: Attempt) -> None:
+        kept = self.bundle(question, attempt)
+        if kept is not None:
+            self.recordings.keep(question.place, kept, record=_text(question.settings["record"]) or "")
 
     def put_in(self, text: str, role: Role, place: Place, *, chat: str = DEFAULT_CHAT, new: bool = False) -> Attempt:
         """Put a message into a conversation at `place`, and ask nothing."""
         if not text.strip():
             raise PromptError("The message is empty; nothing has changed.", "Write it below the %%glm line.")
         message = Message(role, text)
-        _check_encodes(message.to_api())
+        _check_encodes(message)
         before = self.chats.conversation(chat).reserve(place, message).sent(place, new=new)
-        attempt = Attempt(
-            id=uuid.uuid4().hex,
-            messages=(message,),
-            after=tuple(other.id for other in before),
-            context=context_digest(before),
-            new=new,
-            role=role,
-            created=self._wall(),
+        attempt = self._noted(
+            Attempt(
+                id=new_id(),
+                messages=(message,),
+                after=tuple(other.id for other in before),
+                context=context_digest(before),
+                new=new,
+                role=role,
+                fingerprint=fingerprint({"messages": [message.to_api()]}),
+            ),
+            place,
         )
         self.chats.take(chat, place, message)
         self.chats.swap(chat, lambda conversation: conversation.commit(place, attempt))
+        self._keep_edit(place, self.bundle_at(chat, place))
         return attempt
+
+    def _noted(self, edit: Attempt, place: Place | None) -> Attempt:
+        """Return a change of the history with the id and the time that it was recorded with, else with those of now."""
+        source = _source(self.sources.find(SETTINGS["replay"])[0])
+        found = self.recordings.find(source, edit.fingerprint, place) if source != OFF else None
+        if found is None:
+            return replace(edit, created=round(self._wall(), 3))
+        self.recordings.give(found, place)
+        return replace(edit, id=found.attempt.id, created=found.attempt.created)
+
+    def _keep_edit(self, place: Place, kept: dict[str, Any]) -> None:
+        record = _text(self.sources.find(SETTINGS["record"])[0]) or ""
+        self.recordings.keep(place, kept, record=record)
 
     def events(self, question: Question, body: Mapping[str, Any]) -> Iterator[Event]:
         """Send one request body of `question`, and yield what happens.
@@ -216,8 +286,13 @@ class Session:
 
     def edit(self, chat: str, change: Callable[[Conversation], Conversation]) -> dict[str, Any]:
         """Change a conversation; return the bundle by which the notebook remembers it."""
-        after = self.chats.swap(chat, change).sent()
-        return bundle.encode_edit(chat, uuid.uuid4().hex, tuple(attempt.id for attempt in after), self._wall())
+        after = tuple(attempt.id for attempt in change(self.chats.conversation(chat)).sent())
+        said = fingerprint({"chat": chat, "after": after})
+        edit = self._noted(Attempt(new_id(), (), after=after, role="", fingerprint=said), None)
+        self.chats.swap(chat, change)
+        kept = bundle.encode(chat, edit)
+        self._keep_edit(Place(""), kept)
+        return kept
 
     def restore(self, path: Path, *, force: bool = False) -> tuple[dict[str, Conversation], tuple[str, ...]]:
         """Take over the conversations in a saved notebook; return them, and what could not be read.
@@ -230,26 +305,41 @@ class Session:
         self.chats.take_over(restored.conversations, force=force)
         return restored.conversations, restored.warnings
 
-    def bundle(self, question: Question) -> dict[str, Any] | None:
-        """Return what the notebook keeps of an answered question; None if there is nothing to keep."""
+    def bundle(self, question: Question, attempt: Attempt | None) -> dict[str, Any] | None:
+        """Return what the notebook keeps of a question whose `attempt` is its answer; None if there is nothing."""
+        call = question.place.call
+        if not question.keep:  # it belongs to no conversation
+            return bundle.encode("", attempt, call=call) if attempt is not None else None
         turn = self.chats.turn(question.chat, question.place)
         if turn.counting is not None:
-            return bundle.encode(question.chat, turn.counting, turn.earlier)
+            return self.bundle_at(question.chat, question.place)
         if not turn.attempts:
             return None
         edit = self.edit(question.chat, lambda conversation: conversation)
         kept = bundle.encode(question.chat, turn.attempts[-1], turn.attempts)
-        return {**edit, "attempts": kept["attempts"]}
+        return {**edit, "call": call, "attempts": kept["attempts"]}
+
+    def bundle_at(self, chat: str, place: Place) -> dict[str, Any]:
+        """Return what the notebook keeps of the turn at `place`, in which something counts."""
+        turn = self.chats.turn(chat, place)
+        assert turn.counting is not None, "it has been answered"
+        return bundle.encode(chat, turn.counting, turn.earlier, place.call)
 
 
-def _check_encodes(sent: Mapping[str, Any]) -> None:
+def _check_encodes(*sent: Any) -> None:
     try:
-        canonical(sent)
+        canonical([part.to_api() if isinstance(part, Message) else part for part in sent])
     except UnicodeEncodeError as error:
         raise PromptError(
             f"Half a character cannot be sent: the prompt has U+{ord(error.object[error.start]):04X} in it.",
             "It comes from text that was decoded wrongly, or cut in the middle.",
         ) from None
+
+
+def _source(setting: Value, *, replay: bool | None = None) -> str:
+    """Return the record that may answer; `replay` is what the cell says of it, None if nothing."""
+    source = str(setting or OFF)
+    return OFF if replay is False else THIS_NOTEBOOK if replay and source == OFF else source
 
 
 def _without_key(notice: Notice, key: Key | None) -> Notice:

@@ -15,14 +15,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / ".ci"))
 
 from environment import make, run
 
-# What the browser tests need from the system; the second font is for Chinese and Korean.
-DEBIAN_PACKAGES = ("chromium", "fonts-dejavu", "fonts-noto-cjk")
+# What the browser tests need from the system (the second font is for Chinese and Korean), and what runs an exported
+# .sh script.
+DEBIAN_PACKAGES = ("chromium", "fonts-dejavu", "fonts-noto-cjk", "curl")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def main() -> None:
     """Make what is missing, and run everything; the first failure ends it."""
-    install_browser()
+    install_programs()
     python = str(make(".venv-test", ".[test]"))
     if sys.argv[1:]:
         run([python, "-m", "pytest", *sys.argv[1:]])
@@ -48,9 +49,9 @@ def main() -> None:
     run([python, "-m", "pytest"])
 
 
-def install_browser() -> None:
-    """Install Chromium and fonts from Debian's packages, where that is possible and they are missing."""
-    if any(shutil.which(name) for name in BROWSERS):
+def install_programs() -> None:
+    """Install what is missing of the programs that tests run, from Debian's packages, where that is possible."""
+    if any(shutil.which(name) for name in BROWSERS) and shutil.which("curl"):
         return
     if shutil.which("apt-get") and os.geteuid() == 0:
         print("Installing " + " ".join(DEBIAN_PACKAGES), flush=True)
@@ -59,7 +60,7 @@ def install_browser() -> None:
         command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *DEBIAN_PACKAGES]
         subprocess.run(command, check=True, **quiet)
         return
-    sys.exit("The browser tests need Chromium. Install it: sudo apt-get install " + " ".join(DEBIAN_PACKAGES))
+    sys.exit("The tests need Chromium and curl. Install them: sudo apt-get install " + " ".join(DEBIAN_PACKAGES))
 
 
 if __name__ == "__main__":

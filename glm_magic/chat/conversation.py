@@ -6,12 +6,13 @@ An immutable value. Every change returns a new one, so that a turn enters whole 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from glm_magic.chat.messages import Message, Usage
 from glm_magic.chat.recording import canonical
+from glm_magic.chat.reply import Reply
 
 MOST_EARLIER_ATTEMPTS = 10
 
@@ -31,7 +32,9 @@ class Attempt:
     `messages` are its own: question, tool calls with their results, answer. `after` are the ids of
     the attempts that were sent before it, and `context` the digest of their messages (``""`` if
     not known). `new` is a boundary: nothing before it is sent. `role` is ``"user"`` where it was
-    asked, else the role of the message put in. `created` counts seconds since the epoch.
+    asked, else the role of the message put in. `system` is the system message that the request began
+    with (``""`` if none). `created` counts seconds since the epoch, `cost` is in CNY (None if not known).
+    `reasoning` is never sent back.
     """
 
     id: str
@@ -40,9 +43,12 @@ class Attempt:
     context: str = ""
     new: bool = False
     role: str = "user"
+    system: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
     usage: Usage | None = None
+    cost: float | None = None
+    reasoning: str = ""
     finish_reason: str = ""
     model: str = ""
     created: float = 0.0
@@ -60,13 +66,29 @@ class Attempt:
         """The text of its last message."""
         return self.messages[-1].content if self.messages else ""
 
+    def reply(self, **circumstances: Any) -> Reply:
+        """Return the answer as it was given; `circumstances` are fields that are not kept."""
+        return Reply(
+            self.answer,
+            self.reasoning,
+            finish_reason=self.finish_reason,
+            usage=self.usage,
+            cost=self.cost,
+            model=self.model,
+            seconds=self.seconds,
+            first_token_seconds=self.first_token_seconds,
+            interrupted=self.interrupted,
+            **circumstances,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A place and what was tried there, oldest first; `counting` is the attempt that is sent, if any.
 
     `restored` says that it came from a file, and no cell of this kernel has asked it yet. A `skipped`
-    turn is not sent, whatever counts, until its cell runs again.
+    turn is not sent, whatever counts, until its cell runs again. A `forked` one is a copy: its cell
+    belongs to another chat until it asks in this one.
     """
 
     place: Place
@@ -74,6 +96,7 @@ class Turn:
     counting: Attempt | None = None
     restored: bool = False
     skipped: bool = False
+    forked: bool = False
 
     @property
     def sent(self) -> Attempt | None:
@@ -85,6 +108,11 @@ class Turn:
         """The attempts that do not count, at most the ten latest."""
         others = tuple(attempt for attempt in self.attempts if attempt is not self.counting)
         return others[-MOST_EARLIER_ATTEMPTS:]
+
+    @property
+    def number(self) -> int:
+        """Which of the attempts counts, from 1; 0 if none does."""
+        return 0 if self.counting is None else self.attempts.index(self.counting) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +147,17 @@ class Conversation:
         at = earlier_calls[-1] + 1 if earlier_calls else same_cell[0] if same_cell else len(self.turns)
         return Conversation((*self.turns[:at], Turn(place), *self.turns[at:]))
 
-    def commit(self, place: Place, attempt: Attempt) -> Conversation:
-        """Return a conversation in which `attempt` counts at `place`; earlier attempts are kept."""
-        return self._at(place, lambda turn: Turn(turn.place, (*turn.attempts, attempt), attempt))
+    def commit(self, place: Place, attempt: Attempt, others: tuple[Attempt, ...] = ()) -> Conversation:
+        """Return a conversation in which `attempt` counts at `place`; the earlier ones, and `others`, are kept."""
+        return self._at(place, lambda turn: Turn(turn.place, in_order(*turn.attempts, *others, attempt), attempt))
+
+    def choose(self, place: Place, attempt: Attempt) -> Conversation:
+        """Return a conversation in which `attempt`, one of those at `place`, counts."""
+        return self._at(place, lambda turn: replace(turn, counting=attempt, skipped=False))
+
+    def fork(self) -> Conversation:
+        """Return a copy for another chat, of the turns in which something counts."""
+        return Conversation(tuple(replace(turn, forked=True) for turn in self.turns if turn.counting is not None))
 
     def retire(self, place: Place) -> Conversation:
         """Return a conversation in which nothing counts at `place`; its attempts are kept."""
@@ -140,14 +176,13 @@ class Conversation:
 
     def adopt(self, place: Place, attempts: tuple[Attempt, ...]) -> Conversation:
         """Return a conversation in which `place` is taken and has the `attempts` made elsewhere."""
-        taken = self.reserve(place)
-        return Conversation(
-            tuple(replace(t, attempts=(*attempts, *t.attempts)) if t.place == place else t for t in taken)
+        return self.reserve(place)._at(  # noqa: SLF001 - of its own kind
+            place, lambda turn: replace(turn, attempts=in_order(*attempts, *turn.attempts))
         )
 
-    def without(self, place: Place) -> Conversation:
-        """Return a conversation without the turn at `place`."""
-        return Conversation(tuple(turn for turn in self.turns if turn.place != place))
+    def without(self, *places: Place) -> Conversation:
+        """Return a conversation without the turns at `places`."""
+        return Conversation(tuple(turn for turn in self.turns if turn.place not in places))
 
     def undo(self) -> Conversation:
         """Return a conversation in which the last turn that is sent counts no more; the same one if none is."""
@@ -177,22 +212,42 @@ class Conversation:
 
         One that is skipped is compared too: it may be sent again.
         """
-        found: set[str] = set()
-        digest = hashlib.sha256()
-        for turn in self.turns:
-            attempt = turn.counting
-            if attempt is None:
-                continue
-            if attempt.new:
-                digest = hashlib.sha256()
-            if attempt.context and attempt.context != digest.hexdigest():
-                found.add(attempt.id)
-            if not turn.skipped:
-                _digest_into(digest, attempt.messages)
-        return frozenset(found)
+        counting = [(turn.counting, turn.skipped) for turn in self.turns if turn.counting is not None]
+        contexts = contexts_of(counting)
+        return frozenset(
+            attempt.id
+            for (attempt, _), context in zip(counting, contexts, strict=True)
+            if attempt.context not in ("", context)
+        )
 
     def _at(self, place: Place, change: Any) -> Conversation:
         return Conversation(tuple(change(turn) if turn.place == place else turn for turn in self.turns))
+
+
+def in_order(*attempts: Attempt) -> tuple[Attempt, ...]:
+    """Return the attempts in the order in which they were made, each once, in its latest form."""
+    by_id = {attempt.id: attempt for attempt in attempts}
+    return tuple(sorted(by_id.values(), key=lambda attempt: attempt.created))
+
+
+def is_whole(role: str, messages: tuple[Message, ...]) -> bool:
+    """Whether an attempt of this `role` may be sent: a question to its answer, with no call left unanswered.
+
+    The protocol wants each tool call answered before anything else is said.
+    """
+    if role != "user":  # put in, or nothing at all where a change added no message
+        return [message.role for message in messages] == ([role] if role else [])
+    if len(messages) < len(("question", "answer")) or messages[0].role != "user" or messages[-1].tool_calls:
+        return False
+    open_calls: set[str] = set()
+    for message in messages[1:]:
+        if message.role != ("tool" if open_calls else "assistant"):
+            return False
+        if message.role == "tool" and message.tool_call_id not in open_calls:
+            return False
+        open_calls.discard(message.tool_call_id)
+        open_calls |= {call.id for call in message.tool_calls}
+    return not open_calls
 
 
 def context_digest(attempts: tuple[Attempt, ...]) -> str:
@@ -201,6 +256,17 @@ def context_digest(attempts: tuple[Attempt, ...]) -> str:
     for attempt in attempts:
         _digest_into(digest, attempt.messages)
     return digest.hexdigest()
+
+
+def contexts_of(counting: Iterable[tuple[Attempt, bool]]) -> Iterator[str]:
+    """Yield for each attempt the digest of what is sent before it; beside it stands whether it is skipped itself."""
+    digest = hashlib.sha256()
+    for attempt, skipped in counting:
+        if attempt.new:
+            digest = hashlib.sha256()
+        yield digest.hexdigest()
+        if not skipped:
+            _digest_into(digest, attempt.messages)
 
 
 def _digest_into(digest: Any, messages: tuple[Message, ...]) -> None:

@@ -23,6 +23,7 @@ class Reply:
     not say, as after an interrupt. `usage` is None where the service did not count. `cost` is in CNY
     by GLM's list, None for other services and models. `seconds` is the time from asking to the end,
     `first_token_seconds` to the first text. `request` is the body that was sent; it holds no key.
+    A `replayed` answer is a recorded one: its times and its cost are those of then.
     """
 
     text: str
@@ -38,6 +39,7 @@ class Reply:
     request: Mapping[str, Any] = field(default_factory=dict)
     interrupted: bool = False
     embedded: bool = False
+    replayed: bool = False
 
     def __str__(self) -> str:
         return self.text

@@ -216,6 +216,22 @@ SETTINGS: dict[str, Setting] = {
             metavar="N",
         ),
         Setting(
+            "replay",
+            str,
+            "answer from recorded answers: off, notebook (this one), an .ipynb or .jsonl file, or a folder",
+            default="off",
+            metavar="off|notebook|FILE",
+        ),
+        Setting(
+            "replay_missing",
+            str,
+            "what to do where no answer is recorded",
+            default="ask",
+            choices=("ask", "error"),
+            metavar="ask|error",
+        ),
+        Setting("record", str, "a .jsonl file to which each answer is added", metavar="FILE.jsonl"),
+        Setting(
             "save_turns", bool, "keep each turn in the notebook, beside its answer", default=True, metavar="on|off"
         ),
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import html
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from glm_magic.chat.events import Event, Finished, Notice, ReasoningDelta, TextDelta, Tick
@@ -31,7 +32,8 @@ class PageView:
     """Paints into a notebook page through `show`. `clock` counts seconds.
 
     `title` is what the bar says from the start; a `quiet` view has no bar, and its last segment
-    carries what the bar would. `name` makes the outputs' names unique in the kernel.
+    carries what the bar would. A view of what is known already is put on the page `at_once`, when it
+    settles, so that no output is ever updated. `name` makes the outputs' names unique in the kernel.
     """
 
     def __init__(
@@ -42,17 +44,15 @@ class PageView:
         title: str,
         as_text: bool = False,
         quiet: bool = False,
+        at_once: bool = False,
         clock: Callable[[], float],
     ) -> None:
         self._show = show
         self._title = title
         self._as_text = as_text
+        self._at_once = at_once
         self._clock = clock
-        self._segments = (
-            Segments(safe_text.plain, lambda text: text.rfind("\n") + 1)
-            if as_text
-            else Segments(safe_text.markdown, safe_text.last_block_start)
-        )
+        self._segments = self._new_segments()
         self._names = (f"{name}-{number}" for number in itertools.count())
         self._tail_name = ""
         self._tail_is_stale = False
@@ -62,12 +62,16 @@ class PageView:
         self._shown_names: list[str] = []
         self._bar_name = "" if quiet else next(self._names)
         self._bar_says = ""
-        if not quiet:
+        if not quiet and not at_once:
             self._say("asking", update=False)
 
     def paint(self, event: Event) -> None:
         """Show text at once if the last update is a while ago, else with the next event or tick."""
         match event:
+            case TextDelta(text) if self._at_once:
+                self._segments.add(text)
+            case _ if self._at_once:
+                pass
             case TextDelta(text):
                 self._segments.add(text)
                 self._tail_is_stale = True
@@ -87,18 +91,48 @@ class PageView:
 
     def settle(self, ending: Ending) -> None:
         """Freeze what is left, and put the facts and the attached data where they are saved."""
-        for segment in self._segments.finish():
-            self._freeze(segment)
+        if self._at_once:
+            self._settle_bar(ending, update=False)
+        rest = [segment for segment in self._segments.finish() if segment.text.strip()]
+        carried = {} if self._bar_name or ending.withdrawn else ending.attached
+        for segment in rest:
+            self._freeze(segment, carried if segment is rest[-1] else {})
         if self._tail_name:  # a tail was shown of which nothing is left
             self._put({"text/plain": ""}, self._tail_name, update=True)
         if ending.withdrawn:
             for name in self._shown_names:
                 self._put(self._data(Segment("(withdrawn)", "(withdrawn)")), name, update=True)
-        if self._bar_name:
-            self._put({**_bar(ending.facts), **ending.attached}, self._bar_name, update=True)
-        elif ending.attached:
+        if not self._at_once:
+            self._settle_bar(ending)
+        if not self._bar_name and ending.attached and not (rest and carried):
             name, segment = self._last or (next(self._names), Segment("", ""))
             self._put({**self._data(segment), **ending.attached}, name, update=self._last is not None)
+
+    def rewrite(self, text: str, ending: Ending) -> None:
+        """Put another answer in place of the one that was shown and has settled."""
+        segments = self._new_segments()
+        segments.add(text)
+        parts = segments.finish()
+        names = self._shown_names
+        rest = parts[len(names) - 1 :]
+        fitting = [
+            *parts[: len(names) - 1],
+            Segment("".join(part.text for part in rest), "".join(part.shown for part in rest)),
+        ]
+        for name, segment in itertools.zip_longest(names, fitting):
+            carried = ending.attached if name == names[-1] and not self._bar_name else {}
+            data = self._data(segment) if segment is not None and segment.text else {"text/plain": ""}
+            self._put({**data, **carried}, name, update=True)
+        self._settle_bar(ending)
+
+    def _settle_bar(self, ending: Ending, *, update: bool = True) -> None:
+        if self._bar_name:
+            self._put({**_bar(ending.facts), **ending.attached}, self._bar_name, update=update)
+
+    def _new_segments(self) -> Segments:
+        if self._as_text:
+            return Segments(safe_text.plain, lambda text: text.rfind("\n") + 1)
+        return Segments(safe_text.markdown, safe_text.last_block_start)
 
     @property
     def _interval(self) -> float:
@@ -116,14 +150,14 @@ class PageView:
             self._tail_name = self._tail_name or self._next_name()
             self._put({"text/plain" if self._as_text else "text/markdown": tail}, self._tail_name, update=not is_new)
 
-    def _freeze(self, segment: Segment) -> None:
+    def _freeze(self, segment: Segment, carried: Mapping[str, Any] = MappingProxyType({})) -> None:
         if not segment.text.strip():
             return
         is_new = not self._tail_name
         name = self._tail_name or self._next_name()
         self._tail_name = ""
         self._last = name, segment
-        self._put(self._data(segment), name, update=not is_new)
+        self._put({**self._data(segment), **carried}, name, update=not is_new)
 
     def _next_name(self) -> str:
         self._shown_names.append(next(self._names))

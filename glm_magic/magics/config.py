@@ -10,6 +10,7 @@ from glm_magic.chat.catalogue import DEFAULT_MODEL
 from glm_magic.chat.settings import SETTINGS, Setting, Sources, Value
 from glm_magic.errors import OptionError, SettingError, SetupError
 from glm_magic.magics.options import Option, Reader, assignments, read_words
+from glm_magic.recordings import OFF
 
 if TYPE_CHECKING:
     from glm_magic.magics.glm import GLMMagics
@@ -63,10 +64,15 @@ def _set_and_show(magics: GLMMagics, named: list[tuple[str, str | None]]) -> Non
         setting = settings.setting(name)
         if text is not None:  # `name=` takes a value away, also one of the environment
             changed[name] = setting.parse(text) if text or setting.may_be_empty else None
+    recordings = magics.session.recordings
+    if changed.get("record"):
+        recordings.file(str(changed["record"]))
+    if "replay" in changed:
+        recordings.read(str(changed["replay"] or OFF))
     for name, value in changed.items():
         magics.sources.assigned[name] = value
     magics.mirror()
-    magics.show_text("\n".join(_line(magics, SETTINGS[name]) for name, _ in named))
+    magics.show_text("\n".join([*(_line(magics, SETTINGS[name]) for name, _ in named), *recordings.problems()]))
 
 
 def _reset(magics: GLMMagics, named: list[tuple[str, str | None]]) -> None:

@@ -11,11 +11,11 @@ from glm_magic.chat.request import estimated_tokens
 from glm_magic.chat.settings import SETTINGS
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
-from glm_magic.notebook.bundle import MIME_TYPE, encode
+from glm_magic.notebook.bundle import MIME_TYPE
 
 if TYPE_CHECKING:
     from glm_magic.asking import Asking, Question
-    from glm_magic.chat.conversation import Attempt, Place
+    from glm_magic.chat.conversation import Attempt, Place, Turn
     from glm_magic.chat.reply import Reply
     from glm_magic.session import Session
 
@@ -37,15 +37,16 @@ def ending_of(session: Session, asking: Asking, reply: Reply | None, error: GlmE
     elif reply.tool_calls:
         names = ", ".join(call.name for call in reply.tool_calls)
         facts.append(f"asked for {names}, which was not run; not kept in the conversation")
-    facts += _chat(session, question)
+    if reply is not None and reply.replayed:
+        facts.append("replayed")
+    facts += [*_chat(session, question), *session.recordings.problems()]
     return Ending(tuple(facts), _attached(session, asking), withdrawn=isinstance(error, Withdrawn))
 
 
 def ending_of_message(session: Session, chat: str, place: Place, attempt: Attempt) -> Ending:
     """Return how putting a message into a conversation ended."""
     facts = (f"{attempt.role} message, not asked", _in_chat(chat, len(attempt.after)))
-    turn = session.chats.turn(chat, place)
-    return Ending(facts, {MIME_TYPE: encode(chat, attempt, turn.earlier)} if saves_turns(session) else {})
+    return Ending(facts, {MIME_TYPE: session.bundle_at(chat, place)} if saves_turns(session) else {})
 
 
 def saves_turns(session: Session) -> bool:
@@ -93,9 +94,17 @@ def _chat(session: Session, question: Question) -> list[str]:
     if not question.keep:
         return ["one-shot: no earlier turns sent, none kept"]
     conversation = session.chats.conversation(question.chat)
+    turn = conversation.find(question.place)
     stale = len(conversation.stale() & {attempt.id for attempt in conversation.sent()})
     later = [f"stale now: {stale} {'turn' if stale == 1 else 'turns'} (%glm_history shows which)"] if stale else []
-    return [_in_chat(question.chat, len(question.sent_after)), *later]
+    return [*attempt_of(turn), _in_chat(question.chat, len(question.sent_after)), *later]
+
+
+def attempt_of(turn: Turn | None) -> list[str]:
+    """Say which of a turn's attempts counts, if there are several."""
+    if turn is None or turn.counting is None or len(turn.attempts) == 1:
+        return []
+    return [f"attempt {turn.number} of {len(turn.attempts)}"]
 
 
 def _in_chat(chat: str, sent: int) -> str:
@@ -105,8 +114,5 @@ def _in_chat(chat: str, sent: int) -> str:
 def _attached(session: Session, asking: Asking) -> dict[str, Any]:
     if not asking.question.settings["save_turns"]:
         return {}
-    if asking.question.keep:
-        kept = session.bundle(asking.question)
-    else:
-        kept = encode("", asking.attempt) if asking.attempt else None  # it belongs to no conversation
+    kept = session.bundle(asking.question, asking.attempt)
     return {MIME_TYPE: kept} if kept else {}

@@ -18,6 +18,8 @@ from glm_magic.magics.formatters import ReplyFormatter
 from glm_magic.magics.interrupts import Interrupts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
     from traitlets.utils.bunch import Bunch
 
@@ -76,6 +78,7 @@ class GLMMagics(Magics):
         self._run: _Run | None = None
         self._runs = 0
         self._outputs = 0
+        self._views: dict[Place, View] = {}
         self._mirroring = False
         self._interrupts = Interrupts(time.monotonic)
         configured = {name: getattr(self, name) for name in SETTINGS}
@@ -112,8 +115,15 @@ class GLMMagics(Magics):
         if self._session is None:
             from glm_magic.session import Session  # noqa: PLC0415
 
-            self._session = Session(self.sources)
+            self._session = Session(self.sources, notebook=self.notebook_file)
         return self._session
+
+    def notebook_file(self) -> Path | None:
+        """Return the path of this kernel's notebook, as the front end tells it; None if it does not."""
+        from pathlib import Path  # noqa: PLC0415
+
+        name = self._shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME", "")
+        return Path(str(name)) if name else None
 
     # --- the magics --------------------------------------------------------------------------
 
@@ -147,6 +157,8 @@ class GLMMagics(Magics):
             --role user|system|assistant     put a system or assistant message into the conversation, and ask nothing
             -o, --out NAME                   bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same
             -f, --format markdown|text       how the answer is shown
+            --replay                         answer from a recorded answer to the same request, if there is one
+            --no-replay                      ask, even if an answer is recorded
             -N, --dry-run                    show the exact request, and send nothing
             -q, --quiet                      no line about model, tokens and time
             --raw                            no {{ }} in the prompt
@@ -176,6 +188,7 @@ class GLMMagics(Magics):
             new=asked.new,
             keep=asked.history,
             stream=asked.stream,
+            replay=asked.replay,
         )
         if asked.dry_run:
             self._show_request(question)
@@ -234,6 +247,7 @@ class GLMMagics(Magics):
             self.session.chats.retire(question.place)
         asking = self.session.ask(question)
         view = self._view(question, asked)
+        self._views[question.place] = view
         reply: Reply | None = None
         try:
             for event in asking:
@@ -268,7 +282,7 @@ class GLMMagics(Magics):
         attempt = self.session.put_in(text, cast("Role", asked.role), place, chat=asked.chat, new=asked.new)
         from glm_magic.magics.ending import ending_of_message  # noqa: PLC0415
 
-        view = self._new_view(f"{asked.role} message", asked)
+        view = self._new_view(f"{asked.role} message", asked, at_once=True)
         view.settle(ending_of_message(self.session, asked.chat, place, attempt))
 
     def _show_request(self, question: Question) -> None:
@@ -278,9 +292,10 @@ class GLMMagics(Magics):
 
     def _view(self, question: Question, asked: Asked) -> View:
         title = f"{question.model} (embedded model)" if question.is_embedded else question.model
-        return self._new_view(title, asked, as_text=question.settings["format"] == "text")
+        as_text = question.settings["format"] == "text"
+        return self._new_view(title, asked, as_text=as_text, at_once=question.recorded is not None)
 
-    def _new_view(self, title: str, asked: Asked, *, as_text: bool = False) -> View:
+    def _new_view(self, title: str, asked: Asked, *, as_text: bool = False, at_once: bool = False) -> View:
         if not self.has_a_page:
             from glm_magic.display.terminal import TerminalView  # noqa: PLC0415
 
@@ -294,6 +309,7 @@ class GLMMagics(Magics):
             title=title,
             as_text=as_text,
             quiet=asked.quiet,
+            at_once=at_once,
             clock=self.session.clock,
         )
 

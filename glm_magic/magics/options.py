@@ -55,6 +55,8 @@ ASK_OPTIONS: tuple[Option, ...] = (
     ),
     Option("--out", "bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same", "o", "NAME"),
     _of_setting("format"),
+    Option("--replay", "answer from a recorded answer to the same request, if there is one"),
+    Option("--no-replay", "ask, even if an answer is recorded"),
     Option("--dry-run", "show the exact request, and send nothing", "N"),
     Option("--quiet", "no line about model, tokens and time", "q"),
     Option("--raw", "no {{ }} in the prompt"),
@@ -72,6 +74,7 @@ class Asked:
     new: bool = False
     history: bool = True
     role: str = "user"
+    replay: bool | None = None
     out: str = ""
     dry_run: bool = False
     quiet: bool = False
@@ -253,6 +256,10 @@ def _apply(asked: Asked, option: Option, word: Word | None, evaluate: Evaluate) 
             if value not in roles:
                 raise OptionError(f"--role takes {' or '.join(roles)}, not {value!r}.")
             asked.role = value
+        case "--replay" | "--no-replay":
+            if asked.replay is not None:
+                raise OptionError("--replay and --no-replay: one of them, once.")
+            asked.replay = option.flag == "--replay"
         case "--out":
             asked.out = _name(value, "--out")
         case "--dry-run":

@@ -6,37 +6,49 @@ those before it; no cell id, no key, nothing of the run that wrote it.
 
 from __future__ import annotations
 
+import json
+import math
+from dataclasses import dataclass
 from typing import Any
 
-from glm_magic.chat.conversation import MOST_EARLIER_ATTEMPTS, Attempt
+from glm_magic.chat.conversation import MOST_EARLIER_ATTEMPTS, Attempt, is_whole
 from glm_magic.chat.messages import Message, Usage
 from glm_magic.chat.recording import canonical
-from glm_magic.errors import HistoryError
+from glm_magic.errors import HistoryError, quoted
 
 MIME_TYPE = "application/vnd.glm-magic.turn+json"
 VERSION = 1
 
 
-def encode(chat: str, attempt: Attempt, earlier: tuple[Attempt, ...] = ()) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a bundle says: the `chat` (``""`` for a one-shot answer), the attempt that counts, the earlier ones.
+
+    `call` is the how manieth question (from 0) of its cell's run it was; None if it does not say.
+    """
+
+    chat: str
+    attempt: Attempt
+    earlier: tuple[Attempt, ...] = ()
+    call: int | None = None
+
+
+def encode(chat: str, attempt: Attempt, earlier: tuple[Attempt, ...] = (), call: int = 0) -> dict[str, Any]:
     """Return the bundle of a turn whose `attempt` counts and which had the answers `earlier`, oldest first."""
     return {
         "version": VERSION,
         "kind": "turn" if attempt.role == "user" else "edit",
         "chat": chat,
+        "call": call,
         **_fields(attempt),
         "attempts": [_fields(other) for other in earlier[-MOST_EARLIER_ATTEMPTS:]],
     }
 
 
-def encode_edit(chat: str, id_: str, after: tuple[str, ...], created: float) -> dict[str, Any]:
-    """Return the bundle of a change that adds no message: the turns `after` are those that count since."""
-    return encode(chat, Attempt(id_, (), after=after, created=created, role=""))
+def decode(bundle: Any) -> Bundle:
+    """Return what a bundle says.
 
-
-def decode(bundle: Any) -> tuple[str, Attempt, tuple[Attempt, ...]]:
-    """Return the chat, the counting attempt and the earlier ones of a bundle.
-
-    Raises `HistoryError` if a later version wrote it, or it is no bundle.
+    Raises `HistoryError` if a later version wrote it, or it is no bundle, or could not be sent.
     """
     version = bundle.get("version") if isinstance(bundle, dict) else None
     if isinstance(version, int) and version > VERSION:
@@ -47,12 +59,17 @@ def decode(bundle: Any) -> tuple[str, Attempt, tuple[Attempt, ...]]:
     if version != VERSION:
         raise HistoryError("It is not a turn that glm_magic wrote.")
     try:
-        chat = bundle["chat"]
+        chat, call = bundle["chat"], bundle.get("call")
         if not isinstance(chat, str):
             raise TypeError("chat is no text")
-        return chat, _attempt(bundle), tuple(_attempt(other) for other in bundle["attempts"])
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise HistoryError(f"It is a damaged turn ({type(error).__name__}: {error}).") from error
+        return Bundle(
+            chat,
+            _attempt(bundle),
+            tuple(_attempt(other) for other in bundle["attempts"]),
+            call if type(call) is int and call >= 0 else None,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+        raise HistoryError(f"It is a damaged turn ({type(error).__name__}: {quoted(str(error))}).") from error
 
 
 def _fields(attempt: Attempt) -> dict[str, Any]:
@@ -61,10 +78,13 @@ def _fields(attempt: Attempt) -> dict[str, Any]:
         "after": list(attempt.after),
         "new": attempt.new,
         "role": attempt.role,
+        "system": attempt.system,
         "messages": [message.to_api() for message in attempt.messages],
         "parameters": attempt.parameters,
         "fingerprint": attempt.fingerprint,
         "usage": attempt.usage.to_api() if attempt.usage else None,
+        "cost": attempt.cost,
+        "reasoning": attempt.reasoning,
         "finish_reason": attempt.finish_reason,
         "model": attempt.model,
         "created": attempt.created,
@@ -79,20 +99,38 @@ def _attempt(data: dict[str, Any]) -> Attempt:
     if not isinstance(id_, str) or not all(isinstance(other, str) for other in after):
         raise TypeError("an id is no text")
     canonical(data["messages"])  # half a character could be neither digested nor sent
-    first = data["first_token_seconds"]
+    json.dumps(data["parameters"], allow_nan=False)
+    messages = tuple(Message.from_api(message) for message in data["messages"])
+    role = str(data["role"])
+    if not is_whole(role, messages):
+        raise ValueError("its messages are not a question and its answer")
     return Attempt(
         id=id_,
-        messages=tuple(Message.from_api(message) for message in data["messages"]),
+        messages=messages,
         after=tuple(after),
         new=bool(data["new"]),
-        role=str(data["role"]),
+        role=role,
+        system=str(data.get("system", "")),  # this and cost and reasoning came later
         parameters=dict(data["parameters"]),
         fingerprint=str(data["fingerprint"]),
         usage=Usage.from_api(data["usage"]),
+        cost=_number_or_none(data.get("cost")),
+        reasoning=str(data.get("reasoning", "")),
         finish_reason=str(data["finish_reason"]),
         model=str(data["model"]),
-        created=float(data["created"]),
-        seconds=float(data["seconds"]),
-        first_token_seconds=None if first is None else float(first),
+        created=_number(data["created"]),
+        seconds=_number(data["seconds"]),
+        first_token_seconds=_number_or_none(data["first_token_seconds"]),
         interrupted=data["state"] == "interrupted",
     )
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):  # it could be neither compared nor written as JSON
+        raise ValueError("a number is none")
+    return number
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else _number(value)

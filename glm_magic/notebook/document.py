@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
-import warnings
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn, context_digest
+from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn, contexts_of, in_order
 from glm_magic.errors import HistoryError, quoted
 from glm_magic.notebook import bundle
+
+FORMAT = 4  # of notebooks; glm_magic is younger than any earlier one
 
 
 @dataclass(frozen=True, slots=True)
 class SavedTurn:
-    """A turn as it stands in a file: `place` is its cell's id there, and its number among the cell's turns."""
+    """A turn as it stands in a file.
+
+    `place` is its cell's id there, and its number among the cell's turns; `where` names it for a person.
+    """
 
     chat: str
     place: Place
     attempt: Attempt
-    earlier: tuple[Attempt, ...]
+    earlier: tuple[Attempt, ...] = ()
+    where: str = ""
+
+    @property
+    def bundle(self) -> dict[str, Any]:
+        """The turn as its JSON."""
+        return bundle.encode(self.chat, self.attempt, self.earlier, self.place.call)
+
+    def others(self) -> Iterator[SavedTurn]:
+        """Yield the turn as it would be if one of its earlier answers counted."""
+        for attempt in self.earlier:
+            rest = (other for other in (*self.earlier, self.attempt) if other is not attempt and other.messages)
+            yield replace(self, attempt=attempt, earlier=in_order(*rest))
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a notebook holds: a conversation for each chat, and `warnings` for what could not be read."""
+    """What a notebook holds: a conversation for each chat, and `warnings` for what could not be taken."""
 
     conversations: dict[str, Conversation]
     warnings: tuple[str, ...]
@@ -38,71 +55,102 @@ def restore(path: Path) -> Restored:
     A bundle that cannot be read costs that turn. Raises `HistoryError` if the file is no notebook.
     """
     problems: list[str] = []
-    saved = list(_saved_turns(_read(path), problems))
+    saved = list(saved_turns(path, problems))
+    by_id = {earlier.id: (turn, earlier) for turn in saved for earlier in turn.earlier}
+    by_id |= {turn.attempt.id: (turn, turn.attempt) for turn in saved if turn.attempt.messages}
     chats: dict[str, list[SavedTurn]] = {}
     for turn in saved:
         if turn.chat:  # a one-shot answer belongs to no chat
             chats.setdefault(turn.chat, []).append(turn)
-    return Restored({chat: _conversation(chat, turns, problems) for chat, turns in chats.items()}, tuple(problems))
+    return Restored({chat: _conversation(chat, turns, by_id, problems) for chat, turns in chats.items()}, (*problems,))
 
 
-def _read(path: Path) -> Any:
-    import nbformat  # noqa: PLC0415 - slow, and only needed here
+def saved_turns(path: Path, problems: list[str]) -> Iterator[SavedTurn]:
+    """Yield the turns in the notebook at `path`, from the top; add a sentence to `problems` for each damaged one.
 
+    Raises `HistoryError` if the file is no notebook.
+    """
+    seen: set[str] = set()
+    for number, cell in enumerate(_cells(path), start=1):
+        where = f"cell {number}"
+        known_as = cell.get("id")
+        cell_id = known_as if isinstance(known_as, str) and known_as not in seen else where
+        seen.add(cell_id)
+        calls = 0
+        for data in _bundles(cell):
+            try:
+                found = bundle.decode(data)
+            except HistoryError as error:
+                problems.append(f"{where.capitalize()}: {error.what}")
+                calls += 1
+                continue
+            place = Place(cell_id, calls if found.call is None else found.call)
+            calls += bool(found.attempt.messages)
+            yield SavedTurn(found.chat, place, found.attempt, found.earlier, where)
+
+
+def _cells(path: Path) -> list[dict[str, Any]]:
     try:
-        with path.open(encoding="utf-8") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # an older notebook without cell ids is fine
-            return nbformat.read(file, as_version=4)
+        notebook = json.loads(path.read_bytes())
     except OSError as error:
         raise HistoryError(
             f"{path} cannot be read: {error.strerror or error}", "Give the path of a saved notebook."
         ) from None
-    except Exception as error:  # nbformat raises many kinds; any of them means that it is no notebook
-        raise HistoryError(f"{path} is not a notebook: {quoted(str(error))}") from None
+    except (ValueError, RecursionError) as error:
+        raise HistoryError(
+            f"{path} is not a notebook: {quoted(str(error))}", "It may be damaged, or written by half."
+        ) from None
+    version = notebook.get("nbformat") if isinstance(notebook, dict) else None
+    if type(version) is int and version != FORMAT:
+        raise HistoryError(
+            f"{path} is a notebook of the format {version}; only format {FORMAT} holds turns.",
+            "Open it in JupyterLab and save it.",
+        )
+    cells = notebook.get("cells") if version == FORMAT else None
+    if not isinstance(cells, list):
+        raise HistoryError(f"{path} is not a notebook: it has no cells.")
+    return [cell if isinstance(cell, dict) else {} for cell in cells]
 
 
-def _saved_turns(notebook: Any, problems: list[str]) -> Iterator[SavedTurn]:
-    for number, cell in enumerate(notebook.cells, start=1):
-        calls = 0
-        for output in cell.get("outputs", ()):
-            data = output.get("data", {}).get(bundle.MIME_TYPE)
-            if data is None:
-                continue
-            place = Place(cell.get("id") or f"cell {number}", calls)
-            calls += 1
-            try:
-                chat, attempt, earlier = bundle.decode(data)
-            except HistoryError as error:
-                problems.append(f"Cell {number}: {error.what}")
-            else:
-                yield SavedTurn(chat, place, attempt, earlier)
+def _bundles(cell: dict[str, Any]) -> Iterator[Any]:
+    outputs = cell.get("outputs")
+    for output in outputs if isinstance(outputs, list) else ():
+        data = output.get("data") if isinstance(output, dict) else None
+        if isinstance(data, dict) and bundle.MIME_TYPE in data:
+            yield data[bundle.MIME_TYPE]
 
 
-def _conversation(chat: str, saved: Iterable[SavedTurn], problems: list[str]) -> Conversation:
-    by_id: dict[str, SavedTurn] = {}
-    last: SavedTurn | None = None
-    for turn in saved:
-        by_id[turn.attempt.id] = turn
-        if last is None or turn.attempt.created >= last.attempt.created:
-            last = turn
-    if last is None:
-        return Conversation()
-    wanted = [*last.attempt.after, *([last.attempt.id] if last.attempt.messages else [])]
-    missing = [id_ for id_ in wanted if id_ not in by_id]
-    if missing:
-        problems.append(f"Chat {chat!r}: {len(missing)} of {len(wanted)} turns are not in the file any more.")
+def _conversation(
+    chat: str,
+    saved: Iterable[SavedTurn],
+    by_id: dict[str, tuple[SavedTurn, Attempt]],
+    problems: list[str],
+) -> Conversation:
+    """Make the conversation of one chat; `by_id` knows every answer in the file, earlier ones too."""
+    last = max(enumerate(saved), key=lambda at: (at[1].attempt.created, at[0]))[1]
+    own = [last.attempt.id] if last.attempt.messages else []
+    wanted = tuple(dict.fromkeys([*last.attempt.after, *own]))
+    found = [by_id[id_] for id_ in wanted if id_ in by_id]
+    if len(found) < len(wanted):
+        problems.append(
+            f"Chat {chat!r}: {len(wanted) - len(found)} of {len(wanted)} turns are not in the file any more."
+        )
+    taken = {turn.attempt.id for turn, _ in found}
+    left = [turn.where for turn in saved if turn.attempt.messages and turn.attempt.id not in taken]
+    if left:
+        problems.append(
+            f"Chat {chat!r}: not taken, because its latest turn was not sent after them: {', '.join(left)}."
+        )
+    before: list[str] = []
     turns: list[Turn] = []
-    sent: tuple[Attempt, ...] = ()
-    for id_ in wanted:
-        if id_ in by_id:
-            found = by_id[id_]
-            attempt = _with_context(found.attempt, sent)
-            sent = (attempt,) if attempt.new else (*sent, attempt)
-            turns.append(Turn(found.place, (*found.earlier, attempt), attempt, restored=True))
+    contexts = contexts_of((attempt, False) for _, attempt in found)
+    for (turn, attempt), context in zip(found, contexts, strict=True):
+        if attempt.new:
+            before.clear()
+        # what it was asked with is not in the file, but the ids of what it was asked after are
+        known = replace(attempt, context=context if attempt.after == tuple(before) else "stale")
+        before.append(attempt.id)
+        attempts = in_order(*turn.earlier, turn.attempt, known)
+        place = Place(attempt.id) if any(turn.place == other.place for other in turns) else turn.place
+        turns.append(Turn(place, attempts, known, restored=True, forked=turn.chat != chat))
     return Conversation(tuple(turns))
-
-
-def _with_context(attempt: Attempt, sent: tuple[Attempt, ...]) -> Attempt:
-    """A restored turn is stale when the ids that it was asked after are not those before it now."""
-    is_current = attempt.new or attempt.after == tuple(other.id for other in sent)
-    return replace(attempt, context=context_digest(() if attempt.new else sent) if is_current else "stale")

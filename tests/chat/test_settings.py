@@ -25,6 +25,10 @@ GOOD = [
     ("connect_timeout", "5", 5.0),
     ("retries", "0", 0),
     ("retries", "10", 10),
+    ("replay", "notebook", "notebook"),
+    ("replay", "a b.ipynb", "a b.ipynb"),
+    ("replay_missing", "error", "error"),
+    ("record", "answers.jsonl", "answers.jsonl"),
     ("save_turns", "off", False),
     ("save_turns", " True ", True),
 ]
@@ -52,6 +56,9 @@ BAD = [
     ("connect_timeout", "0"),
     ("retries", "-1"),
     ("retries", "11"),
+    ("replay", ""),
+    ("replay_missing", "fail"),
+    ("record", ""),
     ("save_turns", "maybe"),
 ]
 

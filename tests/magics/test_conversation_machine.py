@@ -133,8 +133,8 @@ class Cells(RuleBasedStateMachine):
             if keep:
                 assert session.chats.turn(chat, place).counting is None
         if keep:
-            saved = session.bundle(question)
-            assert saved is None or bundle.decode(json.loads(json.dumps(saved)))[0] == chat
+            saved = session.bundle(question, asking.attempt)
+            assert saved is None or bundle.decode(json.loads(json.dumps(saved))).chat == chat
 
     @rule(place=places, chat=chats, role=st.sampled_from(["system", "assistant"]), new=st.booleans())
     def put_message_in(self, place: Place, chat: str, role: Any, new: bool) -> None:

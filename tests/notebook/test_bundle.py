@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.messages import Message, ToolCall, Usage
 from glm_magic.errors import HistoryError
-from glm_magic.notebook.bundle import decode, encode, encode_edit
+from glm_magic.notebook.bundle import Bundle, decode, encode
 
 FULL = Attempt(
     id="id1",
@@ -20,9 +20,12 @@ FULL = Attempt(
     ),
     after=("id0",),
     new=True,
+    system="Be brief.",
     parameters={"model": "GLM-4-Air", "stream": True, "temperature": 0.2},
     fingerprint="f" * 64,
     usage=Usage(7, 5, 12, 3),
+    cost=0.25,
+    reasoning="Hm.",
     finish_reason="stop",
     model="glm-4-air",
     created=1767225600.5,
@@ -30,6 +33,7 @@ FULL = Attempt(
     first_token_seconds=0.5,
     interrupted=True,
 )
+LATER = {"call", "system", "cost", "reasoning"}  # keys that 0.1.0 did not write
 PLAIN = Attempt("id2", (Message("user", "hi"), Message("assistant", "ho")))
 
 
@@ -38,14 +42,18 @@ def test_a_bundle_has_exactly_the_keys_of_version_1():
         "version",
         "kind",
         "chat",
+        "call",
         "id",
         "after",
         "new",
         "role",
+        "system",
         "messages",
         "parameters",
         "fingerprint",
         "usage",
+        "cost",
+        "reasoning",
         "finish_reason",
         "model",
         "created",
@@ -57,14 +65,16 @@ def test_a_bundle_has_exactly_the_keys_of_version_1():
 
 
 def test_a_bundle_says_all_in_clear():
-    assert encode("main", dataclasses.replace(FULL, messages=PLAIN.messages), (PLAIN,)) == {
+    assert encode("main", dataclasses.replace(FULL, messages=PLAIN.messages), (PLAIN,), 2) == {
         "version": 1,
         "kind": "turn",
         "chat": "main",
+        "call": 2,
         "id": "id1",
         "after": ["id0"],
         "new": True,
         "role": "user",
+        "system": "Be brief.",
         "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}],
         "parameters": {"model": "GLM-4-Air", "stream": True, "temperature": 0.2},
         "fingerprint": "f" * 64,
@@ -74,6 +84,8 @@ def test_a_bundle_says_all_in_clear():
             "total_tokens": 12,
             "prompt_tokens_details": {"cached_tokens": 3},
         },
+        "cost": 0.25,
+        "reasoning": "Hm.",
         "finish_reason": "stop",
         "model": "glm-4-air",
         "created": 1767225600.5,
@@ -86,10 +98,13 @@ def test_a_bundle_says_all_in_clear():
                 "after": [],
                 "new": False,
                 "role": "user",
+                "system": "",
                 "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}],
                 "parameters": {},
                 "fingerprint": "",
                 "usage": None,
+                "cost": None,
+                "reasoning": "",
                 "finish_reason": "",
                 "model": "",
                 "created": 0.0,
@@ -102,30 +117,30 @@ def test_a_bundle_says_all_in_clear():
 
 
 def test_a_bundle_comes_back_through_json_as_it_was():
-    assert decode(json.loads(json.dumps(encode("a chat", FULL, (PLAIN,))))) == ("a chat", FULL, (PLAIN,))
+    assert decode(json.loads(json.dumps(encode("a chat", FULL, (PLAIN,), 2)))) == Bundle("a chat", FULL, (PLAIN,), 2)
 
 
 def test_a_one_shot_answer_has_no_chat():
-    assert decode(encode("", PLAIN))[0] == ""
+    assert decode(encode("", PLAIN)).chat == ""
 
 
 def test_at_most_ten_earlier_attempts_are_kept_and_they_are_the_latest():
     earlier = tuple(dataclasses.replace(PLAIN, id=str(number)) for number in range(13))
-    assert [attempt.id for attempt in decode(encode("main", FULL, earlier))[2]] == [str(n) for n in range(3, 13)]
+    assert [attempt.id for attempt in decode(encode("main", FULL, earlier)).earlier] == [str(n) for n in range(3, 13)]
 
 
 @pytest.mark.parametrize("role", ["system", "assistant"])
 def test_a_message_put_in_without_asking_is_an_edit(role):
     put_in = Attempt("x", (Message(role, "be brief"),), role=role)
     assert encode("main", put_in)["kind"] == "edit"
-    assert decode(encode("main", put_in)) == ("main", put_in, ())
+    assert decode(encode("main", put_in)) == Bundle("main", put_in, (), 0)
 
 
 def test_a_change_that_adds_no_message_says_what_counts_since():
-    bundle = encode_edit("main", "e1", ("a", "b"), 5.0)
+    bundle = encode("main", Attempt("e1", (), after=("a", "b"), created=5.0, role=""))
     assert (bundle["kind"], bundle["messages"], bundle["after"], bundle["created"]) == ("edit", [], ["a", "b"], 5.0)
     assert set(bundle) == set(encode("main", PLAIN))
-    assert decode(bundle)[1].after == ("a", "b")
+    assert decode(bundle).attempt.after == ("a", "b")
 
 
 def test_a_bundle_of_a_later_version_is_an_error_that_says_how_to_read_it():
@@ -140,7 +155,16 @@ def test_what_glm_magic_did_not_write_is_said_to_be_so(bundle):
         decode(bundle)
 
 
-@pytest.mark.parametrize("key", sorted(set(encode("main", FULL)) - {"version", "kind"}))
+def test_a_bundle_without_what_came_later_is_read():
+    bundle = encode("main", FULL)
+    for key in LATER:
+        del bundle[key]
+    read = decode(bundle)
+    assert read.attempt == dataclasses.replace(FULL, system="", cost=None, reasoning="")
+    assert read.call is None
+
+
+@pytest.mark.parametrize("key", sorted(set(encode("main", FULL)) - {"version", "kind", *LATER}))
 def test_a_bundle_that_lacks_a_key_is_damaged(key):
     bundle = encode("main", FULL)
     del bundle[key]
@@ -158,10 +182,17 @@ def test_a_bundle_that_lacks_a_key_is_damaged(key):
         ("messages", "hi"),
         ("messages", [{"role": "root", "content": "x"}]),
         ("messages", [{"role": "user", "content": "half \ud83d"}]),
+        ("messages", []),
+        ("messages", [{"role": "assistant", "content": "x"}]),
+        ("messages", [{"role": "user", "content": "x"}]),
+        ("messages", [{"role": "user", "content": "x"}, {"role": "tool", "content": "y", "tool_call_id": "c"}]),
+        ("role", "assistant"),
         ("parameters", 3),
         ("created", "yesterday"),
         pytest.param("created", 10**400, id="created-huge"),
         ("seconds", None),
+        pytest.param("created", float("nan"), id="created-nan"),
+        ("cost", "much"),
         ("first_token_seconds", "soon"),
         ("attempts", [7]),
         ("attempts", None),
@@ -181,8 +212,9 @@ def test_a_bundle_with_a_wrong_value_is_damaged(key, value):
 )
 def test_a_bundle_with_any_value_is_read_or_refused(key, value):
     try:
-        chat, attempt, _ = decode({**encode("main", FULL), key: value})
+        read = decode({**encode("main", FULL), key: value})
     except HistoryError:
         return
-    assert isinstance(chat, str)
-    assert isinstance(attempt, Attempt)
+    assert isinstance(read.chat, str)
+    assert isinstance(read.attempt, Attempt)
+    json.dumps(encode(read.chat, read.attempt, read.earlier), allow_nan=False)

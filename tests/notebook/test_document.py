@@ -8,7 +8,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from glm_magic.chat.conversation import Attempt, Place
 from glm_magic.chat.messages import Message
 from glm_magic.errors import HistoryError
-from glm_magic.notebook.bundle import MIME_TYPE, encode, encode_edit
+from glm_magic.notebook.bundle import MIME_TYPE, encode
 from glm_magic.notebook.document import Restored, restore
 
 
@@ -23,6 +23,10 @@ def cell(*bundles, id_=None, kind="display_data"):
     if id_ is not None:
         made.id = id_
     return made
+
+
+def change(id_, after, created):
+    return encode("main", Attempt(id_, (), after=after, created=created, role=""))
 
 
 def turn(id_, after=(), created=0.0, chat="main", earlier=(), **more):
@@ -94,16 +98,16 @@ def test_a_boundary_is_restored_as_one(saved):
 
 
 def test_a_change_of_the_history_counts_like_a_turn(saved):
-    undone = cell(encode_edit("main", "e", ("a",), 3.0))
+    undone = cell(change("e", ("a",), 3.0))
     assert ids(restore(saved(turn("a"), turn("b", ["a"], 1), undone))) == ["a"]
 
 
 def test_a_conversation_that_was_cleared_is_empty(saved):
-    assert ids(restore(saved(turn("a", created=1), cell(encode_edit("main", "e", (), 3.0))))) == []
+    assert ids(restore(saved(turn("a", created=1), cell(change("e", (), 3.0))))) == []
 
 
 def test_what_was_asked_after_a_change_goes_on_from_there(saved):
-    cleared = cell(encode_edit("main", "e", (), 2.0))
+    cleared = cell(change("e", (), 2.0))
     assert ids(restore(saved(turn("a", created=1), cleared, turn("b", [], 3)))) == ["b"]
 
 
@@ -119,7 +123,9 @@ def test_a_one_shot_answer_belongs_to_no_chat(saved):
 
 
 def test_several_turns_of_a_cell_are_numbered(saved):
-    both = cell(encode("main", attempt("a")), encode("main", attempt("b", ["a"], 1)), id_="cell-x")
+    first, second = encode("main", attempt("a")), encode("main", attempt("b", ["a"], 1))
+    del first["call"], second["call"]  # as 0.1.0 wrote them
+    both = cell(first, second, id_="cell-x")
     assert [t.place for t in restore(saved(both)).conversations["main"]] == [Place("cell-x", 0), Place("cell-x", 1)]
 
 
@@ -149,12 +155,12 @@ def test_cells_without_ids_are_numbered(tmp_path):
     assert [t.place for t in restore(path).conversations["main"]] == [Place("cell 1")]
 
 
-def test_a_notebook_of_version_3_is_read(tmp_path):
+@pytest.mark.parametrize("version", [3, 5, 9])
+def test_a_notebook_of_another_format_is_said_to_be_one(tmp_path, version):
     path = tmp_path / "old.ipynb"
-    old_cell = {"cell_type": "code", "input": "1", "language": "python", "outputs": [], "metadata": {}}
-    old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": [old_cell]}]}
-    path.write_text(json.dumps(old), encoding="utf-8")
-    assert restore(path) == Restored({}, ())
+    path.write_text(json.dumps({"nbformat": version, "nbformat_minor": 0, "cells": []}), encoding="utf-8")
+    with pytest.raises(HistoryError, match=f"format {version}; only format 4 holds turns"):
+        restore(path)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +171,9 @@ def test_a_notebook_of_version_3_is_read(tmp_path):
         "{}",
         "[]",
         "null",
-        '{"nbformat": 9, "cells": []}',
         '{"nbformat": 4, "nbformat_minor": 5}',
-        '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [1]}',
+        '{"nbformat": "4", "cells": []}',
+        "[" * 100_000,
     ],
 )
 def test_what_is_no_notebook_is_said_to_be_none(tmp_path, text):
@@ -188,6 +194,59 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, name):
     with pytest.raises(HistoryError, match="cannot be read") as caught:
         restore(tmp_path / name)
     assert str(tmp_path) in caught.value.what
+
+
+def test_the_call_that_a_bundle_names_is_its_place(saved):
+    later = cell(encode("main", attempt("b"), call=1), id_="cell-x")
+    assert [t.place for t in restore(saved(later)).conversations["main"]] == [Place("cell-x", 1)]
+
+
+def test_cells_with_the_same_id_have_places_of_their_own(tmp_path):
+    cells = [dict(turn("a"), id="same"), dict(turn("b", ["a"], 1), id="same")]
+    path = tmp_path / "twice.ipynb"
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}), encoding="utf-8")
+    assert [t.place for t in restore(path).conversations["main"]] == [Place("same"), Place("cell 2")]
+
+
+@pytest.mark.parametrize("wrong", [1, None, {"outputs": 7}, {"outputs": [3, {"data": []}]}, {"id": 5, "outputs": []}])
+def test_a_damaged_cell_costs_that_cell_alone(tmp_path, wrong):
+    path = tmp_path / "x.ipynb"
+    text = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [wrong, dict(turn("a"))]}
+    path.write_text(json.dumps(text), encoding="utf-8")
+    assert ids(restore(path)) == ["a"]
+
+
+def test_a_copied_cell_is_one_turn(saved):
+    copy = cell(encode("main", attempt("a")), id_="copy")
+    assert ids(restore(saved(turn("a"), copy, turn("b", ["a"], 1)))) == ["a", "b"]
+
+
+def test_an_earlier_answer_that_was_brought_back_counts_again(saved):
+    chosen = cell(change("e", ("old", "b"), 5.0))
+    restored = restore(saved(turn("a", created=2, earlier=(attempt("old", created=1),)), turn("b", ["a"], 3), chosen))
+    assert ids(restored) == ["old", "b"]
+    first = next(iter(restored.conversations["main"]))
+    assert (first.number, [made.id for made in first.attempts]) == (1, ["old", "a"])
+    assert restored.conversations["main"].stale() == {"b"}
+
+
+def test_a_fork_is_restored_from_the_turns_of_the_other_chat(saved):
+    forked = cell(encode("side", Attempt("f", (), after=("a", "b"), created=3.0, role="")))
+    restored = restore(saved(turn("a"), turn("b", ["a"], 1), forked))
+    assert ids(restored, "side") == ids(restored) == ["a", "b"]
+    assert all(copy.forked for copy in restored.conversations["side"])
+
+
+def test_turns_that_are_not_taken_are_named(saved):
+    restored = restore(saved(turn("a", created=9), turn("b", ["old"], 1)))
+    assert restored.warnings == ("Chat 'main': not taken, because its latest turn was not sent after them: cell 2.",)
+
+
+def test_places_are_never_taken_twice(saved):
+    earlier = (attempt("old"),)
+    restored = restore(saved(turn("a", created=1, earlier=earlier), turn("b", ["old", "a", "b"], 2)))
+    places = [found.place for found in restored.conversations["main"]]
+    assert len(places) == len(set(places)) == 3
 
 
 def test_the_file_is_only_read(saved):

@@ -1,0 +1,126 @@
+"""Recorded turns: a file of JSON lines to which each new one is added, and all that a file or a folder holds."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from glm_magic.chat.conversation import Place
+from glm_magic.errors import HistoryError
+from glm_magic.notebook import bundle
+from glm_magic.notebook.document import SavedTurn, saved_turns
+
+NOTEBOOK, LINES = ".ipynb", ".jsonl"
+
+_FOR_EVERYBODY, _FOR_ITS_OWNER = 0o666, 0o600
+
+
+class Journal:
+    """A file of turns, one a line as ``{"cell": …, "turn": {…}}``; each answer stands in it once.
+
+    A `private` one is readable by its owner alone. Every method raises `HistoryError`, with the
+    system's word for it, where the file does not allow it.
+    """
+
+    def __init__(self, path: Path, *, private: bool = False) -> None:
+        self.path = path
+        self._mode = _FOR_ITS_OWNER if private else _FOR_EVERYBODY
+        self._known: set[str] | None = None
+
+    def turns(self, problems: list[str]) -> Iterator[SavedTurn]:
+        """Yield the turns, oldest first; add a sentence to `problems` for each line that is damaged."""
+        known = self._known = set()
+        try:
+            text = self.path.read_bytes()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise HistoryError(f"{self.path} cannot be read: {error.strerror or error}") from None
+        for number, line in enumerate(text.split(b"\n"), start=1):
+            if not line.strip():
+                continue
+            try:
+                data = json.loads(line)
+                found = bundle.decode(data["turn"] if isinstance(data, dict) and "turn" in data else data)
+            except (ValueError, RecursionError):
+                problems.append(f"Line {number}: it is not JSON, or was written by half.")
+            except HistoryError as error:
+                problems.append(f"Line {number}: {error.what}")
+            else:
+                known.add(found.attempt.id)
+                cell = data.get("cell")
+                place = Place(cell if isinstance(cell, str) else "", found.call or 0)
+                yield SavedTurn(found.chat, place, found.attempt, found.earlier, f"line {number}")
+
+    def add(self, turns: list[tuple[Place, dict[str, Any]]]) -> None:
+        """Add the bundles of turns, with their places; those that are there already are left as they are."""
+        if self._known is None:
+            list(self.turns([]))
+        assert self._known is not None
+        fresh = [(place, turn) for place, turn in turns if turn["id"] not in self._known]
+        if not fresh:
+            return
+        lines = b"".join(_line(place, turn) for place, turn in fresh)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, self._mode)
+            with open(file, "r+b", buffering=0) as stream:  # noqa: PTH123 - a descriptor with a mode of its own
+                size = stream.seek(0, os.SEEK_END)
+                if size:  # a line that was written by half is not continued
+                    stream.seek(size - 1)
+                    lines = lines if stream.read(1) == b"\n" else b"\n" + lines
+                if stream.write(lines) < len(lines):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise HistoryError(f"{self.path} cannot be written: {error.strerror or error}") from None
+        self._known |= {turn["id"] for _, turn in fresh}
+
+    def clear(self) -> None:
+        """Empty the file."""
+        self._known = set()
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise HistoryError(f"{self.path} cannot be emptied: {error.strerror or error}") from None
+
+
+def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
+    """Return the turns in a notebook, in a file of JSON lines, or in those of a folder by their names.
+
+    In a folder a file that cannot be read costs its turns, and a sentence in `problems`.
+    Raises `HistoryError` if there is nothing to read at `path`.
+    """
+    if not path.is_dir():
+        return _in_file(path, problems)
+    files = sorted(file for file in path.iterdir() if file.suffix in (NOTEBOOK, LINES) and file.is_file())
+    if not files:
+        raise HistoryError(f"There is no {NOTEBOOK} and no {LINES} file in {path}.")
+    turns: list[SavedTurn] = []
+    for file in files:
+        own: list[str] = []
+        try:
+            turns += _in_file(file, own)
+        except HistoryError as error:
+            own.append(error.what)
+        problems += [f"{file.name}: {problem}" for problem in own]
+    return turns
+
+
+def _in_file(path: Path, problems: list[str]) -> list[SavedTurn]:
+    if path.suffix == LINES and path.exists():
+        return list(Journal(path).turns(problems))
+    if path.suffix == NOTEBOOK:
+        return list(saved_turns(path, problems))
+    raise HistoryError(
+        f"{path} is no recording." if path.exists() else f"{path} cannot be read: there is no such file.",
+        f"A recording is an {NOTEBOOK} or {LINES} file, or a folder of them.",
+    )
+
+
+def _line(place: Place, turn: dict[str, Any]) -> bytes:
+    text = json.dumps({"cell": place.cell, "turn": turn}, ensure_ascii=False, sort_keys=True)
+    return text.encode() + b"\n"

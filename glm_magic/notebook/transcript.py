@@ -1,0 +1,85 @@
+"""A conversation as Markdown that a person reads: in one text, or in the cells of a notebook."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+
+from glm_magic.chat.conversation import Attempt
+from glm_magic.errors import quoted
+
+
+def markdown(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str], str]) -> str:
+    """Return the transcript as one text; `neutralise` makes of Markdown what cannot act."""
+    text = "\n\n".join(text for _, text in _pieces(chat, attempts, neutralise))
+    # once more as a whole: what is harmless alone may not be so where a piece before it was left open
+    return neutralise(text) + "\n"
+
+
+def notebook(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str], str]) -> str:
+    """Return the transcript as an .ipynb of Markdown cells; equal attempts give an equal file."""
+    cells = [
+        {"cell_type": "markdown", "id": id_, "metadata": {}, "source": text.splitlines(keepends=True)}
+        for id_, text in _pieces(chat, attempts, neutralise)
+    ]
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}  # or it is asked for
+    content = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def _pieces(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """Yield the transcript in pieces of Markdown that cannot act, each with an id."""
+    models = ", ".join(dict.fromkeys(_model(made) for made in attempts if _model(made)))
+    yield "title", neutralise(f"# Chat {quoted(chat)}" + (f"\n\n{models}" if models else ""))
+    system = ""
+    for number, attempt in enumerate(attempts, start=1):
+        if attempt.new and number > 1:
+            system = ""
+            yield f"turn-{number}-new", "---\n\n**New conversation**: nothing above is sent with what follows."
+        if attempt.role == "user" and attempt.system != system:
+            system = attempt.system
+            shown = _verbatim(system) if system else "(none from here on)"
+            yield f"turn-{number}-system", neutralise(f"**System**\n\n{shown}").rstrip("\n")
+        for part, (label, text) in enumerate(_labelled(attempt), start=1):
+            yield f"turn-{number}-message-{part}", neutralise(f"**{label}**\n\n{text}").rstrip("\n")
+
+
+def _labelled(attempt: Attempt) -> Iterator[tuple[str, str]]:
+    """Yield each message as its label and its Markdown; all but answers stand there exactly as they were sent."""
+    for message in attempt.messages:
+        match message.role:
+            case "user":
+                yield "Prompt", _verbatim(message.content)
+            case "assistant" if attempt.role == "user":
+                calls = "\n\n".join(_verbatim(f"{call.name}({call.arguments})") for call in message.tool_calls)
+                ending = ", interrupted" if attempt.interrupted and message is attempt.messages[-1] else ""
+                label = f"{'Tool calls' if calls else 'Answer'} ({_model(attempt)}{ending})"
+                yield label, "\n\n".join(filter(None, (_with_fence_closed(message.content), calls)))
+            case "assistant":
+                yield "Assistant message, put in", _with_fence_closed(message.content)
+            case "system":
+                yield "System message, put in", _verbatim(message.content)
+            case "tool":
+                yield "Tool result", _verbatim(message.content)
+
+
+def _model(attempt: Attempt) -> str:
+    return quoted(attempt.model or str(attempt.parameters.get("model", "")))
+
+
+def _verbatim(text: str) -> str:
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    marks = "`" * max(3, longest + 1)
+    return f"{marks}text\n{text}\n{marks}"
+
+
+def _with_fence_closed(text: str) -> str:
+    """An answer that was cut off in a block of code would take in all that follows it."""
+    marks = ""
+    for line in text.splitlines():
+        if marks and re.fullmatch(rf" {{0,3}}{marks[0]}{{{len(marks)},}}[ \t]*", line):
+            marks = ""
+        elif not marks and (opening := re.match(r"`{3,}(?!.*`)|~{3,}", line)):
+            marks = opening[0]
+    return f"{text}\n{marks}" if marks else text
