@@ -13,15 +13,11 @@ DEFAULT_CHAT = "main"
 
 
 class Chats(Mapping[str, Conversation]):
-    """The chats that have been used. A place is in one of them at most, apart from forked copies.
-
-    `deleted` are the cells that the front end has reported deleted, and that have not run since.
-    """
+    """The chats that have been used. A place is in one of them at most, apart from forked copies."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._conversations: dict[str, Conversation] = {}
-        self.deleted: set[str] = set()
 
     def __getitem__(self, chat: str) -> Conversation:
         return self._conversations[chat]
@@ -80,24 +76,18 @@ class Chats(Mapping[str, Conversation]):
                 if turn.place.cell == cell and turn.place.call >= calls:
                     self.retire(turn.place)
 
-    def fork(self, chat: str, new: str) -> Conversation:
-        """Copy a conversation into the chat `new`; a fork that is made again keeps what was asked in it since.
+    def forked(self, chat: str, new: str) -> Conversation:
+        """Return a copy of a conversation for the chat `new`; what was asked in an earlier fork there is kept.
 
         Raises `SettingError` if `new` has begun, and is no fork.
         """
         begun = self.conversation(new).turns
         if new == chat or (begun and not any(turn.forked for turn in begun)):
             raise SettingError(f"Chat {new} has begun; nothing has changed.", "Give the fork another name.")
+        own = {turn.place: turn for turn in begun if not turn.forked}
         copies = self.conversation(chat).fork().turns
-        taken = {turn.place for turn in copies}
-        own = tuple(turn for turn in begun if not turn.forked)
-        replaced = {turn.place: turn for turn in own if turn.place in taken}
-        turns = tuple(replaced.get(turn.place, turn) for turn in copies)
-        return self.swap(new, lambda _: Conversation((*turns, *(t for t in own if t.place not in taken))))
-
-    def is_deleted(self, turn: Turn) -> bool:
-        """Whether the cell of a turn has been deleted; a forked copy does not depend on it."""
-        return turn.place.cell in self.deleted and not turn.forked
+        turns = [own.pop(turn.place, turn) for turn in copies]
+        return Conversation((*turns, *own.values()))
 
     def take_over(self, conversations: Mapping[str, Conversation], *, force: bool = False) -> None:
         """Put whole conversations in. Raises `SettingError` if one of them has begun here, unless `force`."""

@@ -88,6 +88,14 @@ class Session:
         where = endpoint.base_url if endpoint else f"the embedded model {self.embedded.name}"
         return f"{found}; asks {where}"
 
+    def base_url(self) -> str:
+        """Return the address that is asked now; ``""`` where that is the embedded model, or nobody."""
+        try:
+            endpoint = self._endpoint(self.sources.values({}))
+        except SetupError:
+            return ""
+        return endpoint.base_url if endpoint else ""
+
     def _endpoint(self, settings: Mapping[str, Value]) -> Endpoint | None:
         """Return whom to ask; None means the embedded model. Raises `SetupError` if nobody can be asked."""
         if settings["model"] == catalogue.EMBEDDED:

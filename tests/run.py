@@ -15,9 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / ".ci"))
 
 from environment import make, run
 
-# What the browser tests need from the system (the second font is for Chinese and Korean), and what runs an exported
-# .sh script.
-DEBIAN_PACKAGES = ("chromium", "fonts-dejavu", "fonts-noto-cjk", "curl")
+# What the browser tests need from the system (the second font is for Chinese and Korean), what runs an exported .sh
+# script, and what nbstripout is a filter of.
+DEBIAN_PACKAGES = ("chromium", "fonts-dejavu", "fonts-noto-cjk", "curl", "git")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -51,7 +51,7 @@ def main() -> None:
 
 def install_programs() -> None:
     """Install what is missing of the programs that tests run, from Debian's packages, where that is possible."""
-    if any(shutil.which(name) for name in BROWSERS) and shutil.which("curl"):
+    if any(shutil.which(name) for name in BROWSERS) and shutil.which("curl") and shutil.which("git"):
         return
     if shutil.which("apt-get") and os.geteuid() == 0:
         print("Installing " + " ".join(DEBIAN_PACKAGES), flush=True)
@@ -60,7 +60,7 @@ def install_programs() -> None:
         command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *DEBIAN_PACKAGES]
         subprocess.run(command, check=True, **quiet)
         return
-    sys.exit("The tests need Chromium and curl. Install them: sudo apt-get install " + " ".join(DEBIAN_PACKAGES))
+    sys.exit("The tests need Chromium, curl and git. Install them: sudo apt-get install " + " ".join(DEBIAN_PACKAGES))
 
 
 if __name__ == "__main__":

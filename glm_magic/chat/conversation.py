@@ -207,6 +207,22 @@ class Conversation:
                 sent.append(turn.sent)
         return tuple(sent)
 
+    def kept(self) -> tuple[Attempt, ...]:
+        """Return all the attempts that count and are not skipped, also those before a boundary.
+
+        Where a boundary is skipped, the next attempt is the boundary.
+        """
+        kept: list[Attempt] = []
+        new = False
+        for turn in self.turns:
+            if turn.counting is None:
+                continue
+            new = new or turn.counting.new
+            if not turn.skipped:
+                kept.append(replace(turn.counting, new=new))
+                new = False
+        return tuple(kept)
+
     def stale(self) -> frozenset[str]:
         """Return the ids of the counting attempts that were asked with other messages before them.
 

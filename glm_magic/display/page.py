@@ -127,7 +127,7 @@ class PageView:
 
     def _settle_bar(self, ending: Ending, *, update: bool = True) -> None:
         if self._bar_name:
-            self._put({**_bar(ending.facts), **ending.attached}, self._bar_name, update=update)
+            self._put({**bar(ending.facts), **ending.attached}, self._bar_name, update=update)
 
     def _new_segments(self) -> Segments:
         if self._as_text:
@@ -177,9 +177,10 @@ class PageView:
             return
         self._bar_says = what
         if self._bar_name:
-            self._put(_bar((self._title, f"{what} …")), self._bar_name, update=update)
+            self._put(bar((self._title, f"{what} …")), self._bar_name, update=update)
 
 
-def _bar(facts: tuple[str, ...]) -> dict[str, str]:
+def bar(facts: tuple[str, ...]) -> dict[str, str]:
+    """Return a line of facts as ``text/html`` and ``text/plain``."""
     line = _SEPARATOR.join(" ".join(safe_text.plain(fact).split()) for fact in facts)
     return {"text/html": f'<div style="{_BAR_STYLE}">{html.escape(line)}</div>', "text/plain": line}

@@ -39,6 +39,9 @@ class TerminalView:
         if not self._quiet:
             self._write(f"[{' · '.join(safe_text.plain(fact) for fact in ending.facts)}]\n")
 
+    def rewrite(self, text: str, ending: Ending) -> None:
+        """Change nothing: what a terminal shows stays."""
+
     def _write(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()

@@ -29,7 +29,10 @@ class View(Protocol):
         """Take in what happened, and show it when it is time."""
 
     def settle(self, ending: Ending) -> None:
-        """Show everything that has come, for good; nothing is painted after it."""
+        """Show everything that has come; nothing is painted after it."""
+
+    def rewrite(self, text: str, ending: Ending) -> None:
+        """Put another answer in place of the one that was shown and has settled, where that can be done."""
 
 
 class Show(Protocol):

@@ -40,7 +40,7 @@ def run(magics: GLMMagics, line: str) -> None:
         case ["--login"], []:
             _login(magics)
         case [], []:
-            _show_panel(magics) if magics.has_a_page else _show_table(magics)
+            _show_panel(magics) if magics.outputs.is_a_page else _show_table(magics)
         case [], _:
             _set_and_show(magics, named)
         case _:
@@ -72,7 +72,7 @@ def _set_and_show(magics: GLMMagics, named: list[tuple[str, str | None]]) -> Non
     for name, value in changed.items():
         magics.sources.assigned[name] = value
     magics.mirror()
-    magics.show_text("\n".join([*(_line(magics, SETTINGS[name]) for name, _ in named), *recordings.problems()]))
+    magics.outputs.show_text("\n".join([*(_line(magics, SETTINGS[name]) for name, _ in named), *recordings.problems()]))
 
 
 def _reset(magics: GLMMagics, named: list[tuple[str, str | None]]) -> None:
@@ -84,7 +84,9 @@ def _reset(magics: GLMMagics, named: list[tuple[str, str | None]]) -> None:
     for name in names:
         magics.sources.assigned.pop(name, None)
     magics.mirror()
-    magics.show_text("\n".join(_line(magics, SETTINGS[name]) for name in names) if named else "All settings are reset.")
+    magics.outputs.show_text(
+        "\n".join(_line(magics, SETTINGS[name]) for name in names) if named else "All settings are reset."
+    )
 
 
 def _line(magics: GLMMagics, setting: Setting) -> str:
@@ -111,7 +113,7 @@ def _show_table(magics: GLMMagics) -> None:
     data = table(
         "glm_magic settings", ("setting", "value", "from", "meaning"), rows, f"Key: {magics.session.key_status()}"
     )
-    magics.show(dict(data))
+    magics.outputs.show(dict(data))
 
 
 def _show_panel(magics: GLMMagics) -> None:
@@ -133,7 +135,7 @@ def _login(magics: GLMMagics) -> None:
         key = Key(getpass.getpass("API key (it is not shown): "), "this kernel only")
     except (EOFError, NotImplementedError, RuntimeError) as error:  # StdinNotImplementedError is the last two
         raise SetupError("Nobody can type a key here.", "Set GLM_API_KEY in the environment instead.") from error
-    magics.show_text(f"The key is kept in {magics.session.keys.keep(key)}.")
+    magics.outputs.show_text(f"The key is kept in {magics.session.keys.keep(key)}.")
 
 
 def _quoted(text: str) -> str:

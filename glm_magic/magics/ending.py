@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from glm_magic.chat import catalogue
 from glm_magic.chat.messages import Usage
@@ -12,6 +12,8 @@ from glm_magic.chat.settings import SETTINGS
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
 from glm_magic.notebook.bundle import MIME_TYPE
+
+_MOST_NAMED = 5
 
 if TYPE_CHECKING:
     from glm_magic.asking import Asking, Question
@@ -23,24 +25,45 @@ if TYPE_CHECKING:
 def ending_of(session: Session, asking: Asking, reply: Reply | None, error: GlmError | None = None) -> Ending:
     """Return how a question ended: with a reply, with a part of one, or with an error."""
     question = asking.question
-    facts = [_who(question, reply)]
+    facts = [_who(question.model, reply, is_embedded=question.is_embedded)]
     if reply is not None:
         facts += [*_tokens(reply), _time(reply)]
     if error is not None:
         facts.append("failed")
     elif reply is None:
         facts.append("stopped before anything came")
-    elif reply.interrupted:
-        facts.append("interrupted")
-    elif reply.finish_reason == "length":
-        facts.append("cut off at its most tokens: raise --max-tokens")
-    elif reply.tool_calls:
-        names = ", ".join(call.name for call in reply.tool_calls)
-        facts.append(f"asked for {names}, which was not run; not kept in the conversation")
-    if reply is not None and reply.replayed:
-        facts.append("replayed")
-    facts += [*_chat(session, question), *session.recordings.problems()]
-    return Ending(tuple(facts), _attached(session, asking), withdrawn=isinstance(error, Withdrawn))
+    else:
+        facts += _flaws(reply)
+    if not question.keep:
+        facts.append("one-shot: no earlier turns sent, none kept")
+    else:
+        turn = session.chats.turn(question.chat, question.place)
+        facts += _in_conversation(session, question.chat, turn, len(question.sent_after))
+    kept = session.bundle(question, asking.attempt) if question.settings["save_turns"] else None
+    return Ending(
+        (*facts, *session.recordings.problems()),
+        {MIME_TYPE: kept} if kept else {},
+        withdrawn=isinstance(error, Withdrawn),
+    )
+
+
+def ending_of_attempt(session: Session, chat: str, turn: Turn) -> Ending:
+    """Return how the attempt that counts at a turn ended, when it was made."""
+    attempt = turn.counting
+    assert attempt is not None, "something counts there"
+    if attempt.role != "user":
+        return ending_of_message(session, chat, turn.place, attempt)
+    facts = (*about_attempt(session, attempt), *_in_conversation(session, chat, turn, len(attempt.after)))
+    return Ending(facts, {MIME_TYPE: session.bundle_at(chat, turn.place)} if saves_turns(session) else {})
+
+
+def about_attempt(session: Session, attempt: Attempt) -> list[str]:
+    """Return the facts about an attempt alone."""
+    if attempt.role != "user":
+        return [f"{attempt.role} message, not asked"]
+    asked, reply = str(attempt.parameters.get("model", attempt.model)), attempt.reply()
+    who = _who(asked, reply, is_embedded=asked == session.embedded.name)
+    return [who, *_tokens(reply), _time(reply), *_flaws(reply)]
 
 
 def ending_of_message(session: Session, chat: str, place: Place, attempt: Attempt) -> Ending:
@@ -71,11 +94,24 @@ def dry_run(question: Question) -> str:
     return "\n".join(lines)
 
 
-def _who(question: Question, reply: Reply | None) -> str:
-    model = reply.model if reply is not None else question.model
-    if question.is_embedded:
+def _who(asked: str, reply: Reply | None, *, is_embedded: bool) -> str:
+    model = reply.model if reply is not None else asked
+    if is_embedded:
         return f"{model}, the embedded model (not for judging prompts)"
-    return model if model.lower() == question.model.lower() else f"{question.model} (answered by {model})"
+    return model if model.lower() == asked.lower() else f"{asked} (answered by {model})"
+
+
+def _flaws(reply: Reply) -> list[str]:
+    """Say in what a reply is not simply a whole answer that has just been given."""
+    flaws = []
+    if reply.interrupted:
+        flaws.append("interrupted")
+    elif reply.finish_reason == "length":
+        flaws.append("cut off at its most tokens: raise --max-tokens")
+    elif reply.tool_calls:
+        names = ", ".join(call.name for call in reply.tool_calls)
+        flaws.append(f"asked for {names}, which was not run; not kept in the conversation")
+    return [*flaws, "replayed"] if reply.replayed else flaws
 
 
 def _tokens(reply: Reply) -> list[str]:
@@ -90,29 +126,18 @@ def _time(reply: Reply) -> str:
     return f"{reply.seconds:.1f} s" + (f", first after {first:.1f} s" if first is not None else "")
 
 
-def _chat(session: Session, question: Question) -> list[str]:
-    if not question.keep:
-        return ["one-shot: no earlier turns sent, none kept"]
-    conversation = session.chats.conversation(question.chat)
-    turn = conversation.find(question.place)
-    stale = len(conversation.stale() & {attempt.id for attempt in conversation.sent()})
-    later = [f"stale now: {stale} {'turn' if stale == 1 else 'turns'} (%glm_history shows which)"] if stale else []
-    return [*attempt_of(turn), _in_chat(question.chat, len(question.sent_after)), *later]
-
-
-def attempt_of(turn: Turn | None) -> list[str]:
-    """Say which of a turn's attempts counts, if there are several."""
-    if turn is None or turn.counting is None or len(turn.attempts) == 1:
-        return []
-    return [f"attempt {turn.number} of {len(turn.attempts)}"]
+def _in_conversation(session: Session, chat: str, turn: Turn, sent: int) -> list[str]:
+    """Say which attempt of the turn counts, what it was sent after, and which turns are stale now."""
+    conversation = session.chats.conversation(chat)
+    facts = [f"attempt {turn.number} of {len(turn.attempts)}"] if turn.number and len(turn.attempts) > 1 else []
+    facts.append(_in_chat(chat, sent))
+    stale = conversation.stale() & {attempt.id for attempt in conversation.sent()}
+    numbers = [str(at) for at, other in enumerate(conversation, 1) if other.counting and other.counting.id in stale]
+    if numbers:
+        named = ", ".join(numbers[:_MOST_NAMED]) + (" …" if len(numbers) > _MOST_NAMED else "")
+        facts.append(f"stale now: {'turn' if len(numbers) == 1 else 'turns'} {named} (%glm_history)")
+    return facts
 
 
 def _in_chat(chat: str, sent: int) -> str:
     return f"chat {chat}, {sent} earlier {'turn' if sent == 1 else 'turns'} sent"
-
-
-def _attached(session: Session, asking: Asking) -> dict[str, Any]:
-    if not asking.question.settings["save_turns"]:
-        return {}
-    kept = session.bundle(asking.question, asking.attempt)
-    return {MIME_TYPE: kept} if kept else {}

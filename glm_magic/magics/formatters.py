@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -65,3 +66,12 @@ def data_of(reply: Reply) -> dict[str, str]:
     from glm_magic.display import safe_text  # noqa: PLC0415 - loaded when something is shown
 
     return {"text/markdown": safe_text.markdown(reply.text), "text/plain": safe_text.plain(reply.text)}
+
+
+def data_of_prompt(prompt: str) -> dict[str, str]:
+    """Return a prompt by MIME type, exactly as it was typed."""
+    from glm_magic.display import safe_text  # noqa: PLC0415
+
+    plain = safe_text.plain(prompt)
+    style = "white-space: pre-wrap; overflow-wrap: anywhere; border-left: 1px solid #9e9e9e; padding-left: 8px"
+    return {"text/html": f'<pre style="{style}">{html.escape(plain)}</pre>', "text/plain": plain}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import sys
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,8 +13,10 @@ from traitlets import TraitError, TraitType
 from glm_magic.chat.settings import SETTINGS, Setting, Sources
 from glm_magic.errors import AnswerError, GlmError, Interrupted, SettingError
 from glm_magic.magics import transform
+from glm_magic.magics.cells import Cells
 from glm_magic.magics.formatters import ReplyFormatter
 from glm_magic.magics.interrupts import Interrupts
+from glm_magic.magics.outputs import Outputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from glm_magic.chat.conversation import Place
     from glm_magic.chat.messages import Role
     from glm_magic.chat.reply import Reply
-    from glm_magic.display.view import View
     from glm_magic.magics.options import Asked, Evaluate
     from glm_magic.session import Session
 
@@ -54,15 +54,6 @@ class SettingTrait(TraitType[Any, Any]):
         return self.setting.parse(s)
 
 
-class _Run:
-    """One execution of a cell: its id, its text where it is known, and how many questions it has asked."""
-
-    def __init__(self, cell: str, raw: str | None) -> None:
-        self.cell = cell
-        self.raw = [raw]  # a cell that runs another one, as %%capture does, has both
-        self.calls = 0
-
-
 @magics_class
 class GLMMagics(Magics):
     """Settings of glm_magic, and the magics themselves."""
@@ -75,10 +66,8 @@ class GLMMagics(Magics):
         self.sources = Sources(os.environ)
         self._session: Session | None = None
         self.formatter = ReplyFormatter(shell)
-        self._run: _Run | None = None
-        self._runs = 0
-        self._outputs = 0
-        self._views: dict[Place, View] = {}
+        self.outputs = Outputs(shell)
+        self.cells = Cells(shell)
         self._mirroring = False
         self._interrupts = Interrupts(time.monotonic)
         configured = {name: getattr(self, name) for name in SETTINGS}
@@ -163,15 +152,13 @@ class GLMMagics(Magics):
             -q, --quiet                      no line about model, tokens and time
             --raw                            no {{ }} in the prompt
         """
-        from glm_magic.chat.conversation import Place  # noqa: PLC0415 - so is all that only asking needs
-        from glm_magic.magics.options import read_asked  # noqa: PLC0415
+        from glm_magic.magics.options import read_asked  # noqa: PLC0415 - so is all that only asking needs
 
-        run = self._run_of_this_cell()
-        place = Place(run.cell, run.calls)
-        run.calls += 1
+        run = self.cells.run
+        place = run.next_place()
         evaluate = self._evaluator()
         asked = read_asked(line, evaluate, is_cell=cell is not None)
-        text = asked.prompt if cell is None else self._as_typed(cell, run)
+        text = asked.prompt if cell is None else run.as_typed(cell)
         if not asked.raw:
             from glm_magic.chat.prompt import fill  # noqa: PLC0415
 
@@ -228,11 +215,18 @@ class GLMMagics(Magics):
             -c, --chat NAME                  the conversation (default main)
             --clear                          empty the conversation
             --undo                           take the last turn out
-            --skip TURN                      do not send a turn (its number in the table) until its cell runs again
+            --attempt TURN N                 let answer N of a turn (its number in the table) count again
+            --show TURN                      show a turn again, or its answer N: --show TURN [N]
+            --diff                           with --show: the words that changed between two answers: --diff [N M]
+            --skip TURN                      do not send a turn until its cell runs again
             --unskip TURN                    send a turn that was skipped
+            --fork NEW                       copy the conversation into the chat NEW
+            --prune                          take out the turns whose cells were deleted
             --list                           show the chats
-            --restore                        take the conversations over from a saved notebook: --restore [FILE.ipynb]
-            --force                          with --restore: also in place of a conversation that has begun
+            --restore                        take over the conversations of a saved notebook: --restore [FILE.ipynb]
+            --export FILE                    write the conversation to a file: .ipynb .jsonl .md .py .sh
+            --force                          with --restore, --export: in place of what is there
+            --forget                         empty this notebook's journal of answers for a replay
         """
         from glm_magic.magics import history  # noqa: PLC0415
 
@@ -246,8 +240,13 @@ class GLMMagics(Magics):
         if not question.keep:
             self.session.chats.retire(question.place)
         asking = self.session.ask(question)
-        view = self._view(question, asked)
-        self._views[question.place] = view
+        view = self.outputs.view(
+            question.place,
+            f"{question.model} (embedded model)" if question.is_embedded else question.model,
+            quiet=asked.quiet,
+            as_text=question.settings["format"] == "text",
+            at_once=question.recorded is not None,
+        )
         reply: Reply | None = None
         try:
             for event in asking:
@@ -277,59 +276,18 @@ class GLMMagics(Magics):
 
     def _put_in(self, text: str, asked: Asked, place: Place) -> None:
         if asked.dry_run:
-            self.show_text(f"Would put a message of the role {asked.role} into chat {asked.chat}:\n{text}")
+            self.outputs.show_text(f"Would put a message of the role {asked.role} into chat {asked.chat}:\n{text}")
             return
         attempt = self.session.put_in(text, cast("Role", asked.role), place, chat=asked.chat, new=asked.new)
         from glm_magic.magics.ending import ending_of_message  # noqa: PLC0415
 
-        view = self._new_view(f"{asked.role} message", asked, at_once=True)
+        view = self.outputs.view(place, f"{asked.role} message", quiet=asked.quiet, at_once=True)
         view.settle(ending_of_message(self.session, asked.chat, place, attempt))
 
     def _show_request(self, question: Question) -> None:
         from glm_magic.magics.ending import dry_run  # noqa: PLC0415
 
-        self.show_text(dry_run(question))
-
-    def _view(self, question: Question, asked: Asked) -> View:
-        title = f"{question.model} (embedded model)" if question.is_embedded else question.model
-        as_text = question.settings["format"] == "text"
-        return self._new_view(title, asked, as_text=as_text, at_once=question.recorded is not None)
-
-    def _new_view(self, title: str, asked: Asked, *, as_text: bool = False, at_once: bool = False) -> View:
-        if not self.has_a_page:
-            from glm_magic.display.terminal import TerminalView  # noqa: PLC0415
-
-            return TerminalView(sys.stdout, quiet=asked.quiet)
-        from glm_magic.display.page import PageView  # noqa: PLC0415
-
-        self._outputs += 1
-        return PageView(
-            self.show,
-            name=f"glm-{id(self.session):x}-{self._outputs}",
-            title=title,
-            as_text=as_text,
-            quiet=asked.quiet,
-            at_once=at_once,
-            clock=self.session.clock,
-        )
-
-    # --- the page ----------------------------------------------------------------------------
-
-    @property
-    def has_a_page(self) -> bool:
-        """Whether this is a notebook's kernel, and not a shell in a terminal."""
-        return hasattr(self._shell, "kernel")
-
-    def show(self, data: dict[str, Any], name: str = "", *, update: bool = False) -> None:
-        """Put data, by MIME type, on the page, or in place of the output called `name`."""
-        transient = {"display_id": name} if name else None
-        self._shell.display_pub.publish(data=data, metadata={}, transient=transient, update=update)
-
-    def show_text(self, text: str) -> None:
-        """Put plain text on the page."""
-        from glm_magic.display import safe_text  # noqa: PLC0415
-
-        self.show({"text/plain": safe_text.plain(text)})
+        self.outputs.show_text(dry_run(question))
 
     # --- settings ----------------------------------------------------------------------------
 
@@ -361,32 +319,14 @@ class GLMMagics(Magics):
         """Evaluate an expression among the notebook's names, and make text of its value."""
         return self._evaluator()(source)
 
-    def _run_of_this_cell(self) -> _Run:
-        if self._run is None:  # the extension was loaded in this very cell, or there is no cell
-            return _Run(self._cell_id(), None)
-        return self._run
-
-    def _cell_id(self) -> str:
-        self._runs += 1
-        parent: dict[str, Any] = getattr(self._shell, "get_parent", dict)() or {}
-        cell_id = parent.get("metadata", {}).get("cellId")
-        return str(cell_id) if cell_id else f"run {self._runs}"
-
     def _before_cell(self, info: ExecutionInfo) -> None:
-        if self._run is None:
-            self._run = _Run(self._cell_id(), info.raw_cell)
-        else:
-            self._run.raw.append(info.raw_cell)
+        self.cells.begin(info.raw_cell)
 
     def _after_cell(self, result: ExecutionResult) -> None:
-        run = self._run
+        run = self.cells.end(result.execution_count)
         if run is None:
             return
-        run.raw.pop()
-        if run.raw:
-            return
-        self._run = None
-        if self.has_a_page:
+        if self.outputs.is_a_page:
             self._interrupts.forget()
         else:
             self._interrupts.end()
@@ -395,11 +335,3 @@ class GLMMagics(Magics):
             result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted))
         ):
             self.session.chats.retire_surplus(run.cell, run.calls)
-
-    @staticmethod
-    def _as_typed(cell: str, run: _Run) -> str:
-        """Drop the newline that IPython adds to a cell, and no other."""
-        raw = run.raw[-1]
-        if raw is not None and not raw.endswith("\n") and (raw + "\n").endswith(cell):
-            return cell.removesuffix("\n")
-        return cell

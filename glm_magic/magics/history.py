@@ -3,79 +3,131 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn
-from glm_magic.chat.request import estimated_text_tokens
+from glm_magic.chat.conversation import Attempt, Conversation, Turn
 from glm_magic.chats import DEFAULT_CHAT
 from glm_magic.errors import HistoryError, OptionError
-from glm_magic.magics.ending import saves_turns
-from glm_magic.magics.options import Option, Reader, read_words
+from glm_magic.magics.ending import ending_of_attempt, saves_turns
+from glm_magic.magics.options import Option, Reader
 from glm_magic.notebook.bundle import MIME_TYPE
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from glm_magic.magics.glm import GLMMagics
 
 HISTORY_OPTIONS: tuple[Option, ...] = (
     Option("--chat", "the conversation (default main)", "c", "NAME"),
     Option("--clear", "empty the conversation"),
     Option("--undo", "take the last turn out"),
-    Option("--skip", "do not send a turn (its number in the table) until its cell runs again", "", "TURN"),
+    Option("--attempt", "let answer N of a turn (its number in the table) count again", "", "TURN N"),
+    Option("--show", "show a turn again, or its answer N: --show TURN [N]", "", "TURN"),
+    Option("--diff", "with --show: the words that changed between two answers: --diff [N M]"),
+    Option("--skip", "do not send a turn until its cell runs again", "", "TURN"),
     Option("--unskip", "send a turn that was skipped", "", "TURN"),
+    Option("--fork", "copy the conversation into the chat NEW", "", "NEW"),
+    Option("--prune", "take out the turns whose cells were deleted"),
     Option("--list", "show the chats"),
-    Option("--restore", "take the conversations over from a saved notebook: --restore [FILE.ipynb]"),
-    Option("--force", "with --restore: also in place of a conversation that has begun"),
+    Option("--restore", "take over the conversations of a saved notebook: --restore [FILE.ipynb]"),
+    Option("--export", "write the conversation to a file: .ipynb .jsonl .md .py .sh", "", "FILE"),
+    Option("--force", "with --restore, --export: in place of what is there"),
+    Option("--forget", "empty this notebook's journal of answers for a replay"),
 )
 
-_NOTEBOOK_VARIABLE = "JPY_SESSION_NAME"
+_TAKES_A_NUMBER = {"--attempt": 1, "--show": 1, "--diff": 2}  # how many words may follow beside the option's own
+_TAKES_A_FILE = {"--restore"}
+_BESIDE = {"--force": ("--restore", "--export"), "--diff": ("--show",)}  # options of other options
+
+
+@dataclass(slots=True)
+class _Line:
+    """What a line says: the chat (``""`` if it names none), what to do, and the words for it."""
+
+    chat: str = ""
+    action: str = ""
+    words: tuple[str, ...] = ()
+    force: bool = False
+    diff: tuple[str, ...] | None = None
+
+    def read(self, magics: GLMMagics, line: str) -> None:
+        """Read a line. Raises `OptionError` or `SettingError`."""
+        reader = Reader(line, HISTORY_OPTIONS, "%glm_history")
+        actions: list[str] = []
+        beside: list[str] = []
+        for option, word in reader:
+            words = [] if word is None else [word]
+            for _ in range(_TAKES_A_NUMBER.get(option.flag, int(option.flag in _TAKES_A_FILE))):
+                following = reader.following()
+                words += [] if following is None else [following]
+            values = tuple(word.value(magics.evaluate) for word in words)
+            match option.flag:
+                case "--chat":
+                    self.chat = magics.session.chats.known(values[0])
+                case "--force":
+                    beside.append(option.flag)
+                    self.force = True
+                case "--diff":
+                    beside.append(option.flag)
+                    self.diff = values
+                case action:
+                    actions.append(action)
+                    self.action, self.words = action, values
+        if reader.rest.strip():
+            raise OptionError(f"%glm_history does not know {reader.rest!r}.", "%glm_history? shows what it does.")
+        if len(actions) > 1:
+            raise OptionError(f"One at a time: {' '.join(actions)}.")
+        for flag in beside:
+            if self.action not in _BESIDE[flag]:
+                raise OptionError(f"{flag} goes with {' or '.join(_BESIDE[flag])}.")
 
 
 def run(magics: GLMMagics, line: str) -> None:
     """Do what the line says. Raises `GlmError`, and then nothing has changed."""
-    reader = Reader(line, HISTORY_OPTIONS, "%glm_history")
-    chat, flags = DEFAULT_CHAT, []
-    file = turn = ""
-    for option, word in reader:
-        if option.flag == "--chat":
-            assert word is not None
-            chat = magics.session.chats.known(word.value(magics.evaluate))
-        else:
-            flags.append(option.flag)
-            if word is not None:
-                turn = word.value(magics.evaluate)
-            if option.flag == "--restore":
-                following = next(read_words(reader.rest), None)
-                if following is not None and not following.looks_like_an_option:
-                    file = following.value(magics.evaluate)
-                    reader.at = len(line) - len(reader.rest) + following.end
-    if reader.rest.strip():
-        raise OptionError(f"%glm_history does not know {reader.rest!r}.", "%glm_history? shows what it does.")
-    actions = [flag for flag in flags if flag != "--force"]
-    if len(actions) > 1:
-        raise OptionError(f"One at a time: {' '.join(actions)}.")
-    match actions:
-        case []:
+    said = _Line()
+    said.read(magics, line)
+    chat = said.chat or DEFAULT_CHAT
+    match said.action:
+        case "":
             _show(magics, chat)
-        case ["--list"]:
+        case "--list":
             _list(magics)
-        case ["--clear"]:
+        case "--clear":
             _edit(magics, chat, lambda _: Conversation(), "Cleared")
-        case ["--undo"]:
+        case "--undo":
             _undo(magics, chat)
-        case ["--skip"]:
-            place = _numbered(magics.session.chats.conversation(chat), chat, turn)
-            _edit(magics, chat, lambda conversation: conversation.skip(place), f"Turn {turn} is skipped")
-        case ["--unskip"]:
-            place = _numbered(magics.session.chats.conversation(chat), chat, turn)
-            _edit(magics, chat, lambda conversation: conversation.unskip(place), f"Turn {turn} counts")
+        case "--attempt":
+            _attempt(magics, chat, *said.words)
+        case "--show":
+            _show_turn(magics, chat, said)
+        case "--skip":
+            place = _sendable(magics, chat, said.words[0]).place
+            _edit(magics, chat, lambda conversation: conversation.skip(place), f"Turn {said.words[0]} is skipped")
+        case "--unskip":
+            place = _sendable(magics, chat, said.words[0]).place
+            _edit(magics, chat, lambda conversation: conversation.unskip(place), f"Turn {said.words[0]} counts")
+        case "--fork":
+            forked = magics.session.chats.forked(chat, _name(said.words[0]))
+            _edit(magics, said.words[0], lambda _: forked, f"Copied from chat {chat}")
+        case "--prune":
+            _prune(magics, chat)
+        case "--restore":
+            _restore(magics, said.words, force=said.force)
+        case "--export":
+            _export(magics, said)
         case _:
-            _restore(magics, file, force="--force" in flags)
+            path = magics.session.recordings.forget()
+            magics.outputs.show_text(
+                f"The journal of {path.name} is empty. What the notebook itself holds is still there."
+            )
+
+
+# --- what is there --------------------------------------------------------------------------------
 
 
 def _show(magics: GLMMagics, chat: str) -> None:
+    from glm_magic.chat.request import estimated_text_tokens  # noqa: PLC0415
     from glm_magic.display.tables import shorten, table  # noqa: PLC0415
 
     conversation = magics.session.chats.conversation(chat)
@@ -85,16 +137,20 @@ def _show(magics: GLMMagics, chat: str) -> None:
         attempt = turn.counting
         if attempt is None:
             kept = f", {len(turn.attempts)} earlier kept" if turn.attempts else ""
-            rows.append((str(number), turn.place.cell[:8], "", f"nothing counts here{kept}", "", ""))
+            rows.append((str(number), magics.cells.label(turn), "", f"nothing counts here{kept}", "", ""))
             continue
         size = sum(estimated_text_tokens(message.content) for message in attempt.messages)
         tokens += size if attempt in sent else 0
         asked = attempt.question if attempt.role == "user" else f"({attempt.role}) {attempt.question}"
         answer = shorten(attempt.answer, 40) if attempt.role == "user" else ""
         state = _state(turn, attempt, is_sent=attempt in sent, is_stale=attempt.id in stale)
-        rows.append((str(number), turn.place.cell[:8], shorten(asked, 40), answer, f"~{size}", state))
+        if magics.cells.is_deleted(turn):
+            state += ", cell deleted"
+        rows.append((str(number), magics.cells.label(turn), shorten(asked, 40), answer, f"~{size}", state))
     note = f"The next cell sends {len(sent)} of {len(rows)} turns, about {tokens} tokens."
-    magics.show(dict(table(f"Chat {chat}", ("turn", "cell", "asked", "answered", "tokens", "state"), rows, note)))
+    magics.outputs.show(
+        dict(table(f"Chat {chat}", ("turn", "cell", "asked", "answered", "tokens", "state"), rows, note))
+    )
 
 
 def _state(turn: Turn, attempt: Attempt, *, is_sent: bool, is_stale: bool) -> str:
@@ -105,8 +161,10 @@ def _state(turn: Turn, attempt: Attempt, *, is_sent: bool, is_stale: bool) -> st
         words.append("stale")
     if attempt.interrupted:
         words.append("interrupted")
+    if turn.forked:
+        words.append("forked")
     if len(turn.attempts) > 1:
-        words.append(f"attempt {len(turn.attempts)} of {len(turn.attempts)}")
+        words.append(f"attempt {turn.number} of {len(turn.attempts)}")
     return ", ".join(words)
 
 
@@ -114,7 +172,42 @@ def _list(magics: GLMMagics) -> None:
     from glm_magic.display.tables import table  # noqa: PLC0415
 
     rows = [(chat, str(len(conversation.sent()))) for chat, conversation in magics.session.chats.items()]
-    magics.show(dict(table("Chats", ("chat", "turns sent"), rows)))
+    magics.outputs.show(dict(table("Chats", ("chat", "turns sent"), rows)))
+
+
+def _show_turn(magics: GLMMagics, chat: str, said: _Line) -> None:
+    from glm_magic.display.differences import differences  # noqa: PLC0415
+    from glm_magic.display.page import bar  # noqa: PLC0415
+    from glm_magic.magics.ending import about_attempt  # noqa: PLC0415
+
+    number, *which = said.words
+    turn = _turn(magics, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    if said.diff is not None:
+        numbers = said.diff or (str(len(turn.attempts) - 1), str(len(turn.attempts)))
+        if which or len(numbers) != len(("N", "M")):
+            raise OptionError("--diff takes two numbers, or none.", f"%glm_history --show {number} --diff 1 2")
+        before, after = (_chosen(turn, number, one) for one in numbers)
+        magics.outputs.show(dict(bar((f"Turn {number}: from attempt {numbers[0]} to attempt {numbers[1]}",))))
+        if before.question != after.question:
+            magics.outputs.show(differences(before.question, after.question))
+        magics.outputs.show(differences(before.answer, after.answer))
+        return
+    attempt = _chosen(turn, number, which[0]) if which else turn.counting or turn.attempts[-1]
+    at = turn.attempts.index(attempt) + 1
+    tries = (f"attempt {at} of {len(turn.attempts)}",) if len(turn.attempts) > 1 else ()
+    magics.outputs.show(dict(bar((f"Turn {number}", *about_attempt(magics.session, attempt), *tries))))
+    magics.outputs.show_turn(attempt)
+
+
+# --- what changes ---------------------------------------------------------------------------------
+
+
+def _edit(magics: GLMMagics, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
+    saves = saves_turns(magics.session)  # first: a wrong variable is said before anything has changed
+    bundle = magics.session.edit(chat, change)
+    left = len(magics.session.chats.conversation(chat).sent())
+    line = f"{what}: chat {chat} now sends {left} {'turn' if left == 1 else 'turns'}."
+    magics.outputs.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})
 
 
 def _undo(magics: GLMMagics, chat: str) -> None:
@@ -123,29 +216,90 @@ def _undo(magics: GLMMagics, chat: str) -> None:
     _edit(magics, chat, Conversation.undo, "Undone")
 
 
-def _numbered(conversation: Conversation, chat: str, number: str) -> Place:
-    """Return the place of the turn with this number in the table. Raises `HistoryError` if nothing counts there."""
-    counting = {str(at): turn.place for at, turn in enumerate(conversation, start=1) if turn.counting is not None}
-    if number not in counting:
-        there = f"It has: {', '.join(counting)}. %glm_history shows them." if counting else "It has none yet."
-        raise HistoryError(f"Chat {chat} has no turn {number!r} that could be sent.", there)
-    return counting[number]
+def _attempt(magics: GLMMagics, chat: str, number: str, *which: str) -> None:
+    turn = _turn(magics, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    if not which:
+        raise OptionError("--attempt needs the turn and the number of its answer.", "%glm_history --attempt TURN N")
+    attempt = _chosen(turn, number, which[0])
+    place = turn.place
+    _edit(
+        magics,
+        chat,
+        lambda conversation: conversation.choose(place, attempt),
+        f"Attempt {which[0]} of turn {number} counts",
+    )
+    text = attempt.answer if attempt.role == "user" else ""
+    magics.outputs.rewrite(place, text, ending_of_attempt(magics.session, chat, magics.session.chats.turn(chat, place)))
 
 
-def _edit(magics: GLMMagics, chat: str, change: Any, what: str) -> None:
-    saves = saves_turns(magics.session)  # first: a wrong variable is said before anything has changed
-    bundle = magics.session.edit(chat, change)
-    left = len(magics.session.chats.conversation(chat).sent())
-    line = f"{what}: chat {chat} now sends {left} {'turn' if left == 1 else 'turns'}."
-    magics.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})
+def _prune(magics: GLMMagics, chat: str) -> None:
+    conversation = magics.session.chats.conversation(chat)
+    places = [turn.place for turn in conversation if magics.cells.is_deleted(turn)]
+    turns = f"{len(places)} {'turn' if len(places) == 1 else 'turns'}"
+    _edit(magics, chat, lambda conversation: conversation.without(*places), f"{turns} of deleted cells taken out")
 
 
-def _restore(magics: GLMMagics, file: str, *, force: bool) -> None:
-    name = file or os.environ.get(_NOTEBOOK_VARIABLE, "")
-    if not name:
+def _turn(magics: GLMMagics, chat: str, number: str, fits: Callable[[Turn], bool], what: str) -> Turn:
+    """Return the turn with this number in the table. Raises `HistoryError` if there is none that fits."""
+    fitting = {str(at): turn for at, turn in enumerate(magics.session.chats.conversation(chat), 1) if fits(turn)}
+    if number not in fitting:
+        there = f"It has: {', '.join(fitting)}. %glm_history shows them." if fitting else "It has none yet."
+        raise HistoryError(f"Chat {chat} has no turn {number!r} with {what}.", there)
+    return fitting[number]
+
+
+def _sendable(magics: GLMMagics, chat: str, number: str) -> Turn:
+    return _turn(magics, chat, number, lambda turn: turn.counting is not None, "an answer that counts")
+
+
+def _chosen(turn: Turn, number: str, which: str) -> Attempt:
+    found = {str(at): attempt for at, attempt in enumerate(turn.attempts, 1)}.get(which)
+    if found is None:
+        raise HistoryError(
+            f"Turn {number} has no attempt {which!r}.",
+            f"It has {len(turn.attempts)}: %glm_history --show {number} N shows one.",
+        )
+    return found
+
+
+def _name(chat: str) -> str:
+    if not chat.strip():
+        raise OptionError("--fork needs a name.")
+    return chat
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _restore(magics: GLMMagics, words: tuple[str, ...], *, force: bool) -> None:
+    path = Path(words[0]).expanduser() if words else magics.notebook_file()
+    if path is None:
         raise HistoryError("This kernel does not know its notebook's file.", "%glm_history --restore FILE.ipynb")
-    conversations, warnings = magics.session.restore(Path(name).expanduser(), force=force)
+    conversations, warnings = magics.session.restore(path, force=force)
     if not any(conversation.turns for conversation in conversations.values()):
         warnings = (*warnings, "There is no answer of glm_magic in it.")
     restored = [f"chat {chat}: {len(conversation.turns)} turns" for chat, conversation in conversations.items()]
-    magics.show_text("\n".join([f"Restored from {name}: " + (", ".join(restored) or "nothing"), *warnings]))
+    magics.outputs.show_text("\n".join([f"Restored from {path}: " + (", ".join(restored) or "nothing"), *warnings]))
+
+
+def _export(magics: GLMMagics, said: _Line) -> None:
+    from glm_magic.display import safe_text  # noqa: PLC0415
+    from glm_magic.notebook.export import export  # noqa: PLC0415
+
+    path = Path(said.words[0]).expanduser()
+    own = magics.notebook_file()
+    if own is not None and os.path.realpath(own) == os.path.realpath(path):
+        raise HistoryError(f"{path} is this notebook itself.", "Give the export another name.")
+    chats = magics.session.chats
+    every = path.suffix.lower() == ".jsonl" and not said.chat  # one line each
+    names = [*chats] if every else [said.chat or DEFAULT_CHAT]
+    conversations = {name: chats.conversation(name).kept() for name in names}
+    export(
+        path,
+        conversations,
+        base_url=magics.session.base_url(),
+        neutralise=safe_text.markdown,
+        force=said.force,
+    )
+    turns = sum(map(len, conversations.values()))
+    magics.outputs.show_text(f"Written: {turns} {'turn' if turns == 1 else 'turns'} to {path}")

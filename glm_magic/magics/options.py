@@ -176,6 +176,14 @@ class Reader:
                 return
             yield self._option(word)
 
+    def following(self) -> Word | None:
+        """Take the next word, for an option that may have more than one; None if it is an option, or there is none."""
+        word = read_word(self._line, self.at)
+        if word is None or word.looks_like_an_option:
+            return None
+        self.at = word.end
+        return word
+
     @property
     def rest(self) -> str:
         """What follows the options, as typed."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import nbformat
 import pytest
 from glm_server import GlmServer, error, stream
 from playwright.sync_api import expect
+from sharing import ASKED, JUPYTERLAB, make_sample, row, rows_of_the_readme
 
 if TYPE_CHECKING:
     from conftest import Lab
@@ -185,3 +190,58 @@ def test_refusal_is_a_few_lines(lab: Lab, server: GlmServer) -> None:
     lab.wait_for_text(1, "AuthenticationError", "身份验证失败。", "Check the key")
     assert "Traceback" not in lab.text(1)
     assert "/glm_magic/" not in lab.text(1)
+
+
+def install_a_kernel_without_the_package(data: Path) -> str:
+    """Install a kernel of this interpreter that cannot import glm_magic, and return its name."""
+    name = "without-glm-magic"
+    start = (
+        "import sys; sys.modules['glm_magic'] = None; from ipykernel import kernelapp; kernelapp.launch_new_instance()"
+    )
+    spec = {
+        "argv": [sys.executable, "-c", start, "-f", "{connection_file}"],
+        "display_name": "Without glm_magic",
+        "language": "python",
+    }
+    file = data / "kernels" / name / "kernel.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(spec))
+    return name
+
+
+def test_a_shared_notebook_shows_every_answer_without_this_package(
+    lab: Lab, lab_server: tuple[str, Path], server: GlmServer, tmp_path: Path
+) -> None:
+    url, notebooks = lab_server
+    make_sample(tmp_path / "shared.ipynb", server)
+    shared = nbformat.read(tmp_path / "shared.ipynb", as_version=4)
+    shared.metadata.kernelspec.name = install_a_kernel_without_the_package(notebooks.parent / "data")
+    nbformat.write(shared, notebooks / "shared.ipynb")
+    requests = len(server.requests)
+
+    lab.open("shared.ipynb")
+    cells = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
+    assert lab.page.evaluate(f"() => {cells}.some(cell => cell.model.trusted)") is False
+    first = len(shared.cells) - len(ASKED)
+    for index, asked in enumerate(ASKED, start=first):
+        (bar,) = [output.data for output in shared.cells[index].outputs if "text/html" in output.get("data", {})]
+        lab.wait_for_text(index, bar["text/plain"], *(words for words in asked.shown if "\\" not in words))
+    expect(lab.answer(first).locator("td")).to_have_text(["spring", "12.4"])
+    expect(lab.answer(first).locator("pre")).to_contain_text('moon = "full"')
+    expect(lab.answer(first).locator("mjx-container")).to_have_count(1)
+    acting = "script, iframe, style, img, [onerror], a[href^='javascript:']"
+    expect(lab.page.locator(f".jp-Cell-outputWrapper :is({acting})")).to_have_count(0)
+    assert lab.page.evaluate("() => window.__pwned") is None
+    assert not [address for address in lab.fetched if not address.startswith((f"{url}/", "data:", "blob:"))]
+    assert len(server.requests) == requests
+
+    lab.page.evaluate("async () => { await jupyterapp.commands.execute('notebook:clear-all-cell-outputs') }")
+    lab.save()
+    assert rows_of_the_readme().get(JUPYTERLAB) == row(JUPYTERLAB, lab.path)
+    imported = lab.page.evaluate(
+        """async () => {
+            const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;
+            return (await kernel.requestExecute({ code: 'import glm_magic' }).done).content.ename;
+        }"""
+    )
+    assert imported == "ModuleNotFoundError"

@@ -1,0 +1,99 @@
+"""Which cell runs, as the front end tells it, and what it asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from glm_magic.chat.conversation import Place
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from glm_magic.chat.conversation import Turn
+
+
+class Run:
+    """One execution of a cell: its id, its text where it is known, and how many questions it has asked."""
+
+    def __init__(self, cell: str, raw: str | None) -> None:
+        self.cell = cell
+        self.calls = 0
+        self._raw = [raw]  # a cell that runs another one, as %%capture does, has both
+
+    def next_place(self) -> Place:
+        """Return the place of the next question."""
+        self.calls += 1
+        return Place(self.cell, self.calls - 1)
+
+    def as_typed(self, body: str) -> str:
+        """Return the body of a cell magic without the newline that IPython adds to a cell; no other is dropped."""
+        raw = self._raw[-1]
+        if raw is not None and not raw.endswith("\n") and (raw + "\n").endswith(body):
+            return body.removesuffix("\n")
+        return body
+
+    def begin(self, raw: str | None) -> None:
+        """Note the text of a cell that runs within this one."""
+        self._raw.append(raw)
+
+    def end(self) -> bool:
+        """Note that a cell has ended; return whether it was the outermost one."""
+        self._raw.pop()
+        return not self._raw
+
+
+class Cells:
+    """The cells of one notebook, by the ids that the front end sends; without ids each run is a cell of its own.
+
+    `deleted` are those that it has reported deleted, and that have not run since.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._run: Run | None = None
+        self._runs = 0
+        self._counts: dict[str, str] = {}
+        self.deleted: set[str] = set()
+
+    @property
+    def run(self) -> Run:
+        """The run of the cell that is running."""
+        if self._run is None:  # the extension was loaded in this very cell, or there is no cell
+            return Run(self._begin(), None)
+        return self._run
+
+    def begin(self, raw: str | None) -> None:
+        """Note that a cell begins to run."""
+        if self._run is None:
+            self._run = Run(self._begin(), raw)
+        else:
+            self._run.begin(raw)
+
+    def end(self, count: int | None) -> Run | None:
+        """Note that a cell has ended, and how the page counts it; return its run if it was the outermost one."""
+        run = self._run
+        if run is None or not run.end():
+            return None
+        self._run = None
+        self._counts[run.cell] = str(count or " ")
+        return run
+
+    def label(self, turn: Turn) -> str:
+        """Return how the page counts the run of the cell that a turn is from."""
+        return "saved" if turn.restored else f"[{self._counts.get(turn.place.cell, '*')}]"
+
+    def is_deleted(self, turn: Turn) -> bool:
+        """Whether the cell of a turn has been deleted; a forked copy does not depend on it."""
+        return turn.place.cell in self.deleted and not turn.forked
+
+    def _begin(self) -> str:
+        self._runs += 1
+        parent: dict[str, Any] = getattr(self._shell, "get_parent", dict)() or {}
+        metadata = parent.get("metadata", {})
+        cell = str(metadata.get("cellId") or f"run {self._runs}")
+        self._counts[cell] = "*"
+        deleted = metadata.get("deletedCells")
+        if isinstance(deleted, list):
+            self.deleted |= {str(other) for other in deleted}
+        self.deleted.discard(cell)  # one that was cut and pasted is reported too
+        return cell

@@ -1,0 +1,69 @@
+"""What a cell puts on the page, or writes into the terminal, and what of it can be changed later."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from glm_magic.chat.conversation import Attempt, Place
+    from glm_magic.display.view import Ending, View
+
+
+class Outputs:
+    """The outputs of one shell."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._named = 0
+        self._views: dict[Place, View] = {}
+
+    @property
+    def is_a_page(self) -> bool:
+        """Whether this is a notebook's kernel, and not a shell in a terminal."""
+        return hasattr(self._shell, "kernel")
+
+    def show(self, data: dict[str, Any], name: str = "", *, update: bool = False) -> None:
+        """Put data, by MIME type, on the page, or in place of the output called `name`."""
+        transient = {"display_id": name} if name else None
+        self._shell.display_pub.publish(data=data, metadata={}, transient=transient, update=update)
+
+    def show_text(self, text: str) -> None:
+        """Put plain text on the page."""
+        from glm_magic.display import safe_text  # noqa: PLC0415
+
+        self.show({"text/plain": safe_text.plain(text)})
+
+    def show_turn(self, attempt: Attempt) -> None:
+        """Put a question and its answer on the page, as they were."""
+        from glm_magic.magics.formatters import data_of, data_of_prompt  # noqa: PLC0415
+
+        self.show(data_of_prompt(attempt.question))
+        if attempt.role == "user":
+            self.show(data_of(attempt.reply()))
+
+    def view(
+        self, place: Place, title: str, *, quiet: bool = False, as_text: bool = False, at_once: bool = False
+    ) -> View:
+        """Return a new view for what is asked at `place`."""
+        if not self.is_a_page:
+            from glm_magic.display.terminal import TerminalView  # noqa: PLC0415
+
+            return TerminalView(sys.stdout, quiet=quiet)
+        from glm_magic.display.page import PageView  # noqa: PLC0415
+
+        self._named += 1
+        name = f"glm-{id(self):x}-{self._named}"
+        view = self._views[place] = PageView(
+            self.show, name=name, title=title, as_text=as_text, quiet=quiet, at_once=at_once, clock=time.monotonic
+        )
+        return view
+
+    def rewrite(self, place: Place, text: str, ending: Ending) -> None:
+        """Put another answer in place of the one that stands there, if this kernel has put it on the page."""
+        view = self._views.get(place)
+        if view is not None:
+            view.rewrite(text, ending)
