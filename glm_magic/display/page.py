@@ -127,7 +127,7 @@ class PageView:
 
     def _settle_bar(self, ending: Ending, *, update: bool = True) -> None:
         if self._bar_name:
-            self._put({**bar(ending.facts), **ending.attached}, self._bar_name, update=update)
+            self._put({**bar(ending.facts, ending.turn), **ending.attached}, self._bar_name, update=update)
 
     def _new_segments(self) -> Segments:
         if self._as_text:
@@ -180,7 +180,8 @@ class PageView:
             self._put(bar((self._title, f"{what} …")), self._bar_name, update=update)
 
 
-def bar(facts: tuple[str, ...]) -> dict[str, str]:
-    """Return a line of facts as ``text/html`` and ``text/plain``."""
+def bar(facts: tuple[str, ...], turn: str = "") -> dict[str, str]:
+    """Return a line of facts as ``text/html`` and ``text/plain``; `turn` is the id of the answer that it is about."""
     line = _SEPARATOR.join(" ".join(safe_text.plain(fact).split()) for fact in facts)
-    return {"text/html": f'<div style="{_BAR_STYLE}">{html.escape(line)}</div>', "text/plain": line}
+    known_by = f' data-glm-turn="{html.escape(turn)}"' if turn else ""
+    return {"text/html": f'<div{known_by} style="{_BAR_STYLE}">{html.escape(line)}</div>', "text/plain": line}

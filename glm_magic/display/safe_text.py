@@ -46,13 +46,13 @@ _HARMLESS_TAG = re.compile(
     re.IGNORECASE,
 )
 _TITLE = r"""(?:[ \t]+(?:"[^\n"<>\[\]`$\\]*"|'[^\n'"<>\[\]`$\\]*'))?[ \t]*"""
-_ADDRESS = r"[^\s<>\"'`$\\()]"
+_ADDRESS = r"(?!!\[)[^\s<>\"'`$\\()]"
 _AUTOLINK = re.compile(r"<(https?://|mailto:)([^\s<>\"'`$\\]+)>", re.IGNORECASE)
 _WEB_TARGET = re.compile(
-    rf"\]\((?:https?://|mailto:){_ADDRESS}*(?:\({_ADDRESS}*\){_ADDRESS}*)*{_TITLE}\)", re.IGNORECASE
+    rf"\]\((?:https?://|mailto:)(?:{_ADDRESS})*(?:\((?:{_ADDRESS})*\)(?:{_ADDRESS})*)*{_TITLE}\)", re.IGNORECASE
 )
 _WEB_DEFINITION = re.compile(
-    r"\]:[ \t]*https?://[^\s<>\"'`$\\]+" + _TITLE + r"(?:\n(?![ \t>]*[\"'(])|\Z)", re.IGNORECASE
+    r"\]:[ \t]*https?://(?:(?!!\[)[^\s<>\"'`$\\])+" + _TITLE + r"(?:\n(?![ \t>]*[\"'(])|\Z)", re.IGNORECASE
 )
 _IMAGE = re.compile(r"!\[(?=[^\[\]]*\]\()")
 _MERMAID = re.compile(r"[ \t]*(?=mermaid)", re.IGNORECASE)

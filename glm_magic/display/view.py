@@ -14,12 +14,14 @@ class Ending:
     """How it ended: the `facts` for the line about it, in order, and the data that the page keeps.
 
     `attached` maps a MIME type to JSON that is saved beside what is shown. `withdrawn` says that the
-    text must leave the page.
+    text must leave the page. `turn` is the id of the answer that counts, by which the line about it is
+    found again.
     """
 
     facts: tuple[str, ...]
     attached: Mapping[str, Any] = field(default_factory=dict)
     withdrawn: bool = False
+    turn: str = ""
 
 
 class View(Protocol):

@@ -45,7 +45,7 @@ class Run:
 class Cells:
     """The cells of one notebook, by the ids that the front end sends; without ids each run is a cell of its own.
 
-    `deleted` are those that it has reported deleted, and that have not run since.
+    `have_ids` says whether it sends ids. `deleted` are those that it has reported deleted, and that have not run since.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -54,6 +54,7 @@ class Cells:
         self._runs = 0
         self._counts: dict[str, str] = {}
         self.deleted: set[str] = set()
+        self.have_ids = False
 
     @property
     def run(self) -> Run:
@@ -90,6 +91,7 @@ class Cells:
         self._runs += 1
         parent: dict[str, Any] = getattr(self._shell, "get_parent", dict)() or {}
         metadata = parent.get("metadata", {})
+        self.have_ids = bool(metadata.get("cellId"))
         cell = str(metadata.get("cellId") or f"run {self._runs}")
         self._counts[cell] = "*"
         deleted = metadata.get("deletedCells")

@@ -34,16 +34,19 @@ def ending_of(session: Session, asking: Asking, reply: Reply | None, error: GlmE
         facts.append("stopped before anything came")
     else:
         facts += _flaws(reply)
+    counting = None
     if not question.keep:
         facts.append("one-shot: no earlier turns sent, none kept")
     else:
         turn = session.chats.turn(question.chat, question.place)
+        counting = turn.counting
         facts += _in_conversation(session, question.chat, turn, len(question.sent_after))
     kept = session.bundle(question, asking.attempt) if question.settings["save_turns"] else None
     return Ending(
         (*facts, *session.recordings.problems()),
         {MIME_TYPE: kept} if kept else {},
         withdrawn=isinstance(error, Withdrawn),
+        turn=counting.id if counting else "",
     )
 
 
@@ -54,7 +57,8 @@ def ending_of_attempt(session: Session, chat: str, turn: Turn) -> Ending:
     if attempt.role != "user":
         return ending_of_message(session, chat, turn.place, attempt)
     facts = (*about_attempt(session, attempt), *_in_conversation(session, chat, turn, len(attempt.after)))
-    return Ending(facts, {MIME_TYPE: session.bundle_at(chat, turn.place)} if saves_turns(session) else {})
+    kept = {MIME_TYPE: session.bundle_at(chat, turn.place)} if saves_turns(session) else {}
+    return Ending(facts, kept, turn=attempt.id)
 
 
 def about_attempt(session: Session, attempt: Attempt) -> list[str]:
@@ -69,7 +73,8 @@ def about_attempt(session: Session, attempt: Attempt) -> list[str]:
 def ending_of_message(session: Session, chat: str, place: Place, attempt: Attempt) -> Ending:
     """Return how putting a message into a conversation ended."""
     facts = (f"{attempt.role} message, not asked", _in_chat(chat, len(attempt.after)))
-    return Ending(facts, {MIME_TYPE: session.bundle_at(chat, place)} if saves_turns(session) else {})
+    kept = {MIME_TYPE: session.bundle_at(chat, place)} if saves_turns(session) else {}
+    return Ending(facts, kept, turn=attempt.id)
 
 
 def saves_turns(session: Session) -> bool:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from traitlets.utils.bunch import Bunch
 
     from glm_magic.asking import Question
-    from glm_magic.chat.conversation import Place
+    from glm_magic.chat.conversation import Conversation, Place
     from glm_magic.chat.messages import Role
     from glm_magic.chat.reply import Reply
     from glm_magic.magics.options import Asked, Evaluate
@@ -68,6 +68,7 @@ class GLMMagics(Magics):
         self.formatter = ReplyFormatter(shell)
         self.outputs = Outputs(shell)
         self.cells = Cells(shell)
+        self._marked: list[Conversation] = []
         self._mirroring = False
         self._interrupts = Interrupts(time.monotonic)
         configured = {name: getattr(self, name) for name in SETTINGS}
@@ -335,3 +336,13 @@ class GLMMagics(Magics):
             result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted))
         ):
             self.session.chats.retire_surplus(run.cell, run.calls)
+        self._mark_stale()
+
+    def _mark_stale(self) -> None:
+        """Mark stale answers on a page whose cells can be run again one by one."""
+        if self._session is None or not self.cells.have_ids:
+            return
+        conversations = list(self.session.chats.values())
+        if list(map(id, conversations)) != list(map(id, self._marked)):  # each change makes another one
+            self._marked = conversations
+            self.outputs.mark(frozenset().union(*(conversation.stale() for conversation in conversations)))

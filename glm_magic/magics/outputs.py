@@ -20,6 +20,7 @@ class Outputs:
         self._shell = shell
         self._named = 0
         self._views: dict[Place, View] = {}
+        self._marks: Any = None
 
     @property
     def is_a_page(self) -> bool:
@@ -67,3 +68,15 @@ class Outputs:
         view = self._views.get(place)
         if view is not None:
             view.rewrite(text, ending)
+
+    def mark(self, stale: frozenset[str]) -> None:
+        """Mark the lines about the answers with these ids as stale, and no others; nothing of it is saved."""
+        if self._marks is None:
+            if not stale or not self.is_a_page:
+                return
+            try:
+                from glm_magic.display.marks import Marks  # noqa: PLC0415 - slow, and seldom needed
+            except ImportError:  # the lines of later answers and %glm_history say it as well
+                return
+            self._marks = Marks()
+        self._marks.stale = sorted(stale)

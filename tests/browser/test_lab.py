@@ -245,3 +245,44 @@ def test_a_shared_notebook_shows_every_answer_without_this_package(
         }"""
     )
     assert imported == "ModuleNotFoundError"
+
+
+def test_a_stale_answer_is_marked_on_the_page_and_not_in_the_file(lab: Lab, server: GlmServer) -> None:
+    server.answer(*(stream(answer) for answer in ("Ada.", "She was the first.", "Grace.", "She was an admiral.")))
+    lab.open_new("stale", setup(server), "%%glm\nName one.", "%%glm\nWhy?")
+    lab.run_cell(0, 1, 2)
+
+    def mark(index: int) -> str:
+        line = lab.outputs(index).locator("[data-glm-turn]")
+        return str(line.evaluate("line => getComputedStyle(line, '::after').content"))
+
+    assert [mark(1), mark(2)] == ["none", "none"]
+    lab.run_cell(1)
+    lab.wait_for(lambda: mark(2) == '" · stale"', "the mark of the second answer")
+    assert mark(1) == "none"
+    lab.wait_for_text(1, "attempt 2 of 2", "stale now: turn 2")
+
+    saved = lab.save()
+    assert not any("stale" in str(output) for output in saved.cells[2].outputs)
+    assert not any(WIDGET in output.get("data", {}) for cell in saved.cells for output in cell.outputs)
+    lab.reload()
+    lab.wait_for(lambda: mark(2) == '" · stale"', "the mark after a reload")
+    lab.run_cell(2)
+    lab.wait_for(lambda: mark(2) == "none", "the mark to leave")
+
+
+def test_an_earlier_answer_is_brought_back_where_it_stood(lab: Lab, server: GlmServer) -> None:
+    server.answer(stream("# Ada\n\nShe was the first."), stream("Grace."))
+    lab.open_new(
+        "attempts", setup(server), "%%glm\nName one.", "%glm_history --attempt 1 1", "%glm_history --show 1 --diff"
+    )
+    lab.run_cell(0, 1, 1)
+    expect(lab.answer(1)).to_have_text("Grace.")
+    lab.run_cell(2)
+    expect(lab.answer(1).locator("h1")).to_contain_text("Ada")
+    lab.wait_for_text(1, "attempt 1 of 2")
+    lab.run_cell(3)
+    expect(lab.outputs(3).locator("ins")).to_have_text("Grace.")
+    (turn,) = [output.data[TURN] for output in lab.save().cells[1].outputs if TURN in output.data]
+    assert turn["messages"][1]["content"].startswith("# Ada")
+    assert [earlier["messages"][1]["content"] for earlier in turn["attempts"]] == ["Grace."]

@@ -71,6 +71,8 @@ def faults(shown: str) -> list[str]:
 
 ATTACKS = {
     "script": "<script>alert(1)</script>",
+    "image in an address": "[x](https://a.b/![)",
+    "image in a definition": "[x]: https://a.b/![",
     "script in capitals": "<SCRIPT SRC=//evil.example></SCRIPT>",
     "script after a slash": "<script/src=//evil.example></script>",
     "onerror": "<img src=x onerror=alert(1)>",
