@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn
 from glm_magic.chat.messages import Message
-from glm_magic.errors import SettingError, near_miss
+from glm_magic.errors import SettingError, near_miss, quoted
 
 DEFAULT_CHAT = "main"
 
@@ -37,7 +37,9 @@ class Chats(Mapping[str, Conversation]):
         if chat in self or chat == DEFAULT_CHAT:
             return chat
         meant = near_miss(chat, self)
-        raise SettingError(f"There is no chat {chat!r}.", f"Did you mean {meant}?" if meant else "")
+        raise SettingError(
+            f"There is no chat {chat!r}.", f"Did you mean {meant}?" if meant else "%glm_history --list shows them."
+        )
 
     def turn(self, chat: str, place: Place) -> Turn:
         """Return the turn at a place that is taken."""
@@ -79,23 +81,27 @@ class Chats(Mapping[str, Conversation]):
     def forked(self, chat: str, new: str) -> Conversation:
         """Return a copy of a conversation for the chat `new`; what was asked in an earlier fork there is kept.
 
-        Raises `SettingError` if `new` has begun, and is no fork.
+        Raises `SettingError` if `new` has begun and is no fork, or there is nothing to copy.
         """
         begun = self.conversation(new).turns
         if new == chat or (begun and not any(turn.forked for turn in begun)):
-            raise SettingError(f"Chat {new} has begun; nothing has changed.", "Give the fork another name.")
+            raise SettingError(f"Chat {quoted(new)} has begun; nothing has changed.", "Give the fork another name.")
         own = {turn.place: turn for turn in begun if not turn.forked}
         copies = self.conversation(chat).fork().turns
+        if not copies:
+            raise SettingError(
+                f"There is nothing to copy: no turn of chat {quoted(chat)} counts.", "Ask something in it first."
+            )
         turns = [own.pop(turn.place, turn) for turn in copies]
         return Conversation((*turns, *own.values()))
 
     def take_over(self, conversations: Mapping[str, Conversation], *, force: bool = False) -> None:
         """Put whole conversations in. Raises `SettingError` if one of them has begun here, unless `force`."""
-        begun = [chat for chat in conversations if self.conversation(chat).turns]
-        if begun and not force:
-            raise SettingError(
-                f"Already used in this kernel: chat {', '.join(begun)}; nothing was restored.",
-                "Add --force to put the saved conversation in its place.",
-            )
         with self._lock:
+            begun = [quoted(chat) for chat in conversations if self.conversation(chat).turns]
+            if begun and not force:
+                raise SettingError(
+                    f"Already used in this kernel: chat {', '.join(begun)}; nothing was restored.",
+                    "Add --force to put the saved conversation in its place.",
+                )
             self._conversations.update(conversations)

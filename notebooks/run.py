@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / ".ci"))
 from environment import ROOT, make, run
 
 QUICKSTART = ROOT / "notebooks" / "quickstart.ipynb"
-ANSWERED = QUICKSTART.with_suffix(".answered.ipynb")
+ANSWERED = ROOT / "build" / QUICKSTART.name
 
 
 def main() -> None:
@@ -36,8 +36,8 @@ def main() -> None:
                 "--execute",
                 "--ExecutePreprocessor.timeout=900",
                 "--log-level=WARN",
-                "--output",
-                ANSWERED.name,
+                f"--output-dir={ANSWERED.parent}",
+                f"--output={ANSWERED.name}",
                 str(QUICKSTART),
             ]
         )

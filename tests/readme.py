@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from glm_magic.chat.settings import SETTINGS
 from glm_magic.magics.config import CONFIG_OPTIONS
 from glm_magic.magics.history import HISTORY_OPTIONS
 from glm_magic.magics.options import ASK_OPTIONS, Option
+from glm_magic.notebook import bundle
 
+SCHEMA = Path(bundle.__file__).with_name("turn.schema.json")
 README = Path(__file__).resolve().parent.parent / "README.md"
 
 
@@ -33,6 +36,10 @@ def tables() -> dict[str, str]:
         ),
         "config": _options(CONFIG_OPTIONS),
         "history": _options(HISTORY_OPTIONS),
+        "turn": _table(
+            ("field", "meaning"),
+            ((f"`{name}`", field["description"]) for name, field in json.loads(SCHEMA.read_text())["properties"].items()),
+        ),
         "models": _table(
             ("model", "context window", "most output", "list price"),
             (

@@ -15,6 +15,7 @@ from glm_magic.chat.recording import canonical
 from glm_magic.chat.reply import Reply
 
 MOST_EARLIER_ATTEMPTS = 10
+_PUT_IN = ("system", "assistant")  # the roles of a message that was not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,16 +132,16 @@ class Conversation:
     def reserve(self, place: Place, question: Message | None = None) -> Conversation:
         """Return a conversation in which `place` is taken.
 
-        A place that is known stays where it is. One that a restored turn with the same `question`
-        waits for is claimed. A further call of a known cell stands in the order of that cell's calls; all
-        others go last.
+        A place that is known stays where it is; a forked copy there is one no more. A place that a restored
+        turn with the same `question` waits for is claimed. A further call of a known cell stands in the order
+        of that cell's calls; all others go last.
         """
         known = self.find(place)
         if known is not None:
-            return self
+            return self._at(place, lambda turn: replace(turn, forked=False)) if known.forked else self
         for at, turn in enumerate(self.turns):
             if turn.restored and turn.counting is not None and turn.counting.messages[:1] == (question,):
-                claimed = replace(turn, place=place, restored=False)
+                claimed = replace(turn, place=place, restored=False, forked=False)
                 return Conversation((*self.turns[:at], claimed, *self.turns[at + 1 :]))
         same_cell = [at for at, turn in enumerate(self.turns) if turn.place.cell == place.cell]
         earlier_calls = [at for at in same_cell if self.turns[at].place.call < place.call]
@@ -251,19 +252,30 @@ def is_whole(role: str, messages: tuple[Message, ...]) -> bool:
 
     The protocol wants each tool call answered before anything else is said.
     """
-    if role != "user":  # put in, or nothing at all where a change added no message
-        return [message.role for message in messages] == ([role] if role else [])
-    if len(messages) < len(("question", "answer")) or messages[0].role != "user" or messages[-1].tool_calls:
+    if not role:  # a change that added no message
+        return not messages
+    if role != "user":  # put in without asking
+        return role in _PUT_IN and [message.role for message in messages] == [role] and _is_text(messages[0])
+    if len(messages) < len(("question", "answer")):
+        return False
+    question, *between, answer = messages
+    if (question.role, answer.role) != ("user", "assistant") or not (_is_text(question) and _is_text(answer)):
         return False
     open_calls: set[str] = set()
-    for message in messages[1:]:
-        if message.role != ("tool" if open_calls else "assistant"):
+    for message in between:
+        if open_calls:
+            if message.role != "tool" or message.tool_calls or message.tool_call_id not in open_calls:
+                return False
+            open_calls.remove(message.tool_call_id)
+        elif message.role == "assistant" and message.tool_calls and not message.tool_call_id:
+            open_calls = {call.id for call in message.tool_calls}
+        else:
             return False
-        if message.role == "tool" and message.tool_call_id not in open_calls:
-            return False
-        open_calls.discard(message.tool_call_id)
-        open_calls |= {call.id for call in message.tool_calls}
     return not open_calls
+
+
+def _is_text(message: Message) -> bool:
+    return bool(message.content) and not message.tool_calls and not message.tool_call_id
 
 
 def context_digest(attempts: tuple[Attempt, ...]) -> str:

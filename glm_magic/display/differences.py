@@ -9,10 +9,11 @@ from difflib import SequenceMatcher
 
 from glm_magic.display import safe_text
 
-# a word, a stretch of white space, or one sign of a script that puts no space between its words
-_WORD = re.compile(
-    r"\s+|[\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]|[^\s\u2e80-\u9fff\uac00-\ud7a3]+"
-)
+# a word, a stretch of white space, or one sign of a script that puts no space between its words, or of Korean
+_SIGNS = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
+_WORD = re.compile(rf"\s+|[{_SIGNS}]|[^\s{_SIGNS}]+")
+
+_LONG = 5000  # words of both texts; from here on frequent words are no landmarks, else it takes seconds
 
 _STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; font-family: var(--jp-content-font-family, sans-serif)"
 _OUT = '<del style="background: rgba(244, 67, 54, 0.25)">{}</del>'
@@ -38,5 +39,6 @@ def differences(before: str, after: str) -> dict[str, str]:
 def _changes(before: str, after: str) -> Iterator[tuple[str, str]]:
     """Yield the texts piece by piece: equal where nothing changed, else what left and what came."""
     old, new = _WORD.findall(before), _WORD.findall(after)
-    for _, old_start, old_end, new_start, new_end in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    matcher = SequenceMatcher(None, old, new, autojunk=len(old) + len(new) > _LONG)
+    for _, old_start, old_end, new_start, new_end in matcher.get_opcodes():
         yield "".join(old[old_start:old_end]), "".join(new[new_start:new_end])

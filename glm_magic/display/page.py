@@ -105,7 +105,7 @@ class PageView:
         if not self._at_once:
             self._settle_bar(ending)
         if not self._bar_name and ending.attached and not (rest and carried):
-            name, segment = self._last or (next(self._names), Segment("", ""))
+            name, segment = self._last or (self._next_name(), Segment("", ""))
             self._put({**self._data(segment), **ending.attached}, name, update=self._last is not None)
 
     def rewrite(self, text: str, ending: Ending) -> None:
@@ -119,7 +119,7 @@ class PageView:
             *parts[: len(names) - 1],
             Segment("".join(part.text for part in rest), "".join(part.shown for part in rest)),
         ]
-        for name, segment in itertools.zip_longest(names, fitting):
+        for name, segment in itertools.zip_longest(names, fitting) if names else ():
             carried = ending.attached if name == names[-1] and not self._bar_name else {}
             data = self._data(segment) if segment is not None and segment.text else {"text/plain": ""}
             self._put({**data, **carried}, name, update=True)

@@ -71,12 +71,15 @@ class Cells:
             self._run.begin(raw)
 
     def end(self, count: int | None) -> Run | None:
-        """Note that a cell has ended, and how the page counts it; return its run if it was the outermost one."""
+        """Note that a cell has ended; return its run if it was the outermost one.
+
+        `count` is how the page counts the run; None where it does not, as nbval.
+        """
         run = self._run
         if run is None or not run.end():
             return None
         self._run = None
-        self._counts[run.cell] = str(count or " ")
+        self._counts[run.cell] = str(count or self._runs + 1)  # the first run was that which loaded the magics
         return run
 
     def label(self, turn: Turn) -> str:
@@ -89,13 +92,14 @@ class Cells:
 
     def _begin(self) -> str:
         self._runs += 1
-        parent: dict[str, Any] = getattr(self._shell, "get_parent", dict)() or {}
-        metadata = parent.get("metadata", {})
-        self.have_ids = bool(metadata.get("cellId"))
-        cell = str(metadata.get("cellId") or f"run {self._runs}")
+        parent: Any = getattr(self._shell, "get_parent", dict)()
+        metadata = parent.get("metadata") if isinstance(parent, dict) else None
+        said: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
+        cell_id, deleted = said.get("cellId"), said.get("deletedCells")
+        self.have_ids = isinstance(cell_id, str) and bool(cell_id)
+        cell = str(cell_id) if self.have_ids else f"run {self._runs}"
         self._counts[cell] = "*"
-        deleted = metadata.get("deletedCells")
         if isinstance(deleted, list):
-            self.deleted |= {str(other) for other in deleted}
+            self.deleted |= {other for other in deleted if isinstance(other, str)}
         self.deleted.discard(cell)  # one that was cut and pasted is reported too
         return cell

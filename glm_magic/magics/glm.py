@@ -176,7 +176,7 @@ class GLMMagics(Magics):
             new=asked.new,
             keep=asked.history,
             stream=asked.stream,
-            replay=asked.replay,
+            replay=False if asked.dry_run else asked.replay,
         )
         if asked.dry_run:
             self._show_request(question)
@@ -324,7 +324,7 @@ class GLMMagics(Magics):
         self.cells.begin(info.raw_cell)
 
     def _after_cell(self, result: ExecutionResult) -> None:
-        run = self.cells.end(result.execution_count)
+        run = self.cells.end(result.execution_count if result.info and result.info.store_history else None)
         if run is None:
             return
         if self.outputs.is_a_page:

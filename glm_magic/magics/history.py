@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
+from glm_magic.chat.settings import SETTINGS
 from glm_magic.chats import DEFAULT_CHAT
-from glm_magic.errors import HistoryError, OptionError
+from glm_magic.errors import HistoryError, OptionError, quoted
 from glm_magic.magics.ending import ending_of_attempt, saves_turns
 from glm_magic.magics.options import Option, Reader
 from glm_magic.notebook.bundle import MIME_TYPE
@@ -38,6 +39,7 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
 
 _TAKES_A_NUMBER = {"--attempt": 1, "--show": 1, "--diff": 2}  # how many words may follow beside the option's own
 _TAKES_A_FILE = {"--restore"}
+_OF_NO_CHAT = ("--list", "--restore", "--forget")
 _BESIDE = {"--force": ("--restore", "--export"), "--diff": ("--show",)}  # options of other options
 
 
@@ -77,10 +79,12 @@ class _Line:
         if reader.rest.strip():
             raise OptionError(f"%glm_history does not know {reader.rest!r}.", "%glm_history? shows what it does.")
         if len(actions) > 1:
-            raise OptionError(f"One at a time: {' '.join(actions)}.")
+            raise OptionError(f"One at a time: {' '.join(actions)}.", "Write a line for each.")
         for flag in beside:
             if self.action not in _BESIDE[flag]:
-                raise OptionError(f"{flag} goes with {' or '.join(_BESIDE[flag])}.")
+                raise OptionError(f"{flag} goes with {' or '.join(_BESIDE[flag])}.", "%glm_history? shows how.")
+        if self.chat and self.action in _OF_NO_CHAT:
+            raise OptionError(f"{self.action} is not about one chat.", "Leave --chat out.")
 
 
 def run(magics: GLMMagics, line: str) -> None:
@@ -131,23 +135,26 @@ def _show(magics: GLMMagics, chat: str) -> None:
     from glm_magic.display.tables import shorten, table  # noqa: PLC0415
 
     conversation = magics.session.chats.conversation(chat)
-    sent, stale = conversation.sent(), conversation.stale()
-    rows, tokens = [], 0
+    stale, sent = conversation.stale(), {attempt.id for attempt in conversation.sent()}
+    system = str(magics.session.sources.find(SETTINGS["system"])[0] or "")
+    rows, tokens = [], estimated_text_tokens(system) if system else 0
     for number, turn in enumerate(conversation, start=1):
         attempt = turn.counting
         if attempt is None:
             kept = f", {len(turn.attempts)} earlier kept" if turn.attempts else ""
-            rows.append((str(number), magics.cells.label(turn), "", f"nothing counts here{kept}", "", ""))
+            deleted = "cell deleted" if magics.cells.is_deleted(turn) else ""
+            rows.append((str(number), magics.cells.label(turn), "", f"nothing counts here{kept}", "", deleted))
             continue
         size = sum(estimated_text_tokens(message.content) for message in attempt.messages)
-        tokens += size if attempt in sent else 0
+        tokens += size if attempt.id in sent else 0
         asked = attempt.question if attempt.role == "user" else f"({attempt.role}) {attempt.question}"
         answer = shorten(attempt.answer, 40) if attempt.role == "user" else ""
-        state = _state(turn, attempt, is_sent=attempt in sent, is_stale=attempt.id in stale)
+        state = _state(turn, attempt, is_sent=attempt.id in sent, is_stale=attempt.id in stale)
         if magics.cells.is_deleted(turn):
             state += ", cell deleted"
         rows.append((str(number), magics.cells.label(turn), shorten(asked, 40), answer, f"~{size}", state))
-    note = f"The next cell sends {len(sent)} of {len(rows)} turns, about {tokens} tokens."
+    leading = "the system message and " if system else ""
+    note = f"The next cell sends {leading}{len(sent)} of {len(rows)} turns, about {tokens} tokens."
     magics.outputs.show(
         dict(table(f"Chat {chat}", ("turn", "cell", "asked", "answered", "tokens", "state"), rows, note))
     )
@@ -183,6 +190,8 @@ def _show_turn(magics: GLMMagics, chat: str, said: _Line) -> None:
     number, *which = said.words
     turn = _turn(magics, chat, number, lambda turn: bool(turn.attempts), "an answer")
     if said.diff is not None:
+        if len(turn.attempts) == 1:
+            raise HistoryError(f"Turn {number} has one answer: there is nothing to compare.", "Run its cell again.")
         numbers = said.diff or (str(len(turn.attempts) - 1), str(len(turn.attempts)))
         if which or len(numbers) != len(("N", "M")):
             raise OptionError("--diff takes two numbers, or none.", f"%glm_history --show {number} --diff 1 2")
@@ -190,7 +199,8 @@ def _show_turn(magics: GLMMagics, chat: str, said: _Line) -> None:
         magics.outputs.show(dict(bar((f"Turn {number}: from attempt {numbers[0]} to attempt {numbers[1]}",))))
         if before.question != after.question:
             magics.outputs.show(differences(before.question, after.question))
-        magics.outputs.show(differences(before.answer, after.answer))
+        if "user" in (before.role, after.role):  # else there is the message alone
+            magics.outputs.show(differences(before.answer, after.answer))
         return
     attempt = _chosen(turn, number, which[0]) if which else turn.counting or turn.attempts[-1]
     at = turn.attempts.index(attempt) + 1
@@ -206,13 +216,17 @@ def _edit(magics: GLMMagics, chat: str, change: Callable[[Conversation], Convers
     saves = saves_turns(magics.session)  # first: a wrong variable is said before anything has changed
     bundle = magics.session.edit(chat, change)
     left = len(magics.session.chats.conversation(chat).sent())
-    line = f"{what}: chat {chat} now sends {left} {'turn' if left == 1 else 'turns'}."
+    line = quoted(f"{what}: chat {chat} now sends {_turns(left)}.")
     magics.outputs.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})
+
+
+def _turns(number: int) -> str:
+    return f"{number} {'turn' if number == 1 else 'turns'}"
 
 
 def _undo(magics: GLMMagics, chat: str) -> None:
     if not magics.session.chats.conversation(chat).sent():
-        raise HistoryError(f"Chat {chat} has no turn to undo.")
+        raise HistoryError(f"Chat {quoted(chat)} has no turn to undo.", "%glm_history shows what it has.")
     _edit(magics, chat, Conversation.undo, "Undone")
 
 
@@ -228,15 +242,20 @@ def _attempt(magics: GLMMagics, chat: str, number: str, *which: str) -> None:
         lambda conversation: conversation.choose(place, attempt),
         f"Attempt {which[0]} of turn {number} counts",
     )
-    text = attempt.answer if attempt.role == "user" else ""
-    magics.outputs.rewrite(place, text, ending_of_attempt(magics.session, chat, magics.session.chats.turn(chat, place)))
+    # a fork shows what stands in the other chat; and what is shown already is left as it is, as in a replay
+    if not turn.forked and attempt is not turn.counting:
+        text = attempt.answer if attempt.role == "user" else ""
+        ending = ending_of_attempt(magics.session, chat, magics.session.chats.turn(chat, place))
+        magics.outputs.rewrite(place, text, ending)
+    if turn.forked or turn.restored or turn.counting is None or not magics.outputs.is_a_page:
+        magics.outputs.show_turn(attempt)  # this kernel has no display of it, or one of a failure
 
 
 def _prune(magics: GLMMagics, chat: str) -> None:
     conversation = magics.session.chats.conversation(chat)
     places = [turn.place for turn in conversation if magics.cells.is_deleted(turn)]
-    turns = f"{len(places)} {'turn' if len(places) == 1 else 'turns'}"
-    _edit(magics, chat, lambda conversation: conversation.without(*places), f"{turns} of deleted cells taken out")
+    what = f"{_turns(len(places))} of deleted cells taken out"
+    _edit(magics, chat, lambda conversation: conversation.without(*places), what)
 
 
 def _turn(magics: GLMMagics, chat: str, number: str, fits: Callable[[Turn], bool], what: str) -> Turn:
@@ -244,7 +263,7 @@ def _turn(magics: GLMMagics, chat: str, number: str, fits: Callable[[Turn], bool
     fitting = {str(at): turn for at, turn in enumerate(magics.session.chats.conversation(chat), 1) if fits(turn)}
     if number not in fitting:
         there = f"It has: {', '.join(fitting)}. %glm_history shows them." if fitting else "It has none yet."
-        raise HistoryError(f"Chat {chat} has no turn {number!r} with {what}.", there)
+        raise HistoryError(f"Chat {quoted(chat)} has no turn {number!r} with {what}.", there)
     return fitting[number]
 
 
@@ -264,7 +283,7 @@ def _chosen(turn: Turn, number: str, which: str) -> Attempt:
 
 def _name(chat: str) -> str:
     if not chat.strip():
-        raise OptionError("--fork needs a name.")
+        raise OptionError("--fork needs a name for the new chat.", "%glm_history --fork NEW")
     return chat
 
 
@@ -278,7 +297,9 @@ def _restore(magics: GLMMagics, words: tuple[str, ...], *, force: bool) -> None:
     conversations, warnings = magics.session.restore(path, force=force)
     if not any(conversation.turns for conversation in conversations.values()):
         warnings = (*warnings, "There is no answer of glm_magic in it.")
-    restored = [f"chat {chat}: {len(conversation.turns)} turns" for chat, conversation in conversations.items()]
+    restored = [
+        f"chat {quoted(chat)}: {_turns(len(conversation.turns))}" for chat, conversation in conversations.items()
+    ]
     magics.outputs.show_text("\n".join([f"Restored from {path}: " + (", ".join(restored) or "nothing"), *warnings]))
 
 
@@ -288,7 +309,7 @@ def _export(magics: GLMMagics, said: _Line) -> None:
 
     path = Path(said.words[0]).expanduser()
     own = magics.notebook_file()
-    if own is not None and os.path.realpath(own) == os.path.realpath(path):
+    if own is not None and _are_one_file(own, path):
         raise HistoryError(f"{path} is this notebook itself.", "Give the export another name.")
     chats = magics.session.chats
     every = path.suffix.lower() == ".jsonl" and not said.chat  # one line each
@@ -302,4 +323,11 @@ def _export(magics: GLMMagics, said: _Line) -> None:
         force=said.force,
     )
     turns = sum(map(len, conversations.values()))
-    magics.outputs.show_text(f"Written: {turns} {'turn' if turns == 1 else 'turns'} to {path}")
+    magics.outputs.show_text(f"Written: {_turns(turns)} to {path}")
+
+
+def _are_one_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)  # whatever the links and capitals
+    except (OSError, ValueError):
+        return os.path.realpath(one) == os.path.realpath(other)

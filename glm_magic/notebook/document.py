@@ -56,8 +56,9 @@ def restore(path: Path) -> Restored:
     """
     problems: list[str] = []
     saved = list(saved_turns(path, problems))
-    by_id = {earlier.id: (turn, earlier) for turn in saved for earlier in turn.earlier}
-    by_id |= {turn.attempt.id: (turn, turn.attempt) for turn in saved if turn.attempt.messages}
+    # of cells that were copied with their outputs the first one is the turn's
+    by_id = {earlier.id: (turn, earlier) for turn in reversed(saved) for earlier in turn.earlier if earlier.messages}
+    by_id |= {turn.attempt.id: (turn, turn.attempt) for turn in reversed(saved) if turn.attempt.messages}
     chats: dict[str, list[SavedTurn]] = {}
     for turn in saved:
         if turn.chat:  # a one-shot answer belongs to no chat
@@ -142,7 +143,7 @@ def _conversation(
             f"Chat {chat!r}: not taken, because its latest turn was not sent after them: {', '.join(left)}."
         )
     before: list[str] = []
-    turns: list[Turn] = []
+    turns: dict[Place, Turn] = {}
     contexts = contexts_of((attempt, False) for _, attempt in found)
     for (turn, attempt), context in zip(found, contexts, strict=True):
         if attempt.new:
@@ -150,7 +151,7 @@ def _conversation(
         # what it was asked with is not in the file, but the ids of what it was asked after are
         known = replace(attempt, context=context if attempt.after == tuple(before) else "stale")
         before.append(attempt.id)
-        attempts = in_order(*turn.earlier, turn.attempt, known)
-        place = Place(attempt.id) if any(turn.place == other.place for other in turns) else turn.place
-        turns.append(Turn(place, attempts, known, restored=True, forked=turn.chat != chat))
-    return Conversation(tuple(turns))
+        attempts = in_order(*(made for made in (*turn.earlier, turn.attempt) if made.messages), known)
+        place = turn.place
+        turns[place] = Turn(place, attempts, known, restored=True, forked=turn.chat != chat)
+    return Conversation(tuple(turns.values()))

@@ -1,13 +1,16 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.messages import Message, ToolCall, Usage
 from glm_magic.errors import HistoryError
+from glm_magic.notebook import bundle
 from glm_magic.notebook.bundle import Bundle, decode, encode
 
 FULL = Attempt(
@@ -114,6 +117,35 @@ def test_a_bundle_says_all_in_clear():
             }
         ],
     }
+
+
+SCHEMA = json.loads(Path(bundle.__file__).with_name("turn.schema.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        encode("main", FULL, (PLAIN,), 2),
+        encode("", PLAIN),
+        encode("main", Attempt("s", (Message("system", "be brief"),), role="system")),
+        encode("main", Attempt("e", (), after=("a",), role=""), (PLAIN,)),
+        {key: value for key, value in encode("main", FULL).items() if key not in LATER},
+    ],
+)
+def test_every_bundle_is_as_the_schema_in_the_package_says(made):
+    Draft202012Validator.check_schema(SCHEMA)
+    Draft202012Validator(SCHEMA).validate(made)
+
+
+def test_the_schema_knows_every_field_and_no_other():
+    assert set(SCHEMA["properties"]) == set(encode("main", FULL))
+    assert set(SCHEMA["required"]) == set(encode("main", FULL)) - LATER
+    assert set(SCHEMA["$defs"]["attempt"]["properties"]) == set(encode("main", FULL, (PLAIN,))["attempts"][0])
+
+
+@pytest.mark.parametrize("key", ["id", "messages", "created", "state", "kind"])
+def test_a_damaged_bundle_is_not_as_the_schema_says(key):
+    assert list(Draft202012Validator(SCHEMA).iter_errors({**encode("main", FULL), key: [7.5]}))
 
 
 def test_a_bundle_comes_back_through_json_as_it_was():

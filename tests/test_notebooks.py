@@ -1,0 +1,62 @@
+"""The notebooks of the project under strict nbval: offline, answered from what they hold."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Path:
+    for path in NOTEBOOKS.glob("*.ipynb"):
+        shutil.copy(path, tmp_path)
+    return tmp_path
+
+
+def strictly(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the notebooks of a folder; nothing but the record can answer, because nobody is at the address."""
+    record = {"GLM_REPLAY": ".", "GLM_REPLAY_MISSING": "error", "GLM_BASE_URL": "http://127.0.0.1:9/v1"}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider", str(folder)],
+        env={**os.environ, **record, **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_every_notebook_repeats_its_outputs_to_the_letter_and_asks_nobody(copies: Path) -> None:
+    ran = strictly(copies)
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_a_prompt_that_was_edited_fails_its_cell_and_asks_nobody(copies: Path) -> None:
+    path = copies / "quickstart.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    (cell,) = (cell for cell in notebook.cells if cell.id == "ask")
+    cell.source = cell.source.replace("the sky", "the sea")
+    nbformat.write(notebook, path)
+    ran = strictly(copies, NO_COLOR="1")
+    assert ran.returncode == 1
+    assert "NotRecorded" in ran.stdout
+    assert "quickstart.ipynb::Cell 1 " in ran.stdout  # counted in code cells, from 0
+    assert "history.ipynb::" not in ran.stdout
+
+
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_keeps_nothing_of_the_machine_that_made_it(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    notebook = nbformat.read(path, as_version=4)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert str(Path.home()) not in text
+    assert str(NOTEBOOKS) not in text
+    assert not any(output.output_type == "error" for cell in notebook.cells for output in cell.get("outputs", ()))
