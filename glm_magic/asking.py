@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from glm_magic.chat import catalogue, request
 from glm_magic.chat.conversation import Attempt, Place, context_digest
-from glm_magic.chat.events import Event, Finished, TextDelta
+from glm_magic.chat.events import Event, Finished, ReasoningDelta, TextDelta
 from glm_magic.chat.messages import Message
 from glm_magic.chat.recording import fingerprint
 from glm_magic.chat.settings import Value
@@ -105,6 +105,8 @@ class Asking:
         """Give a recorded turn as it was then; only what it was sent after is of now."""
         attempt = recorded.attempt
         self.reply = attempt.reply(request=self.question.body, embedded=self.question.is_embedded, replayed=True)
+        if attempt.reasoning:
+            yield ReasoningDelta(attempt.reasoning)
         yield TextDelta(attempt.answer)
         self._keep(replace(attempt, **self._circumstances()), self.reply, recorded.earlier)
         yield Finished(self.reply)

@@ -148,7 +148,7 @@ class Session:
         if system := _text(settings["system"]):
             messages.insert(0, Message("system", system))
         messages.append(message)
-        _check_encodes(*messages, *(extra or {}).values())
+        _check_encodes(*messages[:1], message, *(extra or {}).values())  # what was said before has been checked
 
         def question(endpoint: Endpoint | None, model: str, recorded: SavedTurn | None = None) -> Question:
             is_embedded = endpoint is None and model == self.embedded.name

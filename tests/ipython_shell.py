@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import Any
 
 from glm_server import GlmServer, Received
@@ -72,3 +73,4 @@ def close(shell: InteractiveShell) -> None:
         shell.extension_manager.unload_extension("glm_magic")
     shell.history_manager.end_session()
     shell.restore_sys_module_state()
+    atexit.unregister(shell.atexit_operations)  # it sweeps the memory, for each shell anew

@@ -13,19 +13,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from glm_magic.chat.events import Event, Finished, Notice, ReasoningDelta, TextDelta, Tick
+from glm_magic.chat.events import Event, Notice, ReasoningDelta, TextDelta, Tick
 from glm_magic.display import safe_text
+from glm_magic.display.line import Line
 from glm_magic.display.segments import SEGMENT_CHARACTERS, Segment, Segments
 from glm_magic.display.view import Ending, Show
 
 UPDATE_SECONDS = 0.1
 SILENCE_SECONDS = 5.0
 
-_BAR_STYLE = (
-    "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px); "
-    "border-left: 3px solid var(--jp-brand-color1, #2196f3); padding: 0 0 0 8px"
-)
-_SEPARATOR = " · "
+_FOLD_STYLE = "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px)"
+_THOUGHTS_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere"
 
 
 class PageView:
@@ -46,9 +44,10 @@ class PageView:
         quiet: bool = False,
         at_once: bool = False,
         clock: Callable[[], float],
+        **live: Any,
     ) -> None:
+        """`live` is what the `Line` needs to be live."""
         self._show = show
-        self._title = title
         self._as_text = as_text
         self._at_once = at_once
         self._clock = clock
@@ -60,41 +59,59 @@ class PageView:
         self._tail_length = 0
         self._last: tuple[str, Segment] | None = None
         self._shown_names: list[str] = []
-        self._bar_name = "" if quiet else next(self._names)
-        self._bar_says = ""
-        if not quiet and not at_once:
-            self._say("asking", update=False)
+        self._thoughts: list[str] = []
+        self._thoughts_name = ""
+        self._thoughts_are_stale = False
+        self._line = None if quiet else Line(show, next(self._names), title, clock=clock, **live)
+        if not at_once:
+            self._say("asking")
 
     def paint(self, event: Event) -> None:
         """Show text at once if the last update is a while ago, else with the next event or tick."""
         match event:
-            case TextDelta(text) if self._at_once:
-                self._segments.add(text)
-            case _ if self._at_once:
-                pass
             case TextDelta(text):
                 self._segments.add(text)
-                self._tail_is_stale = True
+                self._tail_is_stale = not self._at_once
+            case ReasoningDelta(text):
+                self._thoughts.append(text)
+                self._thoughts_are_stale = True
+            case _:
+                pass
+        if self._at_once:
+            return
+        self._tell(event)
+        if self._tail_is_stale and self._clock() - self._painted_at >= self._interval:
+            self._paint_tail()
+        if self._line is not None:
+            self._line.go_on()
+
+    def _tell(self, event: Event) -> None:
+        """Let the line say what happens."""
+        match event:
+            case TextDelta(text):
+                self._show_thoughts()
                 self._say("answering")
-            case ReasoningDelta():
+                if self._line is not None:
+                    self._line.count(text)
+            case ReasoningDelta(text):
                 self._say("thinking")
+                if self._line is not None:
+                    self._line.think(text)
             case Notice(_, text):
                 self._say(text)
             case Tick(silence) if silence >= SILENCE_SECONDS:
                 self._say(f"silent for {int(silence)} s")
-            case Finished():
-                return
             case _:
                 pass
-        if self._tail_is_stale and self._clock() - self._painted_at >= self._interval:
-            self._paint_tail()
 
     def settle(self, ending: Ending) -> None:
         """Freeze what is left, and put the facts and the attached data where they are saved."""
-        if self._at_once:
-            self._settle_bar(ending, update=False)
+        if self._at_once and self._line is not None:
+            self._line.settle(ending, is_new=True)
+        if not ending.withdrawn:
+            self._show_thoughts()
         rest = [segment for segment in self._segments.finish() if segment.text.strip()]
-        carried = {} if self._bar_name or ending.withdrawn else ending.attached
+        carried = {} if self._line or ending.withdrawn else ending.attached
         for segment in rest:
             self._freeze(segment, carried if segment is rest[-1] else {})
         if self._tail_name:  # a tail was shown of which nothing is left
@@ -102,11 +119,31 @@ class PageView:
         if ending.withdrawn:
             for name in self._shown_names:
                 self._put(self._data(Segment("(withdrawn)", "(withdrawn)")), name, update=True)
-        if not self._at_once:
-            self._settle_bar(ending)
-        if not self._bar_name and ending.attached and not (rest and carried):
-            name, segment = self._last or (self._next_name(), Segment("", ""))
-            self._put({**self._data(segment), **ending.attached}, name, update=self._last is not None)
+            if self._thoughts_name:
+                self._put({"text/plain": ""}, self._thoughts_name, update=True)
+        if self._line is None:
+            if ending.attached and not (rest and carried):
+                name, segment = self._last or (self._next_name(), Segment("", ""))
+                self._put({**self._data(segment), **ending.attached}, name, update=self._last is not None)
+        elif not self._at_once:
+            self._line.settle(ending)
+
+    def _show_thoughts(self) -> None:
+        """Put what the model has thought above the answer, folded, when it begins to answer."""
+        if not self._thoughts_are_stale:
+            return
+        self._thoughts_are_stale = False
+        if self._line is not None:
+            self._line.forget_thoughts()
+        thoughts = safe_text.plain("".join(self._thoughts)).strip("\n")
+        is_new = not self._thoughts_name
+        self._thoughts_name = self._thoughts_name or next(self._names)
+        summary = f"Thinking · {len(thoughts)} characters"
+        folded = (
+            f'<details style="{_FOLD_STYLE}"><summary>{summary}</summary>'
+            f'<div style="{_THOUGHTS_STYLE}">{html.escape(thoughts)}</div></details>'
+        )
+        self._put({"text/html": folded, "text/plain": f"[{summary}]"}, self._thoughts_name, update=not is_new)
 
     def rewrite(self, text: str, ending: Ending) -> None:
         """Put another answer in place of the one that was shown and has settled."""
@@ -120,14 +157,13 @@ class PageView:
             Segment("".join(part.text for part in rest), "".join(part.shown for part in rest)),
         ]
         for name, segment in itertools.zip_longest(names, fitting) if names else ():
-            carried = ending.attached if name == names[-1] and not self._bar_name else {}
+            carried = ending.attached if name == names[-1] and self._line is None else {}
             data = self._data(segment) if segment is not None and segment.text else {"text/plain": ""}
             self._put({**data, **carried}, name, update=True)
-        self._settle_bar(ending)
-
-    def _settle_bar(self, ending: Ending, *, update: bool = True) -> None:
-        if self._bar_name:
-            self._put({**bar(ending.facts, ending.turn), **ending.attached}, self._bar_name, update=update)
+        if self._thoughts_name:
+            self._put({"text/plain": ""}, self._thoughts_name, update=True)
+        if self._line is not None:
+            self._line.settle(ending)
 
     def _new_segments(self) -> Segments:
         if self._as_text:
@@ -172,16 +208,6 @@ class PageView:
     def _put(self, data: dict[str, Any], name: str, *, update: bool) -> None:
         self._show(data, name, update=update)
 
-    def _say(self, what: str, *, update: bool = True) -> None:
-        if what == self._bar_says:
-            return
-        self._bar_says = what
-        if self._bar_name:
-            self._put(bar((self._title, f"{what} …")), self._bar_name, update=update)
-
-
-def bar(facts: tuple[str, ...], turn: str = "") -> dict[str, str]:
-    """Return a line of facts as ``text/html`` and ``text/plain``; `turn` is the id of the answer that it is about."""
-    line = _SEPARATOR.join(" ".join(safe_text.plain(fact).split()) for fact in facts)
-    known_by = f' data-glm-turn="{html.escape(turn)}"' if turn else ""
-    return {"text/html": f'<div{known_by} style="{_BAR_STYLE}">{html.escape(line)}</div>', "text/plain": line}
+    def _say(self, what: str) -> None:
+        if self._line is not None:
+            self._line.say(what)

@@ -73,5 +73,8 @@ def data_of_prompt(prompt: str) -> dict[str, str]:
     from glm_magic.display import safe_text  # noqa: PLC0415
 
     plain = safe_text.plain(prompt)
-    style = "white-space: pre-wrap; overflow-wrap: anywhere; border-left: 1px solid #9e9e9e; padding-left: 8px"
-    return {"text/html": f'<pre style="{style}">{html.escape(plain)}</pre>', "text/plain": plain}
+    style = (
+        "white-space: pre-wrap; overflow-wrap: anywhere; border-left: 1px solid #9e9e9e; padding-left: 8px; "
+        "font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px)"
+    )
+    return {"text/html": f'<div style="{style}">{html.escape(plain)}</div>', "text/plain": plain}

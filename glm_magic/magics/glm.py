@@ -247,6 +247,7 @@ class GLMMagics(Magics):
             quiet=asked.quiet,
             as_text=question.settings["format"] == "text",
             at_once=question.recorded is not None,
+            live=self.cells.have_ids,  # who sends none has nobody before the page
         )
         reply: Reply | None = None
         try:

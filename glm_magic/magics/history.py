@@ -184,7 +184,7 @@ def _list(magics: GLMMagics) -> None:
 
 def _show_turn(magics: GLMMagics, chat: str, said: _Line) -> None:
     from glm_magic.display.differences import differences  # noqa: PLC0415
-    from glm_magic.display.page import bar  # noqa: PLC0415
+    from glm_magic.display.line import line  # noqa: PLC0415
     from glm_magic.magics.ending import about_attempt  # noqa: PLC0415
 
     number, *which = said.words
@@ -196,7 +196,7 @@ def _show_turn(magics: GLMMagics, chat: str, said: _Line) -> None:
         if which or len(numbers) != len(("N", "M")):
             raise OptionError("--diff takes two numbers, or none.", f"%glm_history --show {number} --diff 1 2")
         before, after = (_chosen(turn, number, one) for one in numbers)
-        magics.outputs.show(dict(bar((f"Turn {number}: from attempt {numbers[0]} to attempt {numbers[1]}",))))
+        magics.outputs.show(dict(line((f"Turn {number}: from attempt {numbers[0]} to attempt {numbers[1]}",))))
         if before.question != after.question:
             magics.outputs.show(differences(before.question, after.question))
         if "user" in (before.role, after.role):  # else there is the message alone
@@ -205,7 +205,7 @@ def _show_turn(magics: GLMMagics, chat: str, said: _Line) -> None:
     attempt = _chosen(turn, number, which[0]) if which else turn.counting or turn.attempts[-1]
     at = turn.attempts.index(attempt) + 1
     tries = (f"attempt {at} of {len(turn.attempts)}",) if len(turn.attempts) > 1 else ()
-    magics.outputs.show(dict(bar((f"Turn {number}", *about_attempt(magics.session, attempt), *tries))))
+    magics.outputs.show(dict(line((f"Turn {number}", *about_attempt(magics.session, attempt), *tries))))
     magics.outputs.show_turn(attempt)
 
 

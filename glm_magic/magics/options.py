@@ -200,7 +200,7 @@ class Reader:
             raise OptionError(f"{self._magic} has no option {name}.", self._hint(name))
         if not option.metavar:
             if equals or len(word.pieces) > 1:
-                raise OptionError(f"{name} takes no value.")
+                raise OptionError(f"{name} takes no value after =.", f"{self._magic}? shows how it is written.")
             return option, None
         if equals:
             return option, word.after_equals()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from glm_magic.chat.conversation import Attempt, Place
+    from glm_magic.display.bar import Bars
     from glm_magic.display.view import Ending, View
 
 
@@ -18,9 +21,10 @@ class Outputs:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._named = 0
+        self._names = (f"glm-{uuid.uuid4().hex[:8]}-{number}" for number in itertools.count())
         self._views: dict[Place, View] = {}
         self._marks: Any = None
+        self._bars: Bars | None = None
 
     @property
     def is_a_page(self) -> bool:
@@ -46,22 +50,32 @@ class Outputs:
         if attempt.role == "user":
             self.show(data_of(attempt.reply()))
 
-    def view(
-        self, place: Place, title: str, *, quiet: bool = False, as_text: bool = False, at_once: bool = False
-    ) -> View:
-        """Return a new view for what is asked at `place`."""
+    def view(self, place: Place, title: str, *, quiet: bool = False, live: bool = False, **options: Any) -> View:
+        """Return a new view for what is asked at `place`; `options` are those of a `PageView`.
+
+        A `live` one has a bar that the browser keeps going, with a Stop.
+        """
         if not self.is_a_page:
             from glm_magic.display.terminal import TerminalView  # noqa: PLC0415
 
             return TerminalView(sys.stdout, quiet=quiet)
         from glm_magic.display.page import PageView  # noqa: PLC0415
 
-        self._named += 1
-        name = f"glm-{id(self):x}-{self._named}"
+        if live:
+            options["bars"] = self._live_bars
         view = self._views[place] = PageView(
-            self.show, name=name, title=title, as_text=as_text, quiet=quiet, at_once=at_once, clock=time.monotonic
+            self.show, name=next(self._names), title=title, quiet=quiet, clock=time.monotonic, **options
         )
         return view
+
+    def _live_bars(self) -> Bars | None:
+        if self._bars is None:
+            try:
+                from glm_magic.display.bar import Bars  # noqa: PLC0415 - slow, and answers come meanwhile
+            except ImportError:
+                return None
+            self._bars = Bars()
+        return self._bars
 
     def rewrite(self, place: Place, text: str, ending: Ending) -> None:
         """Put another answer in place of the one that stands there, if this kernel has put it on the page."""

@@ -59,6 +59,7 @@ def decode(bundle: Any) -> Bundle:
     if version != VERSION:
         raise HistoryError("It is not a turn that glm_magic wrote.")
     try:
+        canonical(bundle)  # half a character, in a text or an id, could be neither digested nor sent nor saved
         chat, call = bundle["chat"], bundle.get("call")
         if not isinstance(chat, str):
             raise TypeError("chat is no text")
@@ -98,7 +99,6 @@ def _attempt(data: dict[str, Any]) -> Attempt:
     id_, after = data["id"], data["after"]
     if not isinstance(id_, str) or not all(isinstance(other, str) for other in after):
         raise TypeError("an id is no text")
-    canonical(data["messages"])  # half a character could be neither digested nor sent
     json.dumps(data["parameters"], allow_nan=False)
     messages = tuple(Message.from_api(message) for message in data["messages"])
     role = str(data["role"])

@@ -152,6 +152,6 @@ def _conversation(
         known = replace(attempt, context=context if attempt.after == tuple(before) else "stale")
         before.append(attempt.id)
         attempts = in_order(*(made for made in (*turn.earlier, turn.attempt) if made.messages), known)
-        place = turn.place
+        place = Place(attempt.id) if turn.place in turns else turn.place
         turns[place] = Turn(place, attempts, known, restored=True, forked=turn.chat != chat)
     return Conversation(tuple(turns.values()))

@@ -1,17 +1,21 @@
-"""What the extension costs, side by side with what it stands on: python tests/benchmarks/run.py [--quick]
+"""What the extension costs, side by side with what it stands on: python tests/benchmarks/run.py [--quick] [--history]
 
-Prints figures and judges none. Loading: `%load_ext glm_magic` beside `import httpx`, each in fresh
-kernels. Showing: one answer at 200 tokens a second in a real kernel, beside the usual loop that updates
-one Markdown display with each chunk: bytes on iopub for each character, and the kernel's CPU time for
-each token.
+Prints figures and judges none (`--history`: those of the history alone). Loading: `%load_ext glm_magic`
+beside `import httpx`, each in fresh kernels. Showing: one answer at 200 tokens a second in a real kernel,
+beside the usual loop that updates one Markdown display with each chunk: bytes on iopub for each character,
+and the kernel's CPU time for each token. History: a saved notebook of many turns restored, beside reading
+its JSON; and the request of the turn after them built, beside writing that as JSON.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +25,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from glm_server import Answer, GlmServer, chunk, data
 
+from glm_magic.chat.conversation import Attempt, Place
+from glm_magic.chat.messages import Message
+from glm_magic.chat.settings import Sources
+from glm_magic.notebook.bundle import MIME_TYPE, encode
+from glm_magic.session import Session
+
 TOKENS_A_SECOND = 200
 LOADS = 7
+REPEATS = 7
 
 _PROSE = "The answer goes on with words of about this many letters, and now and then a `name` or a *stress*. "
 _CODE = (
@@ -136,8 +147,59 @@ def showing(server: PacedServer, tokens: int, prepare: str, ask: str) -> tuple[f
     return size / (4 * tokens), float(cpu) / tokens * 1e6
 
 
+def saved(turns: int, folder: Path) -> Path:
+    """Write a notebook of `turns` turns of about 1000 characters, each sent after all those before it."""
+    cells: list[dict[str, Any]] = []
+    ids: list[str] = []
+    for number in range(turns):
+        messages = Message("user", f"Question {number}. {_PROSE * 2}"), Message("assistant", f"{number}. {_PROSE * 8}")
+        attempt = Attempt(f"{number:016x}", messages, after=tuple(ids), created=float(number))
+        ids.append(attempt.id)
+        output = {"output_type": "display_data", "metadata": {}, "data": {MIME_TYPE: encode("main", attempt)}}
+        cells.append({"cell_type": "code", "id": f"cell-{number}", "source": "", "metadata": {}, "outputs": [output]})
+    path = folder / f"{turns}.ipynb"
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}), encoding="utf-8")
+    return path
+
+
+def milliseconds(do: Callable[[], Any]) -> float:
+    """The median of some runs."""
+    taken = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        do()
+        taken.append((time.perf_counter() - started) * 1000)
+    return statistics.median(taken)
+
+
+def history(turns: int) -> None:
+    """Print what restoring so many turns takes, and building the request of the next one."""
+    session = Session(Sources({"GLM_BASE_URL": "http://127.0.0.1:1/v1"}))
+
+    def request() -> Any:
+        return session.prepare("And now?", Place("next")).body
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = saved(turns, Path(folder))
+        restoring = milliseconds(lambda: session.restore(path, force=True))
+        reading = milliseconds(lambda: json.loads(path.read_bytes()))
+        size = path.stat().st_size / 1e6
+    built = request()
+    assert len(built["messages"]) == 2 * turns + 1
+    building, writing = milliseconds(request), milliseconds(lambda: json.dumps(built))
+    print(
+        f"  {turns:6d} turns  {size:5.1f} MB   restore {restoring:6.1f} ms (its JSON {reading:.1f})"
+        f"   next request {building:5.2f} ms (as JSON {writing:.1f})"
+    )
+
+
 def main() -> None:
     """Print the tables."""
+    print("history, median of", REPEATS)
+    for turns in (250, 500, 1000):
+        history(turns)
+    if "--history" in sys.argv[1:]:
+        return
     quick = "--quick" in sys.argv[1:]
     extension, httpx = [], []
     for _ in range(LOADS):  # in turn, so that a slow moment of the machine meets both

@@ -112,6 +112,7 @@ def _environment(directory: Path) -> dict[str, str]:
         "JUPYTER_NO_CONFIG": "1",
         "JUPYTER_PLATFORM_DIRS": "1",
         "IPYTHONDIR": str(directory / "ipython"),
+        "XDG_DATA_HOME": str(directory / "share"),
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
     }
 

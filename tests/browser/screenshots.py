@@ -159,6 +159,24 @@ def history(lab: Lab, server: GlmServer, camera: Camera) -> None:
     camera.take("history", 1, 2, 3, 4)
 
 
+def attempts(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    server.answer(
+        stream("A comet is a lump of ice and dust that grows a tail near the Sun."),
+        stream("A comet is a small body of ice, rock and dust; near the Sun it grows a bright tail."),
+    )
+    lab.open_new(
+        "attempts",
+        setup(server),
+        "%%glm\nWhat is a comet?",
+        "%glm_history --show 1 --diff",
+        "%glm_history --attempt 1 1",
+        "%glm_history --show 1",
+        "%glm_history --fork other",
+    )
+    lab.run_cell(0, 1, 1, 2, 3, 4, 5)
+    camera.take("attempts", 1, 2, 3, 4, 5)
+
+
 def quickstart(lab: Lab, _server: GlmServer, camera: Camera) -> None:
     """The picture of the README: the embedded model's own answers."""
     cells = (
@@ -194,7 +212,7 @@ def studio() -> Iterator[tuple[Lab, GlmServer]]:
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with studio() as (lab, server):
-        for scene in (quickstart, answer, panel, errors, history):
+        for scene in (quickstart, answer, panel, errors, history, attempts):
             scene(lab, server, Camera(lab, folder))
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glm_magic.chat.conversation import Attempt, Conversation, Place, context_digest
-from glm_magic.chat.messages import Message
+from glm_magic.chat.conversation import Attempt, Conversation, Place, context_digest, is_whole
+from glm_magic.chat.messages import Message, ToolCall
 
 A, B, C = Place("a"), Place("b"), Place("c")
 
@@ -278,6 +278,101 @@ def test_adopting_at_a_place_that_is_taken_puts_what_is_adopted_first():
     assert ids(talk(A).adopt(A, (attempt("old"),)).find(A).attempts) == ["old", "a0"]
 
 
+def test_an_attempt_that_is_chosen_counts_and_the_others_are_kept():
+    conversation = asked(asked(talk(A, B), A, "again"), A, "third")
+    chosen = conversation.skip(A).choose(A, conversation.find(A).attempts[0])
+    assert ids(chosen.sent()) == ["a0", "b0"]
+    assert ids(chosen.find(A).earlier) == ["again", "third"]
+    assert (chosen.find(A).number, chosen.stale()) == (1, set())
+
+
+def test_an_attempt_is_chosen_where_nothing_counted():
+    conversation = talk(A, B).retire(A)
+    assert ids(conversation.choose(A, conversation.find(A).attempts[0]).sent()) == ["a0", "b0"]
+
+
+def test_the_latest_attempts_are_at_hand_whichever_counts():
+    conversation = Conversation()
+    for number in range(15):
+        conversation = asked(conversation, A, str(number), created=number)
+    chosen = conversation.choose(A, conversation.find(A).attempts[2]).find(A)
+    assert (chosen.number, len(chosen.attempts)) == (3, 15)
+    assert ids(chosen.earlier) == [str(number) for number in range(5, 15)]
+
+
+def test_a_fork_copies_what_counts_and_what_is_skipped_stays_so():
+    fork = talk(A, B, C).retire(A).skip(B).fork()
+    assert places(fork) == [B, C]
+    assert ids(fork.sent()) == ["c0"]
+    assert all(turn.forked for turn in fork)
+
+
+def test_a_forked_copy_whose_cell_asks_is_one_no_more():
+    fork = talk(A, B).fork()
+    assert [turn.forked for turn in fork.reserve(A)] == [False, True]
+    assert ids(asked(fork, A, "again").find(A).attempts) == ["a0", "again"]
+    claimed = Conversation(tuple(dataclasses.replace(turn, restored=True) for turn in fork))
+    assert not claimed.reserve(C, Message("user", "ask a0")).find(C).forked
+
+
+def test_what_is_kept_is_all_that_counts_and_a_boundary_that_is_skipped_passes_on():
+    conversation = asked(asked(asked(talk(A), B, "b", new=True), C, "c"), Place("d"), "d").skip(B)
+    assert [(made.id, made.new) for made in conversation.kept()] == [("a0", False), ("c", True), ("d", False)]
+
+
+CALLS = (ToolCall("1", "look", "{}"), ToolCall("2", "look", "{}"))
+QUESTION, ANSWER = Message("user", "q"), Message("assistant", "a")
+ASKS = Message("assistant", "", CALLS)
+ONE, TWO = Message("tool", "x", tool_call_id="1"), Message("tool", "", tool_call_id="2")
+
+
+@pytest.mark.parametrize(
+    ("role", "messages"),
+    [
+        ("user", (QUESTION, ANSWER)),
+        ("user", (QUESTION, ASKS, TWO, ONE, ANSWER)),
+        ("user", (QUESTION, ASKS, ONE, TWO, ASKS, ONE, TWO, ANSWER)),
+        ("system", (Message("system", "s"),)),
+        ("assistant", (ANSWER,)),
+        ("", ()),
+    ],
+)
+def test_what_is_whole_may_be_sent(role, messages):
+    assert is_whole(role, messages)
+
+
+@pytest.mark.parametrize(
+    ("role", "messages"),
+    [
+        ("user", ()),
+        ("user", (QUESTION,)),
+        ("user", (ANSWER, QUESTION)),
+        ("user", (QUESTION, QUESTION)),
+        ("user", (QUESTION, ANSWER, ANSWER)),
+        ("user", (QUESTION, ASKS)),
+        ("user", (QUESTION, ASKS, ANSWER)),
+        ("user", (QUESTION, ASKS, ONE, ANSWER)),
+        ("user", (QUESTION, ASKS, ONE, ONE, ANSWER)),
+        ("user", (QUESTION, ASKS, ONE, TWO)),
+        ("user", (QUESTION, ONE, ANSWER)),
+        ("user", (QUESTION, Message("system", "s"), ANSWER)),
+        ("user", (QUESTION, Message("assistant", ""))),
+        ("user", (Message("user", ""), ANSWER)),
+        ("user", (Message("user", "q", CALLS), ANSWER)),
+        ("user", (QUESTION, Message("assistant", "a", tool_call_id="1"))),
+        ("tool", (ONE,)),
+        ("system", (ANSWER,)),
+        ("assistant", (ASKS,)),
+        ("assistant", (Message("assistant", "a", CALLS),)),
+        ("assistant", (Message("assistant", ""),)),
+        ("", (ANSWER,)),
+        ("owner", (ANSWER,)),
+    ],
+)
+def test_what_breaks_the_order_of_the_protocol_is_not_whole(role, messages):
+    assert not is_whole(role, messages)
+
+
 def test_a_turn_that_is_taken_out_is_gone():
     assert places(talk(A, B).without(A)) == [B]
     assert talk(A).find(B) is None
@@ -298,7 +393,9 @@ CHANGES = st.one_of(
     st.tuples(st.just("adopt"), PLACES),
     st.tuples(st.just("skip"), PLACES),
     st.tuples(st.just("unskip"), PLACES),
+    st.tuples(st.just("choose"), PLACES, st.integers(0, 3)),
     st.tuples(st.just("undo")),
+    st.tuples(st.just("fork")),
     st.tuples(st.just("restart")),
 )
 
@@ -319,6 +416,11 @@ def changed(conversation, number, change):
             return conversation.without(place)
         case "adopt", place:
             return conversation.adopt(place, (attempt(f"moved {number}"),))
+        case "choose", place, which:
+            attempts = turn.attempts if (turn := conversation.find(place)) else ()
+            return conversation.choose(place, attempts[which]) if which < len(attempts) else conversation
+        case ("fork",):
+            return conversation.fork()
         case ("restart",):
             return Conversation(tuple(dataclasses.replace(turn, restored=True) for turn in conversation))
         case _:

@@ -148,3 +148,45 @@ def test_text_is_shown_as_text() -> None:
     sheet.paint(TextDelta("*a* <b>\n\x1b[2J"))
     sheet.view.settle(ENDING)
     assert list(sheet.outputs.values())[1] == {"text/plain": "*a* <b>\n[2J"}
+
+
+LONG = "".join(f"Paragraph {number}.\n\n" + "word " * 150 + "\n\n" for number in range(30))
+OTHER = Ending(("GLM-4-Plus", "attempt 1 of 2"), {"application/x-turn+json": {"id": "b"}})
+
+
+@pytest.mark.parametrize("options", [{}, {"quiet": True}, {"as_text": True}, {"at_once": True}, {"withdrawn": True}])
+@pytest.mark.parametrize("first", ["Hello", "", "  \n", LONG])
+@pytest.mark.parametrize("second", ["Bye", "", LONG.replace("Paragraph", "Section")])
+def test_another_answer_takes_the_place_of_the_one_that_was_shown(
+    options: dict[str, bool], first: str, second: str
+) -> None:
+    withdrawn = options.get("withdrawn", False)
+    sheet = Sheet(**{name: value for name, value in options.items() if name != "withdrawn"})
+    sheet.paint(*[TextDelta(first[at : at + 50]) for at in range(0, len(first), 50)], after=0.02)
+    sheet.view.settle(Ending(("GLM-4-Air",), {} if withdrawn else BUNDLE, withdrawn=withdrawn))
+    names = list(sheet.outputs)
+    for text, ending in ((second, OTHER), (LONG, ENDING), (second, OTHER)):
+        sheet.view.rewrite(text, ending)
+        assert list(sheet.outputs) == names, "no output comes or goes"
+        outputs = list(sheet.outputs.values())
+        if not withdrawn or "quiet" not in options:
+            carrying = [data for data in outputs if "application/x-turn+json" in data]
+            assert [data["application/x-turn+json"] for data in carrying] == [
+                ending.attached["application/x-turn+json"]
+            ]
+        answers = outputs if "quiet" in options else outputs[1:]
+        said = "".join("".join(data["text/plain"] for data in answers).split())
+        has_output = first.strip() or "quiet" in options  # else there is none to take it
+        assert said == ("".join(text.split()) if has_output else "")
+        if "quiet" not in options:
+            assert outputs[0]["text/plain"] == " · ".join(ending.facts)
+
+
+def test_a_rewritten_answer_cannot_act() -> None:
+    sheet = Sheet()
+    sheet.paint(TextDelta("Hello"))
+    sheet.view.settle(ENDING)
+    sheet.view.rewrite("<img src=x onerror=alert(1)> ![](http://x/y.png)\x1b[2J", OTHER)
+    assert "<img" not in str(sheet.answer)
+    assert "![" not in str(sheet.answer)
+    assert "\x1b" not in str(sheet.outputs)

@@ -1,23 +1,26 @@
 """Cells run, fail, are stopped and run again in any order: what would be sent is always fit to be sent.
 
-It drives a `Session` as the magics do, over a scripted stream.
+And what the notebook keeps of it gives the same conversation back. Both drive a `Session` as the magics do,
+over a scripted stream.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from glm_magic.chat.conversation import Conversation, Place
+from glm_magic.chat.conversation import Conversation, Place, is_whole
 from glm_magic.chat.events import Event, Facts, ReasoningDelta, TextDelta, ToolCallDelta
 from glm_magic.chat.messages import ROLES
 from glm_magic.chat.settings import Sources
-from glm_magic.errors import AnswerError, ContentFiltered, RateLimited
+from glm_magic.errors import AnswerError, ContentFiltered, RateLimited, SettingError
 from glm_magic.notebook import bundle
 from glm_magic.session import Question, Session
 
@@ -233,3 +236,174 @@ class Cells(RuleBasedStateMachine):
 
 TestCells = Cells.TestCase
 TestCells.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+
+
+class SavedNotebook(RuleBasedStateMachine):
+    """Knows the bundles in the outputs of each cell, as a front end saves them.
+
+    `noted` says of a chat whether its last bundle tells all that it sends. That is so after every change of the
+    history, and after each cell that goes last; a re-run in the middle tells only what it was sent after.
+    """
+
+    cells = st.sampled_from("abcd")
+    chats = st.sampled_from(CHATS)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = itertools.count()
+        self.runs = itertools.count()
+        self.file: dict[str, list[dict[str, Any]]] = {}
+        self.noted: dict[str, bool] = {}
+        self.session = self._new_session()
+
+    def _new_session(self) -> Scripted:
+        sources = Sources({"GLM_BASE_URL": "http://127.0.0.1:1/v1"})
+        return Scripted(sources, clock=lambda: 0.0, wall=lambda: float(next(self.time)))
+
+    def _sent(self, chat: str) -> tuple[str, ...]:
+        return tuple(attempt.id for attempt in self.session.chats.conversation(chat).sent())
+
+    def _run(self, cell: str, run: Callable[[], tuple[str, dict[str, Any] | None]]) -> None:
+        """Run a cell that returns its chat and its bundle; its outputs are replaced."""
+        before = dict(self.session.chats)
+        lost = {saved["chat"] for saved in self.file.get(cell, ())}
+        self.file[cell] = []
+        chat, kept = run()
+        self.session.chats.retire_surplus(cell, 1)
+        for other in {*before, *lost} - {chat}:
+            if other in lost or before[other] != self.session.chats.conversation(other):
+                self.noted[other] = False
+        if kept is None:
+            self.noted[chat] = self.noted.get(chat, True) and chat not in lost
+            return
+        self.file[cell] = [json.loads(json.dumps(kept))]
+        self.noted[chat] = self._told(kept) == self._sent(chat)
+
+    @staticmethod
+    def _told(kept: dict[str, Any]) -> tuple[str, ...]:
+        return (*kept["after"], *([kept["id"]] if kept["messages"] else []))
+
+    def _change(self, chat: str, change: Callable[[Conversation], Conversation]) -> None:
+        cell = f"h{next(self.runs)}"
+        self._run(cell, lambda: (chat, self.session.edit(chat, change)))
+        assert self.noted[chat], "a change of the history tells all that is sent"
+
+    @rule(
+        cell=cells,
+        chat=chats,
+        new=st.booleans(),
+        text=st.sampled_from(["hi", "and?", "more"]),
+        how=st.sampled_from(["whole", "whole", "whole", "refused", "stopped in text"]),
+    )
+    def ask(self, cell: str, chat: str, new: bool, text: str, how: str) -> None:
+        def run() -> tuple[str, dict[str, Any] | None]:
+            question = self.session.prepare(text, Place(cell), chat=chat, new=new)
+            own = TextDelta(f"answer {next(self.runs)}")
+            self.session.script = [own if step is TEXT else step for step in ENDINGS[how]]
+            asking = self.session.ask(question)
+            try:
+                list(asking)
+            except KeyboardInterrupt:
+                asking.interrupt()
+            except AnswerError:
+                pass
+            return chat, self.session.bundle(question, asking.attempt)
+
+        is_last = self.session.chats.conversation(chat).find(Place(cell)) is None
+        waits = any(turn.restored for turn in self.session.chats.conversation(chat))
+        self._run(cell, run)
+        assert how == "refused" or self.noted[chat] or waits or not is_last, "the last turn tells all that is sent"
+
+    @rule(cell=cells, chat=chats, role=st.sampled_from(["system", "assistant"]))
+    def put_message_in(self, cell: str, chat: str, role: Any) -> None:
+        def run() -> tuple[str, dict[str, Any]]:
+            self.session.put_in(f"put in {next(self.runs)}", role, Place(cell), chat=chat)
+            return chat, self.session.bundle_at(chat, Place(cell))
+
+        self._run(cell, run)
+
+    @rule(data=st.data(), chat=chats)
+    def choose(self, data: st.DataObject, chat: str) -> None:
+        there = [turn for turn in self.session.chats.conversation(chat) if turn.attempts]
+        if not there:
+            return
+        turn = data.draw(st.sampled_from(there))
+        attempt = data.draw(st.sampled_from(turn.attempts))
+        self._change(chat, lambda conversation: conversation.choose(turn.place, attempt))
+        if not turn.forked and not turn.restored and self.file.get(turn.place.cell):  # its own output is rewritten
+            lost = {saved["chat"] for saved in self.file[turn.place.cell]} - {chat}
+            assert not lost, "a turn is in the chat in which its cell ran last"
+            self.file[turn.place.cell] = [self.session.bundle_at(chat, turn.place)]
+
+    @rule(data=st.data(), chat=chats, back=st.booleans())
+    def skip_or_unskip(self, data: st.DataObject, chat: str, back: bool) -> None:
+        there = [turn.place for turn in self.session.chats.conversation(chat) if turn.counting is not None]
+        if there:
+            place = data.draw(st.sampled_from(there))
+            self._change(chat, lambda c: c.unskip(place) if back else c.skip(place))
+
+    @rule(chat=chats, what=st.sampled_from(["undo", "clear"]))
+    def undo_or_clear(self, chat: str, what: str) -> None:
+        self._change(chat, Conversation.undo if what == "undo" else lambda _: Conversation())
+
+    @rule(cell=cells, chat=chats)
+    def delete_and_prune(self, cell: str, chat: str) -> None:
+        for saved in self.file.pop(cell, ()):
+            self.noted[saved["chat"]] = False
+        self._change(chat, lambda c: c.without(*(t.place for t in c if t.place.cell == cell and not t.forked)))
+
+    @rule(chat=chats, new=st.sampled_from([*CHATS, "third"]))
+    def fork(self, chat: str, new: str) -> None:
+        try:
+            forked = self.session.chats.forked(chat, new)
+        except SettingError:
+            return
+        assert self.session.chats.forked(chat, new) == forked
+        self._change(new, lambda _: forked)
+        assert self.session.chats.forked(chat, new) == forked, "the cell of a fork may run again"
+
+    @rule()
+    def restart_and_restore(self) -> None:
+        self.session = self._restored()
+        for chat, conversation in self.session.chats.items():
+            self.noted[chat] = self._missing(chat) == 0
+            assert all(turn.restored for turn in conversation)
+        for chat in set(self.noted) - set(self.session.chats):
+            self.noted[chat] = True
+
+    def _restored(self) -> Scripted:
+        cells = [
+            {"id": cell, "outputs": [{"data": {bundle.MIME_TYPE: kept}} for kept in bundles]}
+            for cell, bundles in self.file.items()
+        ]
+        saved = json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}).encode()
+        session = self._new_session()
+        session.restore(SimpleNamespace(read_bytes=lambda: saved))  # type: ignore[arg-type]
+        return session
+
+    def _missing(self, chat: str) -> int:
+        """How many of the turns that the chat's last bundle names are not in the file."""
+        every = [kept for bundles in self.file.values() for kept in bundles]
+        own = [kept for kept in every if kept["chat"] == chat]
+        there = {made["id"] for kept in every for made in (kept, *kept["attempts"]) if made["messages"]}
+        return len({*self._told(max(own, key=lambda kept: kept["created"]))} - there) if own else 0
+
+    @invariant()
+    def what_is_restored_is_what_the_last_bundle_tells(self) -> None:
+        restored = self._restored()
+        for chat in {*self.session.chats, *restored.chats}:
+            sent = restored.chats.conversation(chat).sent()
+            if self.noted.get(chat, True) and not self._missing(chat):
+                before = self.session.prepare("now", Place("another cell"), chat=chat).body
+                assert restored.prepare("now", Place("another cell"), chat=chat).body == before
+                assert tuple(attempt.id for attempt in sent) == self._sent(chat)
+                own = self.session.chats.conversation(chat)
+                known = {made.id: made for turn in own for made in turn.attempts}
+                assert all(known[attempt.id].messages == attempt.messages for attempt in sent)
+            for turn in restored.chats.conversation(chat):
+                assert turn.counting in turn.attempts
+                assert all(is_whole(made.role, made.messages) and made.messages for made in turn.attempts)
+
+
+TestSavedNotebook = SavedNotebook.TestCase
+TestSavedNotebook.settings = settings(max_examples=150, stateful_step_count=20, deadline=None)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -348,3 +350,470 @@ def test_a_wrong_variable_of_another_setting_does_not_break_a_change(
     monkeypatch.setenv("GLM_TEMPERATURE", "hot")
     notebook.run("%glm_history --undo")
     assert len(notebook.page.saved(MIME_TYPE)) == 1
+
+
+class Book:
+    """A notebook whose cells keep their outputs, as on the page and in the file, and whose kernel may be restarted."""
+
+    def __init__(self, notebook: Notebook, path: Path) -> None:
+        self.notebook = notebook
+        self.path = path
+        self.cells: dict[str, tuple[str, list[str]]] = {}
+        self._former: list[Any] = []  # kept, so that no output of a later kernel has the name of one of theirs
+
+    def run(self, cell: str, code: str, *, deleted: Any = None, without_id: bool = False) -> Any:
+        outputs, notebook = self.notebook.page.outputs, self.notebook
+        before = set(outputs)
+        metadata = {} if without_id else {"cellId": cell}
+        notebook._parent = {"metadata": metadata if deleted is None else {**metadata, "deletedCells": deleted}}
+        result = notebook.shell.run_cell(code, store_history=True)
+        self.cells[cell] = code, [name for name in outputs if name not in before]
+        result.raise_error()
+        return result.result
+
+    def answers(self, cell: str, *texts: str) -> None:
+        """Run a cell once for each text that the server answers with."""
+        code = self.cells[cell][0] if cell in self.cells else f"%%glm\n{cell}"
+        for text in texts:
+            self.notebook.server.answer(stream(text))
+            self.run(cell, code)
+
+    def outputs(self, cell: str) -> list[dict[str, Any]]:
+        return [self.notebook.page.outputs[name] for name in self.cells[cell][1]]
+
+    def text(self, cell: str) -> str:
+        return "\n".join(data["text/plain"] for data in self.outputs(cell))
+
+    def shown(self, cell: str) -> str:
+        """The answer as it stands below its cell."""
+        parts = [data["text/markdown"] for data in self.outputs(cell) if data.get("text/markdown")]
+        return "\n\n".join(parts)
+
+    def bundle(self, cell: str) -> dict[str, Any]:
+        (bundle,) = [data[MIME_TYPE] for data in self.outputs(cell) if MIME_TYPE in data]
+        return bundle
+
+    def sent(self, options: str = "") -> list[tuple[str, str]]:
+        """What would be sent before the next question."""
+        self.run("dry", f"%%glm {options} --dry-run\nnow")
+        (shown,) = self.outputs("dry")
+        body = shown["text/plain"].split("\n", 1)[1].rsplit("\n", 1)[0]
+        return [(message["role"], message["content"]) for message in json.loads(body)["messages"][:-1]]
+
+    def save(self, *cells: str) -> Path:
+        return save(self.path, [(cell, self.cells[cell][0], self.outputs(cell)) for cell in cells or self.cells])
+
+    def restart(self) -> None:
+        self._former.append(self.notebook.shell.magics_manager.registry["GLMMagics"])
+        self.notebook.shell.run_line_magic("reload_ext", "glm_magic")
+
+
+@pytest.fixture
+def book(notebook: Notebook, tmp_path: Path) -> Book:
+    return Book(notebook, tmp_path / "book.ipynb")
+
+
+LONG = "".join(f"Paragraph {n} of a long answer.\n\n" + "word " * 150 + "\n\n" for n in range(30)).strip()
+SHORT = "A short one."
+
+
+def pair(question: str, answer: str) -> list[tuple[str, str]]:
+    return [(USER, question), (ASSISTANT, answer)]
+
+
+@pytest.mark.parametrize("options", ["", "-q", "--format text", "-q --format text"])
+@pytest.mark.parametrize("texts", [(LONG, SHORT), (SHORT, LONG), (LONG, LONG[::-1])])
+def test_an_attempt_is_brought_back_on_the_page_and_in_the_file(
+    book: Book, options: str, texts: tuple[str, str]
+) -> None:
+    book.run("a", f"%%glm {options}\n{{{{ 'first' }}}}")
+    book.answers("a", *texts)
+    assert len(book.outputs("a")) > 3 or texts[1] == SHORT, "several segments"
+    for number, text in ((2, texts[0]), (3, texts[1]), (2, texts[0])):
+        book.run("h", f"%glm_history --attempt 1 {number}")
+        seen = book.text("a") if "text" in options else book.shown("a")
+        assert "".join(text.split()) in "".join(seen.split())
+        others = {part for other in texts if other != text for part in other.split("\n\n")} - set(text.split("\n\n"))
+        assert not any(part in seen for part in others if len(part) > 5)
+        assert ("attempt " + str(number) + " of 3" in book.text("a")) != ("-q" in options)
+        assert book.bundle("a")["messages"][-1]["content"] == text
+        assert len(book.bundle("a")["attempts"]) == 2
+        assert book.sent() == pair("first", text)
+    for cells in (("a", "h"), ("a",)):  # also where the cell that brought it back is not in the file
+        path = book.save(*cells)
+        book.restart()
+        book.run("r", f"%glm_history --restore {path}")
+        assert book.sent() == pair("first", texts[0])
+
+
+def test_an_attempt_that_was_brought_back_is_one_of_those_of_the_next_run(book: Book) -> None:
+    book.answers("a", "one", "two")
+    book.run("h", "%glm_history --attempt 1 1")
+    book.answers("a", "three")
+    assert "attempt 3 of 3" in book.text("a")
+    assert [made["messages"][-1]["content"] for made in book.bundle("a")["attempts"]] == ["one", "two"]
+
+
+def test_an_attempt_that_is_brought_back_makes_later_turns_stale_and_is_not_skipped(book: Book) -> None:
+    book.answers("a", "one", "two")
+    book.answers("b", "after two")
+    book.run("h", "%glm_history --skip 1")
+    book.run("h", "%glm_history --attempt 1 1")
+    assert book.sent() == pair("a", "one") + pair("b", "after two")
+    assert "stale now: turn 2" in book.text("a")
+
+
+def test_an_attempt_is_brought_back_after_a_run_that_failed_and_shown_where_that_can_be_done(book: Book) -> None:
+    book.answers("a", "one")
+    book.notebook.server.answer(error(400, {"error": {"code": "1210", "message": "no"}}))
+    with pytest.raises(ServiceError):
+        book.run("a", "%%glm\na")
+    assert book.sent() == []
+    book.run("h", "%glm_history --attempt=1 1")
+    assert book.sent() == pair("a", "one")
+    assert book.shown("h") == "one"
+    assert book.bundle("a")["messages"][-1]["content"] == "one"
+
+
+@pytest.mark.parametrize("options", ["", "-q"])
+def test_a_message_that_was_put_in_has_attempts_too(book: Book, options: str) -> None:
+    for text in ("Be brief.", "Be long."):
+        book.run("a", f"%%glm {options} --role system\n{text}")
+    book.run("h", "%glm_history --attempt 1 1")
+    assert book.sent() == [("system", "Be brief.")]
+    assert book.bundle("a")["messages"] == [{"role": "system", "content": "Be brief."}]
+    book.run("h", "%glm_history --show 1 --diff")
+    assert book.text("h").count("[-brief.-]") == 1
+
+
+def test_a_replayed_turn_can_be_rewritten(book: Book) -> None:
+    book.answers("a", LONG, SHORT)
+    path = book.save()
+    book.restart()
+    book.run("c", f"%glm_config replay={path}")
+    book.run("a", "%%glm\na")
+    assert "replayed" in book.text("a")
+    book.run("h", "%glm_history --attempt 1 1")
+    assert book.shown("a").startswith("Paragraph 0")
+    assert book.sent() == pair("a", LONG)
+
+
+def test_an_attempt_of_a_restored_turn_is_shown_below_because_its_output_is_out_of_reach(book: Book) -> None:
+    book.answers("a", "one", "two")
+    path = book.save()
+    book.restart()
+    book.run("r", f"%glm_history --restore {path}")
+    book.run("h", "%glm_history --attempt 1 1")
+    assert book.sent() == pair("a", "one")
+    assert book.shown("a") == "two"
+    assert book.shown("h") == "one"
+    path = book.save("a", "h")
+    book.restart()
+    book.run("r", f"%glm_history --restore {path}")
+    assert book.sent() == pair("a", "one")
+
+
+def test_in_a_terminal_the_attempt_is_shown_below(book: Book) -> None:
+    del book.notebook.shell.kernel
+    book.answers("a", "one", "two")
+    book.run("h", "%glm_history --attempt 1 1")
+    assert book.shown("h") == "one"
+    assert book.sent() == pair("a", "one")
+
+
+def test_the_file_keeps_the_ten_latest_earlier_attempts_and_the_one_that_counts(book: Book) -> None:
+    book.answers("a", *(f"answer {number}" for number in range(1, 15)))
+    book.run("h", "%glm_history --attempt 1 2")
+    assert "attempt 2 of 14" in book.text("a")
+    path = book.save()
+    book.restart()
+    book.run("r", f"%glm_history --restore {path}")
+    assert book.sent() == pair("a", "answer 2")
+    book.run("h", "%glm_history --show 1")
+    assert "attempt 1 of 11" in book.text("h")
+
+
+def test_the_words_that_changed_are_shown_and_hostile_text_stays_text(book: Book) -> None:
+    book.answers("a", "the cat <b>sat</b>\x1b[2J", "the dog <b>sat</b>\x1b[2J", "a bird")
+    book.run("h", "%glm_history --show 1 --diff 1 2")
+    shown = book.outputs("h")[1]
+    assert shown["text/plain"] == "the [-cat-]{+dog+} <b>sat</b>[2J"
+    assert "<b>" not in shown["text/html"]
+    book.run("h", "%glm_history --show 1 --diff")
+    assert "from attempt 2 to attempt 3" in book.text("h")
+
+
+def test_a_turn_is_shown_again_with_its_question(book: Book) -> None:
+    book.answers("a", "one", "two")
+    book.run("h", "%glm_history --show 1")
+    assert "attempt 2 of 2" in book.text("h")
+    assert book.shown("h") == "two"
+    book.run("h", "%glm_history --show 1 1")
+    assert book.shown("h") == "one"
+    assert "a" in book.text("h").splitlines()
+
+
+# --- forks ------------------------------------------------------------------------------------------
+
+
+def test_a_fork_goes_its_own_way(book: Book) -> None:
+    book.answers("a", "one")
+    book.run("f", "%glm_history --fork side")
+    book.run("s", "%%glm -c side\nin side")
+    book.answers("b", "two")
+    book.answers("a", "uno")
+    assert book.sent() == pair("a", "uno") + pair("b", "two")
+    assert book.sent("-c side") == pair("a", "one") + pair("in side", "You said: in side")
+    book.run("h", "%glm_history -c side")
+    assert "forked" in book.text("h")
+
+
+def test_the_cell_of_a_fork_may_run_again(book: Book) -> None:
+    book.answers("a", "one")
+    book.run("f", "%glm_history --fork side")
+    book.run("s", "%%glm -c side\nin side")
+    for _ in range(2):
+        book.run("f", "%glm_history --fork side")
+        assert book.sent("-c side") == pair("a", "one") + pair("in side", "You said: in side")
+    book.answers("a", "uno")
+    book.run("f", "%glm_history --fork side")
+    assert book.sent("-c side") == pair("a", "uno") + pair("in side", "You said: in side")
+
+
+def test_a_fork_of_a_fork_has_everything(book: Book) -> None:
+    book.answers("a", "one")
+    book.run("f", "%glm_history --fork side")
+    book.run("s", "%%glm -c side\nin side")
+    book.run("g", "%glm_history --fork third -c side")
+    assert book.sent("-c third") == book.sent("-c side")
+    path = book.save()
+    book.restart()
+    book.run("r", f"%glm_history --restore {path}")
+    for chat in ("side", "third"):
+        assert book.sent(f"-c {chat}") == pair("a", "one") + pair("in side", "You said: in side")
+    assert book.sent() == pair("a", "one")
+
+
+def test_a_cell_that_moves_into_the_fork_takes_the_place_of_its_copy(book: Book) -> None:
+    book.answers("a", "one")
+    book.answers("b", "two")
+    book.run("f", "%glm_history --fork side")
+    book.run("a", "%%glm -c side\nmoved")
+    assert book.sent() == pair("b", "two")
+    assert book.sent("-c side") == pair("moved", "You said: moved") + pair("b", "two")
+
+
+def test_a_cell_that_fails_in_the_fork_keeps_its_answers(book: Book) -> None:
+    book.answers("a", "one")
+    book.answers("b", "two")
+    book.run("f", "%glm_history --fork side")
+    book.notebook.server.answer(error(400, {"error": {"code": "1210", "message": "no"}}))
+    with pytest.raises(ServiceError):
+        book.run("a", "%%glm -c side\nmoved")
+    book.answers("b", "two again")
+    book.run("f", "%glm_history --fork side")
+    book.run("h", "%glm_history -c side --attempt 2 1")
+    assert pair("a", "one")[0] in book.sent("-c side")
+
+
+def test_an_attempt_of_a_forked_copy_leaves_the_page_of_the_other_chat_alone(book: Book) -> None:
+    book.answers("a", "one", "two")
+    book.run("f", "%glm_history --fork side")
+    book.run("h", "%glm_history -c side --attempt 1 1")
+    assert (book.sent(), book.sent("-c side")) == (pair("a", "two"), pair("a", "one"))
+    assert book.shown("a") == "two"
+    assert book.bundle("a")["chat"] == "main"
+    assert book.shown("h") == "one"
+
+
+def test_what_cannot_be_forked_is_said(book: Book) -> None:
+    with pytest.raises(SettingError, match="nothing to copy"):
+        book.run("f", "%glm_history --fork side")
+    book.answers("a", "one")
+    book.run("s", "%%glm -c side\nin side")
+    for name in ("side", "main"):
+        with pytest.raises(SettingError, match=f"Chat {name} has begun"):
+            book.run("f", f"%glm_history --fork {name}")
+    with pytest.raises(OptionError, match="needs a name"):
+        book.run("f", "%glm_history --fork ' '")
+
+
+# --- deleted cells ----------------------------------------------------------------------------------
+
+
+def test_turns_of_deleted_cells_are_marked_and_pruned_on_request(book: Book) -> None:
+    for cell in "abc":
+        book.answers(cell, cell)
+    book.run("f", "%glm_history --fork side")
+    book.run("h", "%glm_history", deleted=["a", "b", "nowhere"])
+    assert book.text("h").count("cell deleted") == 2
+    assert "sends 3 of 3" in book.text("h")
+    book.answers("b", "pasted again")
+    book.run("h", "%glm_history --prune")
+    assert "1 turn of deleted cells taken out: chat main now sends 2 turns." in book.text("h")
+    assert book.sent() == pair("b", "pasted again") + pair("c", "c")
+    assert book.sent("-c side") == pair("a", "a") + pair("b", "b") + pair("c", "c")
+    path = book.save("b", "c", "h")
+    book.restart()
+    book.run("r", f"%glm_history --restore {path}")
+    assert book.sent() == pair("b", "pasted again") + pair("c", "c")
+
+
+def test_a_deleted_cell_is_marked_also_where_nothing_of_it_counts(book: Book) -> None:
+    book.answers("a", "one")
+    book.run("h", "%glm_history --undo")
+    book.run("h", "%glm_history", deleted=["a"])
+    assert "cell deleted" in book.text("h")
+
+
+# --- what is shown ----------------------------------------------------------------------------------
+
+
+def test_the_system_message_is_counted_with_what_will_be_sent(book: Book) -> None:
+    book.answers("a", "one")
+    book.run("c", "%glm_config system='Be brief, and then some more.'")
+    book.run("h", "%glm_history")
+    assert "sends the system message and 1 of 1 turns" in book.text("h")
+
+
+def test_a_hostile_name_of_a_chat_is_a_name(book: Book, tmp_path: Path) -> None:
+    for number, name in enumerate(("<script>alert(1)</script>", "a\nb: 9 turns", "../x", "\x1b[2Jx", "x" * 5000)):
+        book.notebook.shell.user_ns["name"] = name
+        book.run(f"a{number}", "%%glm -c {{ name }}\nhi")
+        for line in ("", "--undo", "--clear", "--list"):
+            book.run("h", f"%glm_history {line}{'' if line == '--list' else ' -c {{ name }}'}")
+            for data in book.outputs("h"):
+                assert "<script>" not in data.get("text/html", "")
+                assert "\x1b" not in data["text/plain"]
+        book.run(f"a{number}", "%%glm -c {{ name }}\nhi")
+    path = book.save()
+    book.restart()
+    before = set(tmp_path.parent.rglob("*"))
+    book.run("r", f"%glm_history --restore {path}")
+    assert len(book.text("r").splitlines()) == 1
+    with pytest.raises(SettingError, match="Already used"):
+        book.run("r", f"%glm_history --restore {path}")
+    assert set(tmp_path.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "hint"),
+    [
+        ("--attempt 1", OptionError, "TURN N"),
+        ("--attempt 2 1", HistoryError, r"It has: 1\."),
+        ("--attempt 1 3", HistoryError, "It has 2"),
+        ("--attempt 1 0", HistoryError, "It has 2"),
+        ("--attempt 1 1 1", OptionError, "does not know '1'"),
+        ("--attempt 1 x", HistoryError, "no attempt 'x'"),
+        ("--show", OptionError, "needs a value"),
+        ("--show 9", HistoryError, r"It has: 1\."),
+        ("--show 1 --diff 1", OptionError, "two numbers"),
+        ("--show 1 --diff 1 9", HistoryError, "no attempt '9'"),
+        ("--show 1 2 --diff 1 2", OptionError, "two numbers"),
+        ("--diff", OptionError, "goes with --show"),
+        ("--clear --force", OptionError, "goes with --restore or --export"),
+        ("--export", OptionError, "--export FILE"),
+        ("--export ''", HistoryError, "known format"),
+        ("--export x.txt", HistoryError, ".ipynb .jsonl .md .py .sh"),
+        ("--export nowhere/x.md", HistoryError, "cannot be written"),
+        ("--forget", HistoryError, "does not know its notebook"),
+        ("--list -c main", OptionError, "not about one chat"),
+        ("--restore x.ipynb -c main", OptionError, "not about one chat"),
+        ("-c nowhere", SettingError, "--list shows them"),
+    ],
+)
+def test_a_wrong_line_changes_nothing_and_says_what_to_do(
+    book: Book, line: str, kind: type[GlmError], hint: str
+) -> None:
+    book.answers("a", "one", "two")
+    with pytest.raises(kind, match=hint) as caught:
+        book.run("h", f"%glm_history {line}")
+    assert caught.value.remedy or f"needs a value: {line}" in caught.value.what
+    assert book.sent() == pair("a", "two")
+
+
+def test_there_is_nothing_to_compare_with_one_answer(book: Book) -> None:
+    book.answers("a", "one")
+    with pytest.raises(HistoryError, match="nothing to compare"):
+        book.run("h", "%glm_history --show 1 --diff")
+
+
+# --- files ------------------------------------------------------------------------------------------
+
+
+def test_every_chat_is_exported_as_lines_unless_one_is_named(book: Book, tmp_path: Path) -> None:
+    book.answers("a", "one")
+    book.run("b", "%%glm --new\nb")
+    book.run("s", "%%glm -c side\ns")
+    target = tmp_path / "out.jsonl"
+    for options, questions in (("", ["a", "b", "s"]), ("-c main", ["a", "b"]), ("-c side", ["s"])):
+        book.run("h", f"%glm_history --export {target} --force {options}")
+        lines = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+        assert [line["messages"][0]["content"] for line in lines] == questions
+    book.run("h", "%glm_history --skip 2")
+    book.run("h", f"%glm_history --export {target} --force -c main")
+    assert len(target.read_text(encoding="utf-8").splitlines()) == 1
+    assert "Written: 1 turn to" in book.text("h")
+
+
+def test_an_export_replaces_a_file_when_asked_to_and_this_notebook_never(
+    book: Book, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book.answers("a", "one")
+    own = book.save()
+    (tmp_path / "link.ipynb").symlink_to(own)
+    os.link(own, tmp_path / "same.ipynb")
+    monkeypatch.setenv("JPY_SESSION_NAME", str(own))
+    monkeypatch.chdir(tmp_path)
+    before = own.read_bytes()
+    for name in (own, own.name, "./" + own.name, "link.ipynb", "same.ipynb"):
+        with pytest.raises(HistoryError, match="is this notebook itself"):
+            book.run("h", f"%glm_history --export {name} --force")
+    assert own.read_bytes() == before
+    (tmp_path / "there.md").write_text("mine", encoding="utf-8")
+    with pytest.raises(HistoryError, match="--force"):
+        book.run("h", "%glm_history --export there.md")
+    assert (tmp_path / "there.md").read_text(encoding="utf-8") == "mine"
+    book.run("h", "%glm_history --export there.md --force")
+    assert "one" in (tmp_path / "there.md").read_text(encoding="utf-8")
+
+
+def test_the_variable_of_vs_code_names_the_notebook(book: Book) -> None:
+    book.answers("a", "one")
+    path = book.save()
+    book.restart()
+    book.notebook.shell.user_ns["__vsc_ipynb_file__"] = str(path)
+    book.run("r", "%glm_history --restore")
+    assert book.sent() == pair("a", "one")
+
+
+@pytest.mark.parametrize("with_ids", [True, False])
+@pytest.mark.parametrize("order", ["abc", "cab"])
+def test_run_all_after_a_restore_does_not_double_a_turn(book: Book, order: str, with_ids: bool) -> None:
+    for cell in "abc":
+        book.run(cell, f"%%glm\n{cell}")
+    before = book.sent()
+    path = book.save("a", "b", "c")
+    book.restart()
+    book.run("r", f"%glm_history --restore {path}")
+    for cell in order:
+        book.run(cell, f"%%glm\n{cell}", without_id=not with_ids)
+        assert "attempt 2 of 2" in book.text(cell)
+        assert book.sent() == before
+
+
+def test_nothing_of_a_strangers_notebook_is_evaluated_or_sent(book: Book) -> None:
+    book.run("a", "%%glm --raw\n{{ boom() }} <img src=x onerror=alert(1)>")
+    path = book.save()
+    book.restart()
+    asked = len(book.notebook.server.requests)
+    ran: list[int] = []
+    book.notebook.shell.user_ns["boom"] = lambda: ran.append(1)
+    book.run("r", f"%glm_history --restore {path}")
+    for line in ("", "--show 1", "--show 1 1"):
+        book.run("h", f"%glm_history {line}")
+        assert not any(
+            "<img" in data.get("text/html", "") + data.get("text/markdown", "") for data in book.outputs("h")
+        )
+    assert (len(book.notebook.server.requests), ran) == (asked, [])
+    assert book.sent()[0] == (USER, "{{ boom() }} <img src=x onerror=alert(1)>")

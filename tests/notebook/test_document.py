@@ -3,10 +3,13 @@ import json
 
 import nbformat
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from glm_magic.chat.conversation import Attempt, Place
 from glm_magic.chat.messages import Message
+from glm_magic.chat.recording import canonical
 from glm_magic.errors import HistoryError
 from glm_magic.notebook.bundle import MIME_TYPE, encode
 from glm_magic.notebook.document import Restored, restore
@@ -262,3 +265,139 @@ def test_parameters_and_usage_of_a_turn_come_back(saved):
     made = dataclasses.replace(attempt("a"), parameters={"model": "m", "seed": 1}, interrupted=True)
     restored = restore(saved(cell(encode("main", made)))).conversations["main"].sent()[0]
     assert dataclasses.replace(restored, context="") == made
+
+
+def write(path, cells, **more):
+    text = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [dict(made) for made in cells], **more}
+    path.write_text(json.dumps(text), encoding="utf-8")
+    return path
+
+
+def test_a_run_that_failed_is_no_answer_of_its_turn(saved):
+    failed = encode("main", Attempt("e", (), after=("b",), created=5.0, role=""), (attempt("a"),))
+    back = cell(change("f", ("a", "b"), 6.0))
+    first = next(iter(restore(saved(cell(failed), turn("b", ["a"], 2), back)).conversations["main"]))
+    assert [made.id for made in first.attempts] == ["a"]
+    assert (first.number, first.counting.answer) == (1, "answer a")
+
+
+def test_of_copied_cells_the_first_has_the_turn(saved):
+    copy = cell(encode("main", attempt("a")), id_="copy")
+    assert [t.place for t in restore(saved(turn("a"), copy)).conversations["main"]] == [Place("cell-a")]
+
+
+def test_a_boundary_amid_the_turns_is_kept(saved):
+    restored = restore(saved(turn("a"), turn("b", ["a"], 1), turn("c", [], 2, new=True), turn("d", ["c"], 3)))
+    assert ids(restored) == ["c", "d"]
+    assert restored.warnings == (
+        "Chat 'main': not taken, because its latest turn was not sent after them: cell 1, cell 2.",
+    )
+
+
+def test_a_chat_forked_from_a_fork_finds_the_turns_of_both(saved):
+    first = cell(encode("side", Attempt("f", (), after=("a",), created=2.0, role="")))
+    own = turn("s", ["a"], 3, chat="side")
+    second = cell(encode("third", Attempt("g", (), after=("a", "s"), created=4.0, role="")))
+    restored = restore(saved(turn("a"), first, own, second))
+    assert (ids(restored), ids(restored, "side"), ids(restored, "third")) == (["a"], ["a", "s"], ["a", "s"])
+    assert [copy.forked for copy in restored.conversations["side"]] == [True, False]
+
+
+def test_a_fork_keeps_the_answer_that_it_was_made_with(saved):
+    forked = cell(encode("side", Attempt("f", (), after=("old",), created=2.0, role="")))
+    restored = restore(saved(turn("a", created=3, earlier=(attempt("old", created=1),)), forked))
+    assert (ids(restored), ids(restored, "side")) == (["a"], ["old"])
+
+
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"messages": [{"role": "assistant", "content": "first"}, {"role": "user", "content": "q"}]},
+        {"messages": [{"role": "user", "content": "q"}]},
+        {"messages": []},
+        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "", "tool_calls": [CALL]}]},
+        {"messages": [{"role": "user", "content": "q"}, {"role": "tool", "content": "x", "tool_call_id": "c"}]},
+        {"messages": [{"role": "user", "content": ["q"]}, {"role": "assistant", "content": "a"}]},
+        {"role": "tool", "messages": [{"role": "tool", "content": "x", "tool_call_id": "c"}]},
+        {"role": "assistant", "messages": [{"role": "assistant", "content": "x", "tool_calls": [CALL]}]},
+        {"messages": {"role": "user"}},
+        {"messages": None},
+        {"id": 5},
+        {"id": "\ud800"},
+        {"chat": "\udfff"},
+        {"chat": None},
+        {"after": 7},
+        {"after": [1]},
+        {"after": ["\ud800"]},
+        {"created": "NaN"},
+        {"created": 1e999},
+        {"attempts": {"a": 1}},
+        {"attempts": 3},
+        {"parameters": "x"},
+    ],
+)
+def test_a_turn_that_could_not_be_sent_costs_itself_alone_and_its_cell_is_named(tmp_path, wrong):
+    bad = turn("b", ["a"], 1)
+    bad["outputs"][1]["data"][MIME_TYPE] |= wrong
+    restored = restore(write(tmp_path / "x.ipynb", [turn("a"), bad, turn("c", ["a"], 2)]))
+    assert ids(restored) == ["a", "c"]
+    (warning,) = restored.warnings
+    assert warning.startswith("Cell 2: It is a damaged turn (")
+    assert len(warning) < 800
+    json.dumps(warning).encode()
+
+
+def test_hostile_ids_and_names_are_only_text(tmp_path):
+    cells = [dict(turn("a", chat="../<script>\n"), id="../../etc"), dict(turn("b", chat="\x1b[2J"), id="{{ 1/0 }}")]
+    restored = restore(write(tmp_path / "x.ipynb", cells))
+    assert set(restored.conversations) == {"../<script>\n", "\x1b[2J"}
+
+
+def test_a_turn_sent_after_itself_is_one_turn(saved):
+    assert ids(restore(saved(turn("a", ["a", "a"])))) == ["a"]
+
+
+def test_a_file_that_was_written_half_is_said_to_be_damaged(saved):
+    path = saved(turn("a"), turn("b", ["a"], 1))
+    whole = path.read_bytes()
+    for end in (1, len(whole) // 2, len(whole) - 2):
+        path.write_bytes(whole[:end])
+        with pytest.raises(HistoryError, match="is not a notebook") as caught:
+            restore(path)
+        assert "written by half" in caught.value.remedy
+
+
+def test_a_byte_order_mark_does_no_harm(saved):
+    path = saved(turn("a"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert ids(restore(path)) == ["a"]
+
+
+def test_a_file_of_50_megabytes_is_read(tmp_path):
+    big = dict(turn("a"), source="x" * 25_000_000, metadata={"y": "é" * 5_000_000})
+    path = write(tmp_path / "big.ipynb", [big, turn("b", ["a"], 1)])
+    assert path.stat().st_size > 50_000_000
+    assert ids(restore(path)) == ["a", "b"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from([*encode("main", attempt("b"))]), JSON), min_size=1, max_size=3))
+def test_whatever_a_bundle_says_the_others_are_restored_and_can_be_sent(tmp_path_factory, changes):
+    bad = turn("b", ["a"], 1)
+    bad["outputs"][1]["data"][MIME_TYPE] |= dict(changes)
+    path = tmp_path_factory.mktemp("any") / "x.ipynb"
+    restored = restore(write(path, [turn("a"), bad, turn("c", ["a"], 2**70)]))
+    assert ids(restored)[-1] in ("c", "b")
+    for conversation in restored.conversations.values():
+        for made in conversation.sent():
+            canonical([message.to_api() for message in made.messages])
+            assert made.messages

@@ -1,0 +1,270 @@
+"""Lines on a terminal, made by rich: some printed for good, and below them a draft that is erased each time.
+
+rich passes on whatever a text holds, and brings back what was taken out of it (``<http://x/%1b>`` is shown
+decoded, ``&#13;`` is a carriage return, an image is a link), so what it made is cleaned once more.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, ClassVar, TextIO
+
+from markdown_it import MarkdownIt
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.markdown import CodeBlock, Markdown, MarkdownElement, TableElement
+from rich.padding import Padding
+from rich.segment import Segment, Segments
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from glm_magic.display import safe_text
+
+if TYPE_CHECKING:
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
+
+_ERASE_BELOW = "\x1b[J"
+_NARROWEST = 10  # columns
+_DEEPEST = 50  # blocks within blocks
+
+
+def open_screen(out: TextIO) -> Screen | None:
+    """Return a screen on the terminal `out`; None where one cannot go back over what it shows."""
+    console = Console(file=out, highlight=False, markup=False, emoji=False, force_jupyter=False)
+    is_fit = console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
+    return Screen(console) if is_fit and console.encoding.startswith("utf") else None
+
+
+class Screen:
+    """Prints what is done, and draws a draft below it, which the next `show` erases.
+
+    The cursor stands at the end of the draft. Nothing else of the terminal is changed, so there is nothing
+    to put back, however a cell ends.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._out = console.file
+        self._rows = 0  # that the draft takes
+
+    # --- making lines ------------------------------------------------------------------------
+
+    def markdown(self, text: str) -> list[str]:
+        """Return whole blocks of Markdown as lines; nothing of them is left out."""
+        text = safe_text.plain(text)
+        try:
+            answer = _Answer(text)
+            lines = self._rendered(answer)
+            shown = Counter(sign for line in lines for segment in line for sign in segment.text if sign.isalnum())
+            is_whole = answer.depth <= _DEEPEST and answer.signs <= shown
+        except Exception:  # text can be such that rich has no room for it: it is shown all the same
+            is_whole = False
+        if not is_whole:
+            lines = self._rendered(Text(text))
+        return self._written(_without_margins(lines))
+
+    def text(self, text: str, *, whole: bool) -> list[str]:
+        """Return plain text as lines: `whole` ones as they are, for the terminal to wrap; else wrapped."""
+        text = safe_text.plain(text)
+        if whole:
+            return text.removesuffix("\n").split("\n")
+        return self._written(self._rendered(Text(text, overflow="fold", tab_size=8), wrapped_at_words=False))
+
+    def note(self, text: str, *, whole: bool = True) -> list[str]:
+        """Return a note beside the answer in one faint line, which is cut where it must not be longer than a row."""
+        line = Text(" ".join(safe_text.plain(text).split()), style="dim")
+        if not whole:
+            line.truncate(self._size()[0], overflow="ellipsis")
+        return self._written([[Segment(line.plain, self._console.get_style("dim"))]])
+
+    def _rendered(self, what: RenderableType, *, wrapped_at_words: bool = True) -> list[list[Segment]]:
+        width, _ = self._size()
+        if isinstance(what, Text) and not wrapped_at_words:
+            return [[Segment(line)] for part in what.plain.split("\n") for line in _folded(part, width)]
+        options = self._console.options.update(width=width, height=None)
+        return self._console.render_lines(what, options, pad=False)
+
+    def _written(self, lines: Iterable[Iterable[Segment]]) -> list[str]:
+        """Return lines as what is sent to the terminal: text that cannot act, and rich's colours."""
+        written = []
+        for line in lines:
+            with self._console.capture() as captured:
+                self._console.print(Segments(_cleaned(line)), end="", soft_wrap=True)
+            written.append(captured.get())
+        return written
+
+    # --- showing them ------------------------------------------------------------------------
+
+    def show(self, done: list[str], draft: list[str]) -> None:
+        """Print the lines that are `done`, and draw the last of the `draft` that fit below them."""
+        _, height = self._size()
+        draft = draft[-max(1, height - 1) :]
+        back = "\r" + (f"\x1b[{self._rows - 1}A" if self._rows > 1 else "") + _ERASE_BELOW if self._rows else ""
+        text = back + "".join(f"{line}\n" for line in done) + "\n".join(draft)
+        self._rows = len(draft)
+        self._out.write(text)
+        self._out.flush()
+
+    def _size(self) -> tuple[int, int]:
+        """Return columns and rows as they are now, of this terminal and no other."""
+        try:
+            width, height = os.get_terminal_size(self._out.fileno())
+        except (OSError, ValueError):
+            width, height = self._console.size
+        return max(_NARROWEST, width or 80), max(2, height or 24)
+
+
+def _cleaned(line: Iterable[Segment]) -> list[Segment]:
+    """Return the text of a line without what could act, without links, and without blanks at its end."""
+    cleaned = [
+        Segment(" ".join(re.split("[\t\n]", safe_text.plain(segment.text))), segment.style)
+        for segment in Segment.strip_links(line)
+        if not segment.control
+    ]
+    while cleaned:
+        text, style, _ = cleaned[-1]
+        if style is not None and (style.bgcolor or style.underline or style.reverse):
+            break
+        if text.rstrip(" "):
+            cleaned[-1] = Segment(text.rstrip(" "), style)
+            break
+        cleaned.pop()
+    return cleaned
+
+
+def _without_margins(lines: list[list[Segment]]) -> list[list[Segment]]:
+    filled = [at for at, line in enumerate(lines) if any(segment.text.strip() for segment in line)]
+    return lines[filled[0] : filled[-1] + 1] if filled else []
+
+
+def _folded(line: str, width: int) -> list[str]:
+    """Return a line as the terminal would wrap it."""
+    from rich.cells import chop_cells  # noqa: PLC0415
+
+    return chop_cells(line.expandtabs(), width) or [""]
+
+
+# --- Markdown ------------------------------------------------------------------------------------
+
+
+class _Code(CodeBlock):
+    """Code in the terminal's own colours and without a frame, so that it can be copied."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        del console, options
+        code = Syntax(str(self.text).rstrip(), self.lexer_name, theme="ansi_dark", word_wrap=True)
+        yield Padding(code, (0, 0, 0, 2))
+
+
+class _Table(TableElement):
+    """A table whose cells are never cut."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        del console, options
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, style="markdown.table.border")
+        for cell in self.header.row.cells if self.header and self.header.row else ():
+            heading = cell.content.copy()
+            heading.stylize("markdown.table.header")
+            table.add_column(heading, overflow="fold", justify=cell.justify)
+        for row in self.body.rows if self.body else ():
+            table.add_row(*(cell.content for cell in row.cells))
+        yield table
+
+
+class _Answer(Markdown):
+    """Markdown with every tag, picture and formula as it was typed, and every link with its address.
+
+    `signs` counts the letters and digits that must be seen, `depth` is how deep its blocks are nested.
+    """
+
+    elements: ClassVar[dict[str, type[MarkdownElement]]] = {
+        **Markdown.elements,
+        "fence": _Code,
+        "code_block": _Code,
+        "table_open": _Table,
+    }
+
+    def __init__(self, text: str) -> None:
+        super().__init__("", hyperlinks=False)
+        self.markup = text
+        self.parsed = _parser().parse(text)
+        self.depth = max((token.level for token in self.parsed), default=0)
+        self.signs: Counter[str] = Counter()
+        for token in self.parsed:
+            if token.children:
+                token.children = list(_without_autolinks(token.children))
+            for part in token.children or [token]:
+                self.signs.update(filter(str.isalnum, safe_text.plain(part.content)))
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"maxNesting": 2 * _DEEPEST}).enable(["strikethrough", "table"])
+    parser.disable(["html_block", "html_inline", "image", "reference"])  # what they read would not be seen
+    parser.block.ruler.before("fence", "maths", _maths_block, {"alt": ["paragraph", "blockquote", "list"]})
+    parser.inline.ruler.before("escape", "maths", _maths)
+    return parser
+
+
+def _without_autolinks(tokens: list[Token]) -> Iterator[Token]:
+    """``<http://x>`` is shown as its address, once."""
+    address = ""
+    for token in tokens:
+        if token.markup == "autolink" and token.type == "link_open":
+            address = str(token.attrs.get("href", ""))
+        elif token.markup == "autolink" and token.type == "link_close":
+            address = ""
+        else:
+            token.content = address or token.content
+            yield token
+
+
+_MATHS = re.compile(
+    r"\$\$[^$]+\$\$|\$(?![\s$])(?:[^$\n\\]|\\[^\n])*(?<!\s)\$(?!\d)|\\\(.+?\\\)|\\\[.+?\\\]"
+    r"|\\begin\{([a-zA-Z]*\*?)\}.+?\\end\{\1\}",
+    re.DOTALL,
+)
+_MATHS_MARKS = {"$$": "$$", "\\[": "\\]", "\\b": "\\end{"}
+
+
+def _maths(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-it calls it so
+    """Take a formula in a line as it is typed."""
+    if state.src[state.pos] not in "$\\" or (found := _MATHS.match(state.src, state.pos)) is None:
+        return False
+    if not silent:
+        state.pending += found[0]
+    state.pos = found.end()
+    return True
+
+
+def _maths_block(state: StateBlock, first: int, end: int, silent: bool) -> bool:  # noqa: FBT001
+    """Take a formula in lines of its own as it is typed."""
+    start = state.bMarks[first] + state.tShift[first]
+    closing = _MATHS_MARKS.get(state.src[start : start + 2])
+    if closing is None or state.is_code_block(first) or not state.src.startswith(("$$", "\\[", "\\begin{"), start):
+        return False
+    begin = start + 2
+    for line in range(first, end):
+        if line > first and state.sCount[line] < state.blkIndent:
+            return False
+        found = state.src.find(closing, begin, state.eMarks[line])
+        if found >= 0:
+            if closing != "\\end{" and state.src[found + 2 : state.eMarks[line]].strip():
+                return False  # the line goes on: it is a formula within a paragraph
+            break
+        if line + 1 < end:
+            begin = state.bMarks[line + 1]
+    else:
+        return False
+    if not silent:
+        token = state.push("fence", "code", 0)
+        token.info = "latex"
+        token.content = state.getLines(first, line + 1, state.blkIndent, keepLastLF=True)
+        token.map = [first, line + 1]
+        state.line = line + 1
+    return True

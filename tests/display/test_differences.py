@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import html
+import re
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glm_magic.display import safe_text
+from glm_magic.display.differences import differences
+
+
+def plain(before: str, after: str) -> str:
+    return differences(before, after)["text/plain"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        ("the cat sat", "the dog sat", "the [-cat-]{+dog+} sat"),
+        ("same", "same", "same"),
+        ("", "", ""),
+        ("", "new", "{+new+}"),
+        ("old", "", "[-old-]"),
+        ("a\nb", "a\nb\nc", "a\nb{+\nc+}"),
+        ("你好世界", "你好地球", "你好[-世界-]{+地球+}"),
+        ("很好，谢谢", "很好。谢谢", "很好[-，-]{+。+}谢谢"),
+        ("안녕하세요", "안녕히계세요", "안녕[-하-]{+히계+}세요"),
+        ("カタカナ", "カタコト", "カタ[-カナ-]{+コト+}"),
+        ("a豈b𠮷c", "a豈b𠮷d", "a豈b𠮷[-c-]{+d+}"),
+        ("ok 👍🏽 yes", "ok 👎 yes", "ok [-👍🏽-]{+👎+} yes"),
+    ],
+)
+def test_words_and_signs_that_changed_are_marked(before: str, after: str, shown: str) -> None:
+    assert plain(before, after) == shown
+
+
+def test_what_left_is_struck_out_and_what_came_is_underlined_on_a_page() -> None:
+    page = differences("a b", "a c")["text/html"]
+    assert re.findall(r"<(del|ins) [^>]*>(.)</\1>", page) == [("del", "b"), ("ins", "c")]
+
+
+def test_text_cannot_act() -> None:
+    hostile = "<script>alert(1)</script> </div> \x1b[2J &amp; \u202e {+x+} \ud800"
+    shown = differences(hostile, "<img src=x onerror=alert(2)>")
+    assert "<script" not in shown["text/html"]
+    assert "<img" not in shown["text/html"]
+    assert "\x1b" not in shown["text/html"] + shown["text/plain"]
+    str(shown).encode()
+
+
+TEXTS = st.text(st.sampled_from(list("ab \n<&[-]{+}你안\u3000，\x00👍")), max_size=30)
+
+
+@given(TEXTS, TEXTS)
+def test_both_texts_are_there_whole(before: str, after: str) -> None:
+    page = differences(before, after)["text/html"].partition(">")[2].removesuffix("</div>")
+    old = re.sub(r"<ins [^>]*>.*?</ins>", "", page, flags=re.DOTALL)
+    new = re.sub(r"<del [^>]*>.*?</del>", "", page, flags=re.DOTALL)
+    for text, left in ((before, old), (after, new)):
+        assert html.unescape(re.sub(r"</?(?:ins|del)[^>]*>", "", left)) == safe_text.plain(text)
+
+
+def test_long_answers_are_compared_in_time() -> None:
+    one = " ".join(f"w{n * n % 1009}" for n in range(15_000))
+    other = " ".join(f"w{n * n * n % 1009}" for n in range(15_000))
+    started = time.process_time()
+    differences(one, other)
+    assert time.process_time() - started < 20  # without a limit it takes minutes
