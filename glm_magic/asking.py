@@ -113,6 +113,8 @@ class Asking:
 
     def interrupt(self) -> Reply | None:
         """Keep what has arrived as the answer; return it, or None if nothing had."""
+        if self.attempt is not None:  # it was whole already
+            return self.reply
         if not self._turn.has_begun:
             self._retire()
             return None

@@ -14,6 +14,10 @@ from glm_magic.notebook.journal import Journal, recorded
 
 OFF, THIS_NOTEBOOK = "off", "notebook"
 
+_ANEW = "Ask anew with --no-replay, and save the notebook (or record=FILE.jsonl)."
+
+_MOST_PROBLEMS = 5
+
 
 class Recordings:
     """The record that is read (one at a time), and what has been given from it.
@@ -45,31 +49,26 @@ class Recordings:
         turns: list[SavedTurn] = []
         if source == THIS_NOTEBOOK:
             path = self._this_notebook()
-            turns = recorded(path, problems)
             journal = journal_of(path)
-            saved_at = path.stat().st_mtime
-            inside = {turn.attempt.id for turn in turns}
-            others = [turn for turn in reversed(list(journal.turns(problems))) if turn.attempt.id not in inside]
-            # an answer that came after the file was saved is newer than what stands there
-            unsaved = [turn for turn in others if turn.attempt.created > saved_at]
-            turns = [*unsaved, *turns, *(turn for turn in others if turn.attempt.created <= saved_at)]
+            turns = _with_journal(path, journal, problems)
             try:
                 journal.add([(turn.place, turn.bundle) for turn in turns])
             except HistoryError as error:
                 problems.append(_unkept(error))
         elif source != OFF:
-            turns = recorded(Path(source).expanduser(), problems)
+            turns = recorded(_path(source), problems)
         self._source, self._journal, self._problems = source, journal, problems
-        self._went_on = frozenset(id_ for turn in turns for id_ in turn.attempt.after)
+        self._went_on = frozenset(id_ for turn in turns if turn.attempt.messages for id_ in turn.attempt.after)
         self._by_fingerprint = {}
         earlier = [other for turn in turns for other in turn.others()]
         for turn in [*turns, *earlier]:
             self._by_fingerprint.setdefault(turn.attempt.fingerprint, []).append(turn)
 
     def problems(self) -> tuple[str, ...]:
-        """Return what could not be read or kept since it was asked last."""
-        problems, self._problems = tuple(self._problems), []
-        return problems
+        """Return what could not be read or kept since it was asked last; of many, the first few."""
+        problems, self._problems = self._problems, []
+        more = len(problems) - _MOST_PROBLEMS
+        return (*problems[:_MOST_PROBLEMS], *([f"and {more} more like these"] if more > 0 else []))
 
     def find(self, source: str, fingerprint: str, place: Place | None) -> SavedTurn | None:
         """Return the recorded turn that answers a request, if it has not been given yet.
@@ -94,13 +93,15 @@ class Recordings:
             if turn.attempt.messages and turn.attempt.question == prompt
         ]
         if same and not any(map(self._may_be_given, same)):
+            if not any(turn.attempt.id in self._given for turn in same):
+                return "The recorded answer to this prompt was interrupted: ask it to its end with --no-replay."
             return "The answer to this prompt has been given in this kernel: restart it, or ask with --no-replay."
         if same:
             return (
                 f"An answer to this prompt is recorded ({same[0].where}), asked with other turns before it or with\n"
-                "other settings. Ask anew with --no-replay, and save the notebook."
+                f"other settings. {_ANEW}"
             )
-        return "Ask it with --no-replay, and save the notebook."
+        return _ANEW
 
     def give(self, turn: SavedTurn, place: Place | None) -> None:
         """Note that a recorded turn has been given at `place`."""
@@ -114,14 +115,17 @@ class Recordings:
 
     # --- keeping -----------------------------------------------------------------------------
 
-    def keep(self, place: Place, bundle: dict[str, Any], *, record: str) -> None:
-        """Keep a turn in the journal, while this notebook is replayed, and in the file `record`, if one is named.
+    def keep(self, place: Place, bundle: dict[str, Any], *, source: str, record: str) -> None:
+        """Keep a turn in the journal, while `source` is this notebook, and in the file `record`, if one is named.
 
         Where that fails, the answer is on the page all the same, and `problems` says so.
         """
         self._given.add(bundle["id"])
+        self._answered.add((place, bundle["fingerprint"]))
         try:
-            if self._journal is not None:
+            if source == THIS_NOTEBOOK != self._source:
+                self.read(source)
+            if source == THIS_NOTEBOOK and self._journal is not None:
                 self._journal.add([(place, bundle)])
         except HistoryError as error:
             self._problems.append(_unkept(error))
@@ -134,7 +138,7 @@ class Recordings:
     def file(self, record: str) -> Journal:
         """Return the file that `record` names. Raises `HistoryError` if it cannot be one."""
         if record not in self._files:
-            path = Path(record).expanduser().absolute()
+            path = _path(record).absolute()
             if path.suffix != ".jsonl" or path.is_dir():
                 raise HistoryError(f"record takes a .jsonl file, not {record!r}.", "%glm_config record=answers.jsonl")
             if not path.parent.is_dir():
@@ -159,6 +163,42 @@ class Recordings:
                 "Name it: %glm_config replay=FILE.ipynb, or a .jsonl file, or a folder.",
             )
         return path
+
+
+def _with_journal(notebook: Path, journal: Journal, problems: list[str]) -> list[SavedTurn]:
+    """Return the turns in a notebook and in its journal, first those to be given first.
+
+    What is damaged, or cannot be read, costs what is in it. Raises `HistoryError` if nothing at all can be read.
+    """
+    beside: list[str] = []
+    kept: list[SavedTurn] = []
+    try:
+        kept = journal.turns(beside)
+    except HistoryError as error:
+        beside.append(error.what)
+    turns: list[SavedTurn] = []
+    try:
+        turns = recorded(notebook, problems)
+    except HistoryError as error:  # it may be damaged, and the journal is whole
+        if not kept:
+            raise
+        problems.append(error.what)
+    saved_at = notebook.stat().st_mtime if turns else 0.0
+    problems += [f"The journal: {problem}" for problem in beside]
+    inside = {turn.attempt.id for turn in turns}
+    others = [turn for turn in kept if turn.attempt.id not in inside]
+    # the newest answer first; what was said without asking is the same each time, and its times have an order
+    others.sort(key=lambda turn: -turn.attempt.created if turn.attempt.role == "user" else turn.attempt.created)
+    # an answer that came after the file was saved is newer than what stands there
+    unsaved = [turn for turn in others if turn.attempt.created > saved_at]
+    return [*unsaved, *turns, *(turn for turn in others if turn.attempt.created <= saved_at)]
+
+
+def _path(source: str) -> Path:
+    try:
+        return Path(source).expanduser()
+    except RuntimeError as error:  # there is no such user
+        raise HistoryError(f"{source} cannot be read: {error}") from None
 
 
 def journal_of(notebook: Path) -> Journal:

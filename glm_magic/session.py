@@ -198,8 +198,6 @@ class Session:
 
     def ask(self, question: Question) -> Asking:
         """Return the question under way; iterate over it for its events."""
-        if question.recorded is not None:
-            self.recordings.give(question.recorded, question.place)
         return Asking(
             question,
             self.chats,
@@ -212,9 +210,20 @@ class Session:
     def _keep(self, question: Question, attempt: Attempt) -> None:
         kept = self.bundle(question, attempt)
         if kept is not None:
-            self.recordings.keep(question.place, kept, record=_text(question.settings["record"]) or "")
+            settings = question.settings
+            source, record = _source(settings["replay"]), _text(settings["record"]) or ""
+            self.recordings.keep(question.place, kept, source=source, record=record)
 
-    def put_in(self, text: str, role: Role, place: Place, *, chat: str = DEFAULT_CHAT, new: bool = False) -> Attempt:
+    def put_in(
+        self,
+        text: str,
+        role: Role,
+        place: Place,
+        *,
+        chat: str = DEFAULT_CHAT,
+        new: bool = False,
+        replay: bool | None = None,
+    ) -> Attempt:
         """Put a message into a conversation at `place`, and ask nothing."""
         if not text.strip():
             raise PromptError("The message is empty; nothing has changed.", "Write it below the %%glm line.")
@@ -232,15 +241,16 @@ class Session:
                 fingerprint=fingerprint({"messages": [message.to_api()]}),
             ),
             place,
+            replay=replay,
         )
         self.chats.take(chat, place, message)
         self.chats.swap(chat, lambda conversation: conversation.commit(place, attempt))
         self._keep_edit(place, self.bundle_at(chat, place))
         return attempt
 
-    def _noted(self, edit: Attempt, place: Place | None) -> Attempt:
+    def _noted(self, edit: Attempt, place: Place | None, *, replay: bool | None = None) -> Attempt:
         """Return a change of the history with the id and the time that it was recorded with, else with those of now."""
-        source = _source(self.sources.find(SETTINGS["replay"])[0])
+        source = _source(self.sources.find(SETTINGS["replay"])[0], replay=replay)
         found = self.recordings.find(source, edit.fingerprint, place) if source != OFF else None
         if found is None:
             return replace(edit, created=round(self._wall(), 3))
@@ -248,8 +258,9 @@ class Session:
         return replace(edit, id=found.attempt.id, created=found.attempt.created)
 
     def _keep_edit(self, place: Place, kept: dict[str, Any]) -> None:
+        source = _source(self.sources.find(SETTINGS["replay"])[0])
         record = _text(self.sources.find(SETTINGS["record"])[0]) or ""
-        self.recordings.keep(place, kept, record=record)
+        self.recordings.keep(place, kept, source=source, record=record)
 
     def events(self, question: Question, body: Mapping[str, Any]) -> Iterator[Event]:
         """Send one request body of `question`, and yield what happens.

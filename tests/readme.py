@@ -38,7 +38,10 @@ def tables() -> dict[str, str]:
         "history": _options(HISTORY_OPTIONS),
         "turn": _table(
             ("field", "meaning"),
-            ((f"`{name}`", field["description"]) for name, field in json.loads(SCHEMA.read_text())["properties"].items()),
+            (
+                (f"`{name}`", field["description"])
+                for name, field in json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"].items()
+            ),
         ),
         "models": _table(
             ("model", "context window", "most output", "list price"),

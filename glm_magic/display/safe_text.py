@@ -5,6 +5,7 @@ that it does not matter how a front end reads what is ambiguous. Outside a fence
 
 * no ``<`` begins a tag but a few without attributes (and those that would run on are closed);
 * no ``](`` and no ``]:`` leads anywhere but to the web or a mail address, and no ``![`` is left;
+* no link reads as the address of another host than the one it leads to;
 * no maths begins in an address, a title or the line of a fence: JupyterLab cuts maths out before it
   reads Markdown and puts it back, quotation marks and all, be it into an attribute;
 * no backslash stands before the name of a macro with which maths could act.
@@ -33,7 +34,12 @@ _MACRO_NAMES = (
     r"(?:href|url|cssId|class|style|data|bbox|require|includegraphics|mmlToken|html[a-z]*|[gex]?def|let|definecolor"
     r"|(?:re)?new(?:command|environment|tagform|extarrow)|Declare[a-z]+|mathtoolsset)(?![a-z])"
 )
-_LOUD = re.compile(r"<[a-z/!?]|\]\(|!\[|\]:|&(?:\#|bsol)|(?:```|~~~)[ \t]*mermaid|\\" + _MACRO_NAMES, re.IGNORECASE)
+_LOUD = re.compile(
+    r"<[a-z/!?]|\]\(|!\[|\]:|&(?:\#|bsol)|(?:```|~~~)[ \t]*mermaid|\\"
+    + _MACRO_NAMES
+    + r"|\[[^\[\]]{0,200}\w\.\w[^\[\]]{0,200}\]\[",  # a reference that may read as an address
+    re.IGNORECASE,
+)
 # An address or the line of a fence: what stands there may become an attribute.
 _ATTRIBUTE = re.compile(r"(?:://|www\.)\S*|(?:```|~~~).*", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -54,6 +60,14 @@ _WEB_TARGET = re.compile(
 _WEB_DEFINITION = re.compile(
     r"\]:[ \t]*https?://(?:(?!!\[)[^\s<>\"'`$\\])+" + _TITLE + r"(?:\n(?![ \t>]*[\"'(])|\Z)", re.IGNORECASE
 )
+_LABEL = re.compile(r"\[((?:[^\[\]]|\[[^\[\]]*\])*)\Z")
+_LONGEST_LABEL = 400  # characters
+_NOT_READ = re.compile("[*_~`\\\\\u00ad\u200b-\u200f\u2060\ufeff]")
+_CLAIM = re.compile(  # what reads as the address of a host: anything with a scheme, or a name of a known kind alone
+    r"(?:://|\bwww\.)(?:[^\s/?#]*@)?([\w.-]+)|^\W*([\w.-]+\.(?:com|org|edu|gov|cn|(?-i:net)))(?:[/:?#]\S*)?\W*$",
+    re.IGNORECASE,
+)
+_HOST = re.compile(r"//(?:[^/?#\s]*@)?([^/?#:\s)]*)")
 _IMAGE = re.compile(r"!\[(?=[^\[\]]*\]\()")
 _MERMAID = re.compile(r"[ \t]*(?=mermaid)", re.IGNORECASE)
 _MATHS_END = {"$": "$", "$$": "$$", "\\\\(": "\\\\)", "\\\\[": "\\\\]"}
@@ -65,6 +79,10 @@ _WHOLE_DISPLAY = re.compile(
     r"(?<!\\)\$\$.*?(?<!\\)\$\$|\\\\\[.*?\\\\\]|\\begin\{(?P<name>[a-z]*\*?)\}.*?\\end\{(?P=name)\}", re.DOTALL
 )
 _JOINER = "\u2060"  # nothing to see: between a backslash and a name it makes another macro of them
+
+
+# The classes of an element of HTML in which no front end reads maths: what is escaped there is text, dollars and all.
+NO_MATHS = "mathjax_ignore tex2jax_ignore"
 
 
 def plain(text: str) -> str:
@@ -250,7 +268,7 @@ def _is_quiet(text: str) -> bool:
 _TOKEN = re.compile(
     rf"(?P<code>`+)|(?P<tildes>~~~+)|(?P<address>(?:https?|ftp)://|www\.)|(?P<macro>\\{{1,2}}(?={_MACRO_NAMES}))"
     r"|(?P<maths>\$\$?|\\\\[(\[]|\\begin\{[a-z]*\*?\})|(?P<escape>\\[!-/:-@\[-`{-~])"
-    r"|(?P<entity>&(?:#\d+|#x[0-9a-f]+|bsol);?)|(?P<tag><)|(?P<image>!\[)|(?P<target>\]\()|(?P<definition>\]:)",
+    r"|(?P<entity>&(?:#\d+|#x[0-9a-f]+|bsol);?)|(?P<tag><)|(?P<image>!\[)|(?P<target>\]\()|(?P<reference>\]\[)|(?P<definition>\]:)",
     re.IGNORECASE,
 )
 
@@ -296,16 +314,30 @@ def _inline(text: str, *, in_table: bool = False) -> str:
                 sign = "&lt;"
             case "image":
                 sign = "[image: " if _IMAGE.match(text, start) else "&#33;["
-            case "target" if target := _WEB_TARGET.match(text, start):
+            case "target" if (target := _WEB_TARGET.match(text, start)) and not _lies(text, start, target[0]):
                 sign, at = target[0], target.end()
                 address_end = max(address_end, _run_end(text, at))
             case "target":
                 sign = "]&#40;"
-            case "definition" if not _WEB_DEFINITION.match(text, start):
+            case "reference" if _lies(text, start, ""):
+                sign = "]&#91;"
+            case "definition" if not (to := _WEB_DEFINITION.match(text, start)) or _lies(text, start, to[0]):
                 sign = "]&#58;"
         made_image = sign[0] == "[" and text[start - 1 : start] == "!"
         out.append(_JOINER + sign if made_image else sign)
     return "".join([*out, text[at:]])
+
+
+def _lies(text: str, label_end: int, target: str) -> bool:
+    """Whether the label that ends there reads as the address of a host that `target` does not lead to."""
+    label = _LABEL.search(text, max(0, label_end - _LONGEST_LABEL), label_end)
+    claim = _CLAIM.search(_NOT_READ.sub("", html.unescape(label[1]))) if label else None
+    if claim is None:
+        return False
+    claimed = (claim[1] or claim[2]).lower().strip(".").removeprefix("www.")
+    host = _HOST.search(target)
+    led_to = host[1].lower().removeprefix("www.") if host else ""
+    return led_to != claimed and not led_to.endswith("." + claimed)
 
 
 def _run_end(text: str, at: int) -> int:

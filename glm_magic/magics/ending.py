@@ -22,8 +22,13 @@ if TYPE_CHECKING:
     from glm_magic.session import Session
 
 
-def ending_of(session: Session, asking: Asking, reply: Reply | None, error: GlmError | None = None) -> Ending:
-    """Return how a question ended: with a reply, with a part of one, or with an error."""
+def ending_of(
+    session: Session, asking: Asking, reply: Reply | None, error: GlmError | None = None, *, quiet: bool = False
+) -> Ending:
+    """Return how a question ended: with a reply, with a part of one, or with an error.
+
+    What could not be read or kept is said in the line of the next answer that is not `quiet`.
+    """
     question = asking.question
     facts = [_who(question.model, reply, is_embedded=question.is_embedded)]
     if reply is not None:
@@ -43,7 +48,7 @@ def ending_of(session: Session, asking: Asking, reply: Reply | None, error: GlmE
         facts += _in_conversation(session, question.chat, turn, len(question.sent_after))
     kept = session.bundle(question, asking.attempt) if question.settings["save_turns"] else None
     return Ending(
-        (*facts, *session.recordings.problems()),
+        (*facts, *(() if quiet else session.recordings.problems())),
         {MIME_TYPE: kept} if kept else {},
         withdrawn=isinstance(error, Withdrawn),
         turn=counting.id if counting else "",

@@ -256,18 +256,18 @@ class GLMMagics(Magics):
             reply = asking.reply
         except KeyboardInterrupt:
             reply = asking.interrupt()
-            view.settle(ending_of(self.session, asking, reply))
+            view.settle(ending_of(self.session, asking, reply, quiet=asked.quiet))
             kept = "What had arrived is kept." if reply and reply.text else "Nothing had arrived; nothing is kept."
             raise Interrupted(f"Stopped. {kept}") from None
         except GlmError as error:
             partial = error.partial if isinstance(error, AnswerError) else None
-            view.settle(ending_of(self.session, asking, partial, error))
+            view.settle(ending_of(self.session, asking, partial, error, quiet=asked.quiet))
             raise
         finally:
             if reply is not None:
                 self._bind(reply, asked.out)
         assert reply is not None
-        view.settle(ending_of(self.session, asking, reply))
+        view.settle(ending_of(self.session, asking, reply, quiet=asked.quiet))
         return reply
 
     def _bind(self, reply: Reply, name: str) -> None:
@@ -280,7 +280,8 @@ class GLMMagics(Magics):
         if asked.dry_run:
             self.outputs.show_text(f"Would put a message of the role {asked.role} into chat {asked.chat}:\n{text}")
             return
-        attempt = self.session.put_in(text, cast("Role", asked.role), place, chat=asked.chat, new=asked.new)
+        role = cast("Role", asked.role)
+        attempt = self.session.put_in(text, role, place, chat=asked.chat, new=asked.new, replay=asked.replay)
         from glm_magic.magics.ending import ending_of_message  # noqa: PLC0415
 
         view = self.outputs.view(place, f"{asked.role} message", quiet=asked.quiet, at_once=True)

@@ -128,7 +128,10 @@ def _conversation(
     problems: list[str],
 ) -> Conversation:
     """Make the conversation of one chat; `by_id` knows every answer in the file, earlier ones too."""
-    last = max(enumerate(saved), key=lambda at: (at[1].attempt.created, at[0]))[1]
+    saved = tuple(saved)
+    # a replayed answer has the time of then, so it may be older than the one that it was asked after
+    gone_on_from = {id_ for turn in saved for id_ in turn.attempt.after}
+    last = max(enumerate(saved), key=lambda at: (at[1].attempt.id not in gone_on_from, at[1].attempt.created, at[0]))[1]
     own = [last.attempt.id] if last.attempt.messages else []
     wanted = tuple(dict.fromkeys([*last.attempt.after, *own]))
     found = [by_id[id_] for id_ in wanted if id_ in by_id]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +31,15 @@ class Journal:
         self._mode = _FOR_ITS_OWNER if private else _FOR_EVERYBODY
         self._known: set[str] | None = None
 
-    def turns(self, problems: list[str]) -> Iterator[SavedTurn]:
-        """Yield the turns, oldest first; add a sentence to `problems` for each line that is damaged."""
-        known = self._known = set()
+    def turns(self, problems: list[str]) -> list[SavedTurn]:
+        """Return the turns, oldest first; add a sentence to `problems` for each line that is damaged."""
         try:
             text = self.path.read_bytes()
         except FileNotFoundError:
-            return
+            text = b""
         except OSError as error:
             raise HistoryError(f"{self.path} cannot be read: {error.strerror or error}") from None
+        turns: list[SavedTurn] = []
         for number, line in enumerate(text.split(b"\n"), start=1):
             if not line.strip():
                 continue
@@ -51,15 +51,16 @@ class Journal:
             except HistoryError as error:
                 problems.append(f"Line {number}: {error.what}")
             else:
-                known.add(found.attempt.id)
                 cell = data.get("cell")
                 place = Place(cell if isinstance(cell, str) else "", found.call or 0)
-                yield SavedTurn(found.chat, place, found.attempt, found.earlier, f"line {number}")
+                turns.append(SavedTurn(found.chat, place, found.attempt, found.earlier, f"line {number}"))
+        self._known = {turn.attempt.id for turn in turns}
+        return turns
 
     def add(self, turns: list[tuple[Place, dict[str, Any]]]) -> None:
         """Add the bundles of turns, with their places; those that are there already are left as they are."""
         if self._known is None:
-            list(self.turns([]))
+            self.turns([])
         assert self._known is not None
         fresh = [(place, turn) for place, turn in turns if turn["id"] not in self._known]
         if not fresh:
@@ -96,14 +97,17 @@ def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
     """
     if not path.is_dir():
         return _in_file(path, problems)
-    files = sorted(file for file in path.iterdir() if file.suffix in (NOTEBOOK, LINES) and file.is_file())
+    try:
+        files = sorted(file for file in path.iterdir() if file.suffix in (NOTEBOOK, LINES) and file.is_file())
+    except OSError as error:
+        raise HistoryError(f"{path} cannot be read: {error.strerror or error}") from None
     if not files:
         raise HistoryError(f"There is no {NOTEBOOK} and no {LINES} file in {path}.")
     turns: list[SavedTurn] = []
     for file in files:
         own: list[str] = []
         try:
-            turns += _in_file(file, own)
+            turns += [replace(turn, where=f"{file.name}, {turn.where}") for turn in _in_file(file, own)]
         except HistoryError as error:
             own.append(error.what)
         problems += [f"{file.name}: {problem}" for problem in own]
@@ -112,7 +116,7 @@ def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
 
 def _in_file(path: Path, problems: list[str]) -> list[SavedTurn]:
     if path.suffix == LINES and path.exists():
-        return list(Journal(path).turns(problems))
+        return Journal(path).turns(problems)
     if path.suffix == NOTEBOOK:
         return list(saved_turns(path, problems))
     raise HistoryError(

@@ -71,6 +71,10 @@ def test_the_bundle_that_was_made_last_decides_and_takes_exactly_the_turns_it_wa
     assert ids(restored) == ["a", "c"]
 
 
+def test_a_bundle_that_was_gone_on_from_is_not_the_last_one_however_late_it_was_made(saved):
+    assert ids(restore(saved(turn("a", created=9), turn("b", ["a"], 1), turn("c", ["a", "b"], 2)))) == ["a", "b", "c"]
+
+
 def test_each_chat_is_restored_on_its_own(saved):
     restored = restore(saved(turn("a"), turn("b", chat="other", created=5), turn("c", ["a"], 2)))
     assert ids(restored) == ["a", "c"]

@@ -183,10 +183,11 @@ def test_every_row_of_the_readme_is_made_by_a_test() -> None:
 def test_a_page_holds_what_is_seen_and_nothing_of_the_turns_behind_it(
     end: str, sample: Path, pages: dict[str, Path]
 ) -> None:
-    ids = [turn.id for turn in restore(sample).conversations["main"].sent()]
-    assert len(ids) == len(ASKED)  # the system message, and all but the one that failed
+    turns = restore(sample).conversations["main"].sent()
+    assert len(turns) == len(ASKED)  # the system message, and all but the one that failed
     saved, page = sample.read_text(encoding="utf-8"), pages[end].read_text(encoding="utf-8")
-    for hidden in (MIME_TYPE, "fingerprint", *ids):
+    # a line carries the id of its answer, which says nothing of it
+    for hidden in (MIME_TYPE, "fingerprint", *(turn.fingerprint for turn in turns)):
         assert hidden in saved
         assert hidden not in page
     assert "7 + 5 tokens" in page
