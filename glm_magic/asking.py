@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -82,10 +82,14 @@ class Asking:
         self.attempt: Attempt | None = None
         self.reply: Reply | None = None
 
-    def __iter__(self) -> Iterator[Event]:
-        """Ask, and yield what happens; the last event is `Finished`. Raises `GlmError`."""
+    def take_place(self) -> None:
+        """Take the question's place in its conversation."""
         if self.question.keep:
             self._chats.take(self.question.chat, self.question.place, self.question.message)
+
+    def __iter__(self) -> Generator[Event, None, None]:
+        """Ask, and yield what happens; the last event is `Finished`. Raises `GlmError`."""
+        self.take_place()
         if self.question.recorded is not None:
             yield from self._replay(self.question.recorded)
             return

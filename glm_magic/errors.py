@@ -9,6 +9,7 @@
     │   ├── PromptError         the cell's text: empty, or a template that fails
     │   ├── HistoryError        a conversation or a saved notebook
     │   └── NotRecorded         `replay_missing=error`, and no recorded answer to this request
+    ├── StillPending            an answer in the background, asked for what it does not have yet
     ├── SetupError              no way to ask: no key, no endpoint, no embedded model
     └── AnswerError             it was asked, and there is no whole answer
         ├── ConnectionFailed    nothing was reached, or the connection broke
@@ -113,6 +114,10 @@ class HistoryError(CellError):
 
 class NotRecorded(CellError):
     """The setting `replay_missing` is ``error``, and no answer to this request is recorded."""
+
+
+class StillPending(GlmError, AttributeError):
+    """An answer in the background has not ended yet, and so does not have this."""
 
 
 class SetupError(GlmError):

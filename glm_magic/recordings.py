@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Recordings:
 
     def __init__(self, notebook: Callable[[], Path | None]) -> None:
         self._notebook = notebook
+        self._lock = threading.Lock()  # answers in the background are kept from threads of their own
         self._source = OFF
         self._by_fingerprint: dict[str, list[SavedTurn]] = {}
         self._went_on: frozenset[str] = frozenset()  # what later turns were asked after
@@ -120,20 +122,21 @@ class Recordings:
 
         Where that fails, the answer is on the page all the same, and `problems` says so.
         """
-        self._given.add(bundle["id"])
-        self._answered.add((place, bundle["fingerprint"]))
-        try:
-            if source == THIS_NOTEBOOK != self._source:
-                self.read(source)
-            if source == THIS_NOTEBOOK and self._journal is not None:
-                self._journal.add([(place, bundle)])
-        except HistoryError as error:
-            self._problems.append(_unkept(error))
-        try:
-            if record:
-                self.file(record).add([(place, bundle)])
-        except HistoryError as error:
-            self._problems.append(_unkept(error))
+        with self._lock:
+            self._given.add(bundle["id"])
+            self._answered.add((place, bundle["fingerprint"]))
+            try:
+                if source == THIS_NOTEBOOK != self._source:
+                    self.read(source)
+                if source == THIS_NOTEBOOK and self._journal is not None:
+                    self._journal.add([(place, bundle)])
+            except HistoryError as error:
+                self._problems.append(_unkept(error))
+            try:
+                if record:
+                    self.file(record).add([(place, bundle)])
+            except HistoryError as error:
+                self._problems.append(_unkept(error))
 
     def file(self, record: str) -> Journal:
         """Return the file that `record` names. Raises `HistoryError` if it cannot be one."""

@@ -6,6 +6,7 @@ One session per kernel. Magics, and whatever else asks, ask through it.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
@@ -56,6 +57,7 @@ class Session:
         self._client: Client | None = None
         self._embedded: EmbeddedModel | None = None
         self._keys: KeyCabinet | None = None
+        self._starting = threading.Lock()  # answers in the background may begin at once
 
     # --- what is set -------------------------------------------------------------------------
 
@@ -267,10 +269,11 @@ class Session:
 
         Where the service says the key back, in an error or in what is said while waiting, it is masked.
         """
-        if self._client is None:
-            from glm_magic.service.client import Client  # noqa: PLC0415
+        with self._starting:
+            if self._client is None:
+                from glm_magic.service.client import Client  # noqa: PLC0415
 
-            self._client = Client(clock=self.clock)
+                self._client = Client(clock=self.clock)
         from glm_magic.service.client import Patience  # noqa: PLC0415
 
         patience = Patience(
@@ -280,7 +283,8 @@ class Session:
         )
         endpoint = question.endpoint
         if endpoint is None:
-            yield from self.embedded.ready()
+            with self._starting:
+                yield from self.embedded.ready()
             endpoint = self.embedded.endpoint
         asking = cast("Generator[Event, None, None]", self._client.stream(endpoint, body, patience))
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import threading
 from typing import Any
 
 from glm_server import GlmServer, Received
@@ -17,12 +18,21 @@ class Page(DisplayPublisher):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.outputs: dict[str, dict[str, Any]] = {}
+        self.before: dict[str, dict[str, Any]] = {}  # of the cells that ran before
         self.messages = 0
+
+    def turn(self) -> None:
+        """Let another cell run; what an answer in the background shows goes to the one that asked."""
+        self.before, self.outputs = {**self.before, **self.outputs}, {}
 
     def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **kwargs):
         name = (transient or {}).get("display_id") or f"unnamed {len(self.outputs)}"
-        assert update == (name in self.outputs), "an update names an output that is there, a new one does not"
-        self.outputs[name] = data
+        outputs = self.outputs
+        if threading.current_thread() is not threading.main_thread():
+            whose = name.rpartition("-")[0]
+            outputs = self.before if any(other.startswith(whose) for other in self.before) else outputs
+        assert update == (name in outputs), "an update names an output that is there, a new one does not"
+        outputs[name] = data
         self.messages += 1
 
     @property
@@ -46,7 +56,7 @@ class Notebook:
     def run(self, code: str, cell: str | None = None) -> Any:
         """Run a cell, and return its value; raise what it raised."""
         self._parent = {"metadata": {"cellId": cell}} if cell else {}
-        self.page.outputs.clear()
+        self.page.turn()
         result = self.shell.run_cell(code, store_history=True)
         result.raise_error()
         return result.result

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 UPDATE_SECONDS = 0.1
 UPDATE_CHARACTERS = 3000  # what grows is drawn more seldom when it is longer than this
 SILENCE_SECONDS = 5.0
+SHORTEST_THOUGHT = 0.05  # seconds; what comes all at once, as in a replay, says nothing of how long it took
 
 _SEPARATOR = " · "
 
@@ -90,7 +91,8 @@ class _Thought:
         """Return the note about it, and begin anew; ``""`` if there was none."""
         if self._began is None:
             return ""
-        note = f"[thought for {self.seconds:.1f} s, {self._characters} characters: _glm.reasoning]"
+        lasted = f" for {self.seconds:.1f} s" if self.seconds >= SHORTEST_THOUGHT else ""
+        note = f"[thought{lasted}, {self._characters} characters: _glm.reasoning]"
         self._began, self._characters = None, 0
         return note
 

@@ -37,6 +37,19 @@ class View(Protocol):
         """Put another answer in place of the one that was shown and has settled, where that can be done."""
 
 
+class NoView:
+    """No place at all: a terminal has moved on while an answer comes in the background."""
+
+    def paint(self, event: Event) -> None:
+        """Show nothing."""
+
+    def settle(self, ending: Ending) -> None:
+        """Show nothing."""
+
+    def rewrite(self, text: str, ending: Ending) -> None:
+        """Show nothing."""
+
+
 class Show(Protocol):
     """Puts data, by MIME type, on the page as an output called `name`, or in place of that output."""
 

@@ -40,7 +40,8 @@ def run(magics: GLMMagics, line: str) -> None:
         case ["--login"], []:
             _login(magics)
         case [], []:
-            _show_panel(magics) if magics.outputs.is_a_page else _show_table(magics)
+            if not (magics.outputs.is_a_page and _panel_is_shown(magics)):
+                _show_table(magics)
         case [], _:
             _set_and_show(magics, named)
         case _:
@@ -117,15 +118,25 @@ def _show_table(magics: GLMMagics) -> None:
 
 
 def _show_panel(magics: GLMMagics) -> None:
+    if not _panel_is_shown(magics):
+        raise SetupError(
+            "The panel needs ipywidgets, and a kernel that widgets can talk to.",
+            "%pip install ipywidgets   or:  %glm_config --table",
+        )
+
+
+def _panel_is_shown(magics: GLMMagics) -> bool:
+    magics.mirror()
     try:
         from glm_magic.display.panel import panel  # noqa: PLC0415
-    except ImportError:
-        raise SetupError("The panel needs ipywidgets.", "%pip install ipywidgets   or:  %glm_config --table") from None
-    magics.mirror()
-    widget = panel(magics, lambda: config_line(magics), magics.session.key_status)
+
+        widget = panel(magics, lambda: config_line(magics), magics.session.key_status)
+    except Exception:  # no ipywidgets, or a kernel without comms, which fails in ways of its own
+        return False
     from IPython.display import display  # noqa: PLC0415
 
     display(widget)
+    return True
 
 
 def _login(magics: GLMMagics) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.displayhook import DisplayHook
 
@@ -15,39 +15,45 @@ if TYPE_CHECKING:
     from IPython.lib.pretty import RepresentationPrinter
 
     from glm_magic.chat.reply import Reply
+    from glm_magic.magics.background import Pending
 
 
 class ReplyFormatter:
-    """Shows replies in `shell`. It registers itself with the first reply: IPython's formatters are slow to make."""
+    """Shows replies in `shell`, also pending ones.
+
+    It registers itself with the first of each kind: IPython's formatters are slow to make.
+    """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._just_shown: Reply | None = None
-        self._by_type: Any = None
+        self._just_shown: Reply | Pending | None = None
+        self._known: set[type] = set()
 
-    def show_once(self, reply: Reply | None) -> None:
+    def show_once(self, reply: Reply | Pending | None) -> None:
         """Note the reply that the running cell has streamed already; it is not shown again as its value."""
         self._just_shown = reply
-        if self._by_type is None and reply is not None:
-            self._by_type = self._shell.display_formatter
-            self._by_type.ipython_display_formatter.for_type(type(reply), self._display)
-            self._by_type.formatters["text/plain"].for_type(type(reply), self._pretty)
+        if reply is not None and type(reply) not in self._known:
+            self._known.add(type(reply))
+            formatter: Any = self._shell.display_formatter
+            formatter.ipython_display_formatter.for_type(type(reply), self._display)
+            formatter.formatters["text/plain"].for_type(type(reply), self._pretty)
 
     def remove(self) -> None:
         """Take the registration back."""
-        if self._by_type is not None:
-            from glm_magic.chat.reply import Reply  # noqa: PLC0415 - loaded by now
+        formatter: Any = self._shell.display_formatter if self._known else None
+        for kind in self._known:
+            formatter.ipython_display_formatter.pop(kind, None)
+            formatter.formatters["text/plain"].pop(kind, None)
 
-            self._by_type.ipython_display_formatter.pop(Reply, None)
-            self._by_type.formatters["text/plain"].pop(Reply, None)
-
-    def _display(self, reply: Reply) -> None:
+    def _display(self, reply: Reply | Pending) -> None:
         if reply is self._just_shown and _is_the_value_of_a_cell():
             return
-        self._shell.display_pub.publish(data=data_of(reply), metadata={})
+        is_there = getattr(reply, "done", True) and not getattr(reply, "failed", False)
+        data = data_of(cast("Reply", reply)) if is_there else {"text/plain": repr(reply)}
+        self._shell.display_pub.publish(data=data, metadata={})
 
     @staticmethod
-    def _pretty(reply: Reply, printer: RepresentationPrinter, cycle: Any) -> None:  # noqa: ARG004
+    def _pretty(reply: Reply | Pending, printer: RepresentationPrinter, cycle: Any) -> None:  # noqa: ARG004
         printer.text(printable(repr(reply)))
 
 

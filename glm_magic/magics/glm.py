@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +14,7 @@ from traitlets import TraitError, TraitType
 from glm_magic.chat.settings import SETTINGS, Setting, Sources
 from glm_magic.errors import AnswerError, GlmError, Interrupted, SettingError
 from glm_magic.magics import transform
+from glm_magic.magics.background import Background, Pending
 from glm_magic.magics.cells import Cells
 from glm_magic.magics.formatters import ReplyFormatter
 from glm_magic.magics.interrupts import Interrupts
@@ -24,10 +26,11 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
     from traitlets.utils.bunch import Bunch
 
-    from glm_magic.asking import Question
+    from glm_magic.asking import Asking, Question
     from glm_magic.chat.conversation import Conversation, Place
     from glm_magic.chat.messages import Role
     from glm_magic.chat.reply import Reply
+    from glm_magic.display.view import View
     from glm_magic.magics.options import Asked, Evaluate
     from glm_magic.session import Session
 
@@ -67,6 +70,7 @@ class GLMMagics(Magics):
         self._session: Session | None = None
         self.formatter = ReplyFormatter(shell)
         self.outputs = Outputs(shell)
+        self.background = Background()
         self.cells = Cells(shell)
         self._marked: list[Conversation] = []
         self._mirroring = False
@@ -96,6 +100,7 @@ class GLMMagics(Magics):
 
     def close(self) -> None:
         """Free connections and the embedded model."""
+        self.background.stop()
         if self._session is not None:
             self._session.close()
 
@@ -119,7 +124,7 @@ class GLMMagics(Magics):
 
     @no_var_expand
     @line_cell_magic
-    def glm(self, line: str, cell: str | None = None) -> Reply | None:
+    def glm(self, line: str, cell: str | None = None) -> Reply | Pending | None:
         """Ask a model, and stream its answer below the cell.
 
         ::
@@ -147,6 +152,7 @@ class GLMMagics(Magics):
             --role user|system|assistant     put a system or assistant message into the conversation, and ask nothing
             -o, --out NAME                   bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same
             -f, --format markdown|text       how the answer is shown
+            --bg                             ask in the background: the cell ends at once, and goes on filling in
             --replay                         answer from a recorded answer to the same request, if there is one
             --no-replay                      ask, even if an answer is recorded
             -N, --dry-run                    show the exact request, and send nothing
@@ -159,6 +165,7 @@ class GLMMagics(Magics):
         place = run.next_place()
         evaluate = self._evaluator()
         asked = read_asked(line, evaluate, is_cell=cell is not None)
+        self.wait_for(asked.chat if asked.history else "", place)
         text = asked.prompt if cell is None else run.as_typed(cell)
         if not asked.raw:
             from glm_magic.chat.prompt import fill  # noqa: PLC0415
@@ -235,24 +242,33 @@ class GLMMagics(Magics):
 
     # --- asking ------------------------------------------------------------------------------
 
-    def _ask(self, question: Question, asked: Asked) -> Reply:
-        from glm_magic.magics.ending import ending_of  # noqa: PLC0415
+    def wait_for(self, chat: str, place: Place | None = None) -> None:
+        """Wait for what is under way in the background in `chat` (``""``: in none) or at `place`, and say so.
 
+        Raises the error with which it failed.
+        """
+        pendings = self.background.before(chat, place)
+        if not all(pending.done for pending in pendings):
+            with self.outputs.saying("waiting for an answer in the background"):
+                self.background.wait(pendings, place)
+        else:
+            self.background.wait(pendings, place)
+
+    def _ask(self, question: Question, asked: Asked) -> Reply | Pending:
         if not question.keep:
             self.session.chats.retire(question.place)
         asking = self.session.ask(question)
-        view = self.outputs.view(
-            question.place,
-            f"{question.model} (embedded model)" if question.is_embedded else question.model,
-            quiet=asked.quiet,
-            as_text=question.settings["format"] == "text",
-            at_once=question.recorded is not None,
-            live=self.cells.have_ids,  # who sends none has nobody before the page
-        )
+        if asked.background and question.recorded is None:
+            return self._ask_in_background(asking, asked)
+        from glm_magic.magics.ending import ending_of  # noqa: PLC0415
+
+        view = self._view(question, asked)
         reply: Reply | None = None
         try:
-            for event in asking:
-                view.paint(event)
+            with contextlib.closing(iter(asking)) as events:
+                for event in events:
+                    view.paint(event)
+                    self._interrupts.check()
             reply = asking.reply
         except KeyboardInterrupt:
             reply = asking.interrupt()
@@ -268,9 +284,54 @@ class GLMMagics(Magics):
                 self._bind(reply, asked.out)
         assert reply is not None
         view.settle(ending_of(self.session, asking, reply, quiet=asked.quiet))
+        if self._interrupts.has_come:  # too late for this answer, and not for the cells after it
+            raise Interrupted("Stopped. The answer was whole already; it is kept.")
         return reply
 
-    def _bind(self, reply: Reply, name: str) -> None:
+    def _ask_in_background(self, asking: Asking, asked: Asked) -> Pending:
+        from glm_magic.magics.ending import ending_of  # noqa: PLC0415
+
+        question, session, here = asking.question, self.session, self.outputs.here()
+        pending = Pending(asking)
+        asking.take_place()
+        view = self._view(question, asked, show=here.show, on_stop=pending.stop)
+
+        def work() -> None:
+            reply, error = pending.follow(view.paint)
+            partial = error.partial if isinstance(error, AnswerError) else reply
+            try:
+                known = error if isinstance(error, GlmError) else None
+                view.settle(ending_of(session, asking, partial, known, quiet=asked.quiet))
+                if error is not None:
+                    here.fail(error)
+            finally:
+                pending.end(reply, error)
+
+        self.background.start(question.chat if question.keep else "", question.place, pending, work)
+        self._bind(pending, asked.out)
+        if not self.outputs.is_a_page:
+            self.outputs.show_text(f"[{question.model} answers in the background: _glm.wait()]")
+        return pending
+
+    def _view(self, question: Question, asked: Asked, **options: Any) -> View:
+        conversation = self.session.chats.conversation(question.chat)
+        turn = conversation.find(question.place) if question.keep else None
+        stale = len(conversation.stale() & {attempt.id for attempt in question.sent_after})
+        return self.outputs.view(
+            question.place,
+            f"{question.model} (embedded model)" if question.is_embedded else question.model,
+            quiet=asked.quiet,
+            as_text=question.settings["format"] == "text",
+            at_once=question.recorded is not None,
+            live=self.cells.have_ids,  # who sends none has nobody before the page
+            marks=(
+                *((f"attempt {len(turn.attempts) + 1}",) if turn and turn.attempts else ()),
+                *((f"{stale} of the turns sent {'is' if stale == 1 else 'are'} stale",) if stale else ()),
+            ),
+            **options,
+        )
+
+    def _bind(self, reply: Reply | Pending, name: str) -> None:
         self.formatter.show_once(reply)
         self._shell.user_ns[LAST_REPLY] = reply
         if name:
@@ -329,7 +390,7 @@ class GLMMagics(Magics):
         run = self.cells.end(result.execution_count if result.info and result.info.store_history else None)
         if run is None:
             return
-        if self.outputs.is_a_page:
+        if self.outputs.is_in_a_kernel:
             self._interrupts.forget()
         else:
             self._interrupts.end()

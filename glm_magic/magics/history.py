@@ -213,6 +213,7 @@ def _show_turn(magics: GLMMagics, chat: str, said: _Line) -> None:
 
 
 def _edit(magics: GLMMagics, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
+    magics.wait_for(chat)
     saves = saves_turns(magics.session)  # first: a wrong variable is said before anything has changed
     bundle = magics.session.edit(chat, change)
     left = len(magics.session.chats.conversation(chat).sent())

@@ -1,4 +1,4 @@
-"""Interrupts while a cell asks: one stops it, and those that follow at once break nothing off."""
+"""Interrupts while a cell asks: they are taken between two events, and break nothing off."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 
 class Interrupts:
-    """Takes interrupts while a cell asks: one raises `KeyboardInterrupt`, those that follow at once do not.
+    """Takes interrupts while a cell asks: `check`, between two events, raises `KeyboardInterrupt` for one.
 
-    Stop is often clicked twice, and a second interrupt would break off putting in order what had arrived,
-    or the kernel's own work at the end of the cell.
+    Events come at least ten times a second. An exception that is raised wherever the program happens to be could
+    break off a library that is being loaded, be swallowed there, or cut short the putting in order of what had
+    arrived. One that comes more than a second after the first is raised at once, should no event come.
     """
 
     GRACE_SECONDS = 1.0
@@ -20,12 +21,23 @@ class Interrupts:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._before: Any = None
-        self._interrupted_at = float("-inf")
+        self._first_at: float | None = None
 
     def __enter__(self) -> None:
+        self._first_at = None
         with contextlib.suppress(ValueError):  # only the main thread can, and only it is interrupted
             before = signal.signal(signal.SIGINT, self._take)
             self._before = self._before or before
+
+    @property
+    def has_come(self) -> bool:
+        """Whether an interrupt has come."""
+        return self._first_at is not None
+
+    def check(self) -> None:
+        """Raise `KeyboardInterrupt` if an interrupt has come."""
+        if self.has_come:
+            raise KeyboardInterrupt
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None or not issubclass(kind, KeyboardInterrupt):
@@ -43,6 +55,7 @@ class Interrupts:
 
     def _take(self, _signal: int, _frame: object) -> None:
         now = self._clock()
-        if now - self._interrupted_at > self.GRACE_SECONDS:
-            self._interrupted_at = now
+        if self._first_at is None:
+            self._first_at = now
+        elif now - self._first_at > self.GRACE_SECONDS:
             raise KeyboardInterrupt

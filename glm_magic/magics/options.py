@@ -55,6 +55,7 @@ ASK_OPTIONS: tuple[Option, ...] = (
     ),
     Option("--out", "bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same", "o", "NAME"),
     _of_setting("format"),
+    Option("--bg", "ask in the background: the cell ends at once, and goes on filling in"),
     Option("--replay", "answer from a recorded answer to the same request, if there is one"),
     Option("--no-replay", "ask, even if an answer is recorded"),
     Option("--dry-run", "show the exact request, and send nothing", "N"),
@@ -74,6 +75,7 @@ class Asked:
     new: bool = False
     history: bool = True
     role: str = "user"
+    background: bool = False
     replay: bool | None = None
     out: str = ""
     dry_run: bool = False
@@ -236,6 +238,8 @@ def read_asked(line: str, evaluate: Evaluate, *, is_cell: bool) -> Asked:
         )
     if asked.role != "user" and not asked.history:
         raise OptionError(f"--role {asked.role} puts the cell into the conversation, and --no-history leaves it out.")
+    if asked.role != "user" and asked.background:
+        raise OptionError(f"--role {asked.role} asks nothing, so nothing can go on in the background.")
     return asked
 
 
@@ -264,6 +268,8 @@ def _apply(asked: Asked, option: Option, word: Word | None, evaluate: Evaluate) 
             if value not in roles:
                 raise OptionError(f"--role takes {' or '.join(roles)}, not {value!r}.")
             asked.role = value
+        case "--bg":
+            asked.background = True
         case "--replay" | "--no-replay":
             if asked.replay is not None:
                 raise OptionError("--replay and --no-replay: one of them, once.")

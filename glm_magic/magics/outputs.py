@@ -2,18 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import re
 import sys
 import time
+import traceback
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from glm_magic.display.view import NoView
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from glm_magic.chat.conversation import Attempt, Place
     from glm_magic.display.bar import Bars
-    from glm_magic.display.view import Ending, View
+    from glm_magic.display.view import Ending, Show, View
+
+
+class Here:
+    """The outputs of one cell, whenever and from whatever thread something is put there."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._publisher: Any = shell.display_pub
+        self._parent: Any = getattr(shell, "get_parent", dict)()
+
+    def show(self, data: dict[str, Any], name: str, *, update: bool) -> None:
+        """Put data, by MIME type, into the cell's outputs, or in place of the one called `name`."""
+        transient = {"display_id": name}
+        if self._has_kernel:
+            kind = "update_display_data" if update else "display_data"
+            self._send(kind, {"data": data, "metadata": {}, "transient": transient})
+        else:
+            self._publisher.publish(data=data, metadata={}, transient=transient, update=update)
+
+    def fail(self, error: BaseException) -> None:
+        """Put an error there, as if the cell had raised it."""
+        what = str(error)
+        brief = getattr(error, "_render_traceback_", None)
+        lines = brief() if brief is not None else traceback.format_exception(error)
+        if self._has_kernel:
+            self._send("error", {"ename": type(error).__name__, "evalue": what, "traceback": lines})
+        else:
+            self._publisher.publish(data={"text/plain": "\n".join(lines)}, metadata={})
+
+    @property
+    def _has_kernel(self) -> bool:
+        return hasattr(self._publisher, "pub_socket")
+
+    def _send(self, kind: str, content: dict[str, Any]) -> None:
+        # the publisher itself would name the cell that is running by then
+        publisher = self._publisher
+        publisher.session.send(publisher.pub_socket, kind, content, parent=self._parent, ident=publisher.topic)
 
 
 class Outputs:
@@ -27,20 +70,52 @@ class Outputs:
         self._bars: Bars | None = None
 
     @property
-    def is_a_page(self) -> bool:
-        """Whether this is a notebook's kernel, and not a shell in a terminal."""
+    def is_in_a_kernel(self) -> bool:
+        """Whether a kernel runs the shell, and not IPython in a terminal."""
         return hasattr(self._shell, "kernel")
+
+    @property
+    def is_a_page(self) -> bool:
+        """Whether outputs go to a notebook's page, where they can be changed.
+
+        A console (jupyter console, qtconsole) shows an output's plain text, and no update of it. Nothing in the
+        protocol says who asks, but consoles name the file with the kernel's ports by their process id.
+        """
+        shell: Any = self._shell
+        if not self.is_in_a_kernel:
+            return False
+        parent: Any = getattr(shell, "get_parent", dict)()
+        if parent.get("metadata", {}).get("cellId"):
+            return True  # a notebook may use a kernel that a console has started
+        file = getattr(getattr(shell.kernel, "parent", None), "connection_file", "")
+        return not re.fullmatch(r"kernel-\d+\.json", Path(str(file)).name)
 
     def show(self, data: dict[str, Any], name: str = "", *, update: bool = False) -> None:
         """Put data, by MIME type, on the page, or in place of the output called `name`."""
         transient = {"display_id": name} if name else None
         self._shell.display_pub.publish(data=data, metadata={}, transient=transient, update=update)
 
+    def here(self) -> Here:
+        """Return the outputs of the cell that runs now, for when others run."""
+        return Here(self._shell)
+
     def show_text(self, text: str) -> None:
         """Put plain text on the page."""
         from glm_magic.display import safe_text  # noqa: PLC0415
 
         self.show({"text/plain": safe_text.plain(text)})
+
+    @contextlib.contextmanager
+    def saying(self, what: str) -> Iterator[None]:
+        """Say on the page what is waited for, as long as it is."""
+        from glm_magic.display.line import line  # noqa: PLC0415
+
+        name = next(self._names)
+        self.show(dict(line((f"{what} …",))), name)
+        try:
+            yield
+        finally:
+            self.show({"text/plain": ""}, name, update=True)
 
     def show_turn(self, attempt: Attempt) -> None:
         """Put a question and its answer on the page, as they were."""
@@ -53,18 +128,22 @@ class Outputs:
     def view(self, place: Place, title: str, *, quiet: bool = False, live: bool = False, **options: Any) -> View:
         """Return a new view for what is asked at `place`; `options` are those of a `PageView`.
 
-        A `live` one has a bar that the browser keeps going, with a Stop.
+        A `live` one has a bar that the browser keeps going, with a Stop. `show` is what it paints through, if the
+        cell does not go on running.
         """
+        show: Show | None = options.pop("show", None)
         if not self.is_a_page:
-            from glm_magic.display.terminal import TerminalView  # noqa: PLC0415
+            if show is not None:
+                return NoView()
+            from glm_magic.display import terminal  # noqa: PLC0415
 
-            return TerminalView(sys.stdout, quiet=quiet)
+            return terminal.view(sys.stdout, title=title, as_text=bool(options.get("as_text")), quiet=quiet)
         from glm_magic.display.page import PageView  # noqa: PLC0415
 
         if live:
             options["bars"] = self._live_bars
         view = self._views[place] = PageView(
-            self.show, name=next(self._names), title=title, quiet=quiet, clock=time.monotonic, **options
+            show or self.show, name=next(self._names), title=title, quiet=quiet, clock=time.monotonic, **options
         )
         return view
 
@@ -72,9 +151,12 @@ class Outputs:
         if self._bars is None:
             try:
                 from glm_magic.display.bar import Bars  # noqa: PLC0415 - slow, and answers come meanwhile
-            except ImportError:
+
+                bars = Bars()
+                bars.give_back(bars.take())
+            except Exception:  # no widgets, or a kernel without comms, which fails in its own way: the plain line does
                 return None
-            self._bars = Bars()
+            self._bars = bars
         return self._bars
 
     def rewrite(self, place: Place, text: str, ending: Ending) -> None:
@@ -90,7 +172,8 @@ class Outputs:
                 return
             try:
                 from glm_magic.display.marks import Marks  # noqa: PLC0415 - slow, and seldom needed
-            except ImportError:  # the lines of later answers and %glm_history say it as well
+
+                self._marks = Marks()
+            except Exception:  # no widgets, or no comms: the lines of later answers and %glm_history say it as well
                 return
-            self._marks = Marks()
         self._marks.stale = sorted(stale)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 
-from glm_magic.chat.events import Notice, TextDelta, Tick
+from glm_magic.chat.events import Notice, ReasoningDelta, TextDelta, Tick
 from glm_magic.display.terminal import TerminalView
 from glm_magic.display.view import Ending
 
@@ -38,3 +38,17 @@ def test_control_sequences_of_a_model_do_not_reach_the_terminal() -> None:
 
 def test_a_withdrawn_answer_is_said() -> None:
     assert "withdrawn" in written(TextDelta("bad"), ending=Ending(("x",), withdrawn=True))
+
+
+def test_thoughts_are_not_shown_but_said() -> None:
+    seconds = iter((0.0, 3.2, 3.2))
+    out = io.StringIO()
+    view = TerminalView(out, clock=lambda: next(seconds))
+    for event in (ReasoningDelta("hm, "), ReasoningDelta("so."), TextDelta("Yes.")):
+        view.paint(event)
+    view.settle(Ending(("x",)))
+    assert out.getvalue() == "[thought for 3.2 s, 7 characters: _glm.reasoning]\nYes.\n[x]\n"
+
+
+def test_a_quiet_view_says_nothing_of_thoughts() -> None:
+    assert written(ReasoningDelta("hm"), TextDelta("Yes."), quiet=True) == "Yes.\n"

@@ -77,7 +77,7 @@ def test_an_interrupt_before_the_first_token_keeps_nothing(kernel: Kernel, serve
     server.answer(Answer([threading.Event()]))
 
     def seen(message: dict[str, Any]) -> None:
-        if "asking" in message["content"].get("data", {}).get("text/plain", ""):
+        if message["msg_type"] == "display_data" and "asking" in str(message["content"]):
             threading.Timer(0.3, kernel.manager.interrupt_kernel).start()
 
     status, messages = kernel.run("%%glm\nhi", "a", seen=seen)

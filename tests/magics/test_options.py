@@ -49,6 +49,7 @@ SAYS = [
     ("--out r", Asked(out="r")),
     ("-f text", Asked(settings={"format": "text"})),
     ("--format markdown", Asked(settings={"format": "markdown"})),
+    ("--bg", Asked(background=True)),
     ("--replay", Asked(replay=True)),
     ("--no-replay", Asked(replay=False)),
     ("-N", Asked(dry_run=True)),

@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from glm_server import error, stream
+from ipython_shell import Notebook
+from waiting import comes_true
+
+from glm_magic.errors import HistoryError, Interrupted, OptionError, ServiceError, StillPending
+from glm_magic.notebook.bundle import MIME_TYPE
+
+REFUSED = error(400, {"error": {"code": "1210", "message": "no"}})
+
+
+@pytest.fixture
+def gate(notebook: Notebook):
+    gate = threading.Event()
+    notebook.server.answer(stream("Half ", gate, "and whole."))
+    yield gate
+    gate.set()
+
+
+def test_the_cell_ends_at_once_and_goes_on_filling_in(notebook: Notebook, gate: threading.Event) -> None:
+    pending = notebook.run("%%glm --bg\nask", "a")
+    assert not pending.done
+    page = dict(notebook.page.outputs)
+    assert comes_true(lambda: "Half" in str(notebook.page.outputs))
+    gate.set()
+    assert pending.wait().text == "Half and whole."
+    assert pending.done
+    assert "7 + 5 tokens" in notebook.page.text
+    assert list(notebook.page.outputs)[: len(page)] == list(page)
+    (turn,) = notebook.page.saved(MIME_TYPE)
+    assert turn["messages"][1]["content"] == "Half and whole."
+
+
+def test_a_pending_answer_is_the_value_the_last_reply_and_the_named_one(
+    notebook: Notebook, gate: threading.Event
+) -> None:
+    pending = notebook.run("%%glm --bg answer <<\nask", "a")
+    names = notebook.shell.user_ns
+    assert names["_glm"] is names["answer"] is pending
+    for what in ("text", "usage", "model"):
+        with pytest.raises(StillPending, match="still under way"):
+            getattr(pending, what)
+    with pytest.raises(StillPending):
+        str(pending)
+    with pytest.raises(StillPending):
+        pending.wait(0.01)
+    assert repr(pending) == "Pending(model='GLM-4-Air')"
+    gate.set()
+    pending.wait()
+    assert (pending.text, str(pending), pending.finish_reason) == ("Half and whole.", "Half and whole.", "stop")
+    assert pending.usage.total_tokens == 12
+
+
+def test_a_later_cell_of_the_chat_waits_and_is_asked_after_it(notebook: Notebook, gate: threading.Event) -> None:
+    notebook.run("%%glm --bg\nask", "a")
+    assert comes_true(lambda: len(notebook.server.requests) == 1)
+    opened = threading.Timer(0.2, gate.set)
+    opened.start()
+    sent = notebook.sent("%%glm\nmore", "b").messages
+    assert sent == [("user", "ask"), ("assistant", "Half and whole."), ("user", "more")]
+    opened.join()
+
+
+def test_another_chat_and_a_one_shot_do_not_wait(notebook: Notebook, gate: threading.Event) -> None:
+    pending = notebook.run("%%glm --bg\nask", "a")
+    assert comes_true(lambda: len(notebook.server.requests) == 1)
+    notebook.run("%%glm -c side\nelse", "b")
+    notebook.run("%%glm --no-history\nalone", "c")
+    assert not pending.done
+    assert not gate.is_set()
+
+
+def test_several_one_shots_are_under_way_at_once(notebook: Notebook) -> None:
+    gates = [threading.Event() for _ in range(3)]
+    notebook.server.answer(*(stream("x", gate) for gate in gates))
+    pendings = [notebook.run(f"%%glm --bg --no-history\n{number}", str(number)) for number in range(3)]
+    assert comes_true(lambda: len(notebook.server.requests) == 3)
+    for gate in gates:
+        gate.set()
+    assert [pending.wait().text for pending in pendings] == ["x"] * 3
+
+
+def test_the_turn_takes_its_place_when_it_is_asked(notebook: Notebook, gate: threading.Event) -> None:
+    notebook.run("%%glm --bg\nask", "a")
+    conversation = notebook.shell.magics_manager.registry["GLMMagics"].session.chats.conversation()
+    assert [turn.place.cell for turn in conversation] == ["a"]
+    gate.set()
+    notebook.run("%%glm\nmore", "b")
+    notebook.run("%glm_history")
+    assert "sends 2 of 2 turns" in notebook.page.text
+
+
+def test_an_error_shows_in_its_place_and_is_raised_once_at_the_next_wait(notebook: Notebook) -> None:
+    notebook.server.answer(REFUSED)
+    pending = notebook.run("%%glm --bg\nask", "a")
+    assert comes_true(lambda: pending.done)
+    assert "1210" in notebook.page.text
+    assert "failed" in notebook.page.text
+    asked = len(notebook.server.requests)
+    with pytest.raises(ServiceError, match="1210"):
+        notebook.run("%%glm\nmore", "b")
+    assert len(notebook.server.requests) == asked
+    assert notebook.sent("%%glm\nmore", "b").messages == [("user", "more")]
+    with pytest.raises(ServiceError):
+        pending.wait()
+    assert "ServiceError" in repr(pending)
+
+
+def test_the_cell_that_failed_may_run_again_at_once(notebook: Notebook) -> None:
+    notebook.server.answer(REFUSED)
+    pending = notebook.run("%%glm --bg\nask", "a")
+    assert comes_true(lambda: pending.done)
+    assert notebook.run("%%glm\nask", "a").text == "You said: ask"
+
+
+def test_a_stopped_answer_keeps_what_had_arrived(notebook: Notebook, gate: threading.Event) -> None:
+    pending = notebook.run("%%glm --bg\nask", "a")
+    assert comes_true(lambda: "Half" in str(notebook.page.outputs))
+    pending.stop()
+    reply = pending.wait()
+    assert (reply.text, reply.interrupted) == ("Half ", True)
+    assert "interrupted" in notebook.page.text
+    assert notebook.sent("%%glm\nmore", "b").messages[1] == ("assistant", "Half ")
+    assert notebook.server.hung_up.wait(10)
+
+
+def test_an_answer_stopped_before_anything_came_leaves_nothing(notebook: Notebook) -> None:
+    gate = threading.Event()
+    notebook.server.answer(stream(gate, "late"))
+    pending = notebook.run("%%glm --bg\nask", "a")
+    pending.stop()
+    with pytest.raises(Interrupted, match="Nothing had arrived"):
+        pending.wait()
+    assert notebook.sent("%%glm\nmore", "b").messages == [("user", "more")]
+    gate.set()
+
+
+def test_changes_of_the_history_wait_too(notebook: Notebook, gate: threading.Event) -> None:
+    notebook.run("%%glm --bg\nask", "a")
+    gate.set()
+    notebook.run("%glm_history --clear", "b")
+    assert "Cleared: chat main now sends 0 turns" in notebook.page.text
+    assert notebook.sent("%%glm\nmore", "c").messages == [("user", "more")]
+
+
+def test_waiting_can_be_interrupted_and_the_answer_goes_on(
+    notebook: Notebook, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pending = notebook.run("%%glm --bg\nask", "a")
+
+    def interrupted(timeout: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(pending), "wait", lambda _self: interrupted())
+        with pytest.raises(Interrupted, match="goes on"):
+            notebook.run("%%glm\nmore", "b")
+    gate.set()
+    assert pending.wait().text == "Half and whole."
+
+
+def test_a_template_that_inserts_a_pending_answer_waits_for_its_chat(notebook: Notebook, gate: threading.Event) -> None:
+    notebook.run("%%glm --bg\nask", "a")
+    assert comes_true(lambda: len(notebook.server.requests) == 1)
+    gate.set()
+    assert notebook.sent("%%glm\nrepeat: {{ _glm.text }}", "b").messages[-1] == ("user", "repeat: Half and whole.")
+
+
+def test_a_recorded_answer_is_there_at_once(notebook: Notebook, tmp_path) -> None:
+    notebook.run(f"%glm_config record={tmp_path / 'answers.jsonl'}")
+    notebook.run("%%glm --no-history\nask", "a")
+    notebook.run(f"%reload_ext glm_magic\n%glm_config replay={tmp_path / 'answers.jsonl'}")
+    reply = notebook.run("%%glm --bg --no-history\nask", "other")
+    assert reply.text == "You said: ask"
+
+
+def test_a_role_is_not_asked_so_not_in_the_background(notebook: Notebook) -> None:
+    with pytest.raises(OptionError, match="asks nothing"):
+        notebook.run("%%glm --bg --role system\nx", "a")
+
+
+def test_taking_the_magics_away_stops_what_is_under_way(notebook: Notebook, gate: threading.Event) -> None:
+    pending = notebook.run("%%glm --bg\nask", "a")
+    assert comes_true(lambda: "Half" in str(notebook.page.outputs))
+    notebook.run("%unload_ext glm_magic")
+    assert comes_true(lambda: pending.done)
+
+
+def test_an_export_does_not_need_the_answer(notebook: Notebook, gate: threading.Event, tmp_path) -> None:
+    notebook.run("%%glm --bg\nask", "a")
+    with pytest.raises(HistoryError, match="nothing to export"):
+        notebook.run(f"%glm_history --export {tmp_path / 'x.md'}")

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+from glm_server import stream
+from ipython_shell import Notebook
+
+from glm_magic.chat.events import Finished, TextDelta
+from glm_magic.display.page import PageView
+from glm_magic.errors import Interrupted
+from glm_magic.magics.interrupts import Interrupts
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_is_taken_at_the_next_check_and_breaks_nothing_off(clock: Clock) -> None:
+    interrupts = Interrupts(clock)
+    with interrupts:
+        interrupts.check()
+        interrupt()
+        interrupt()  # a second click breaks nothing off either
+        assert interrupts.has_come
+        with pytest.raises(KeyboardInterrupt):
+            interrupts.check()
+
+
+def test_where_no_event_comes_a_later_interrupt_acts_at_once(clock: Clock) -> None:
+    interrupts = Interrupts(clock)
+    with interrupts:
+        interrupt()
+        clock.now = 1.1
+        with pytest.raises(KeyboardInterrupt):
+            interrupt()
+
+
+def test_interrupts_are_afterwards_what_they_were(clock: Clock) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupts(clock):
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_an_interrupt_of_an_earlier_answer_does_not_stop_the_next(clock: Clock) -> None:
+    interrupts = Interrupts(clock)
+    with interrupts:
+        interrupt()
+    with interrupts:
+        interrupts.check()
+
+
+def interrupted_at(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    paint = PageView.paint
+
+    def painted(view: PageView, event: object) -> None:
+        paint(view, event)  # type: ignore[arg-type]
+        if isinstance(event, kind):
+            interrupt()
+
+    monkeypatch.setattr(PageView, "paint", painted)
+
+
+def test_an_interrupt_while_it_paints_keeps_what_is_painted(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    notebook.server.answer(stream("Half ", gate, "lost"))
+    with monkeypatch.context() as patched:
+        interrupted_at(TextDelta, patched)
+        with pytest.raises(Interrupted, match="What had arrived is kept"):
+            notebook.run("%%glm\nask", "a")
+    assert notebook.server.hung_up.wait(10)
+    assert notebook.sent("%%glm\nmore", "b").messages[1] == ("assistant", "Half ")
+
+
+def test_an_interrupt_that_comes_too_late_keeps_the_whole_answer_and_stops_the_cells_after_it(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        interrupted_at(Finished, patched)
+        with pytest.raises(Interrupted):
+            notebook.run("%%glm\nask", "a")
+    assert "interrupted" not in notebook.page.text
+    assert notebook.sent("%%glm\nmore", "b").messages[1] == ("assistant", "You said: ask")
