@@ -33,7 +33,8 @@ def differences(before: str, after: str) -> dict[str, str]:
             continue
         page += [mark.format(html.escape(text)) for mark, text in ((_OUT, left), (_IN, came)) if text]
         plain += [mark.format(text) for mark, text in (("[-{}-]", left), ("{{+{}+}}", came)) if text]
-    return {"text/html": f'<div style="{_STYLE}">{"".join(page)}</div>', "text/plain": "".join(plain)}
+    shown = f'<div class="{safe_text.NO_MATHS}" style="{_STYLE}">{"".join(page)}</div>'
+    return {"text/html": shown, "text/plain": "".join(plain)}
 
 
 def _changes(before: str, after: str) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,8 @@ def line(facts: tuple[str, ...], turn: str = "") -> dict[str, str]:
     """Return facts in a line as ``text/html`` and ``text/plain``; `turn` is the id of the answer that it is about."""
     text = _SEPARATOR.join(" ".join(safe_text.plain(fact).split()) for fact in facts)
     known_by = f' data-glm-turn="{html.escape(turn)}"' if turn else ""
-    return {"text/html": f'<div{known_by} style="{_STYLE}">{html.escape(text)}</div>', "text/plain": text}
+    shown = f'<div{known_by} class="{safe_text.NO_MATHS}" style="{_STYLE}">{html.escape(text)}</div>'
+    return {"text/html": shown, "text/plain": text}
 
 
 class Line:

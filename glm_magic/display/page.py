@@ -141,7 +141,7 @@ class PageView:
         summary = f"Thinking · {len(thoughts)} characters"
         folded = (
             f'<details style="{_FOLD_STYLE}"><summary>{summary}</summary>'
-            f'<div style="{_THOUGHTS_STYLE}">{html.escape(thoughts)}</div></details>'
+            f'<div class="{safe_text.NO_MATHS}" style="{_THOUGHTS_STYLE}">{html.escape(thoughts)}</div></details>'
         )
         self._put({"text/html": folded, "text/plain": f"[{summary}]"}, self._thoughts_name, update=not is_new)
 

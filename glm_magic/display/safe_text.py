@@ -8,6 +8,7 @@ that it does not matter how a front end reads what is ambiguous. Outside a fence
 * no link reads as the address of another host than the one it leads to;
 * no maths begins in an address, a title or the line of a fence: JupyterLab cuts maths out before it
   reads Markdown and puts it back, quotation marks and all, be it into an attribute;
+* the line of a fence has no quotation mark and adds no class: JupyterLab makes an attribute of it as it is;
 * no backslash stands before the name of a macro with which maths could act.
 
 Text of which this holds already is *quiet*, and is left alone. A fenced block has blank lines on both
@@ -37,7 +38,8 @@ _MACRO_NAMES = (
 _LOUD = re.compile(
     r"<[a-z/!?]|\]\(|!\[|\]:|&(?:\#|bsol)|(?:```|~~~)[ \t]*mermaid|\\"
     + _MACRO_NAMES
-    + r"|\[[^\[\]]{0,200}\w\.\w[^\[\]]{0,200}\]\[",  # a reference that may read as an address
+    + r"|\[[^\[\]]{0,200}\w\.\w[^\[\]]{0,200}\]\["  # a reference that may read as an address
+    + r"|(?:```|~~~)(?:(?:(?!```|~~~)[^\n])*[\"&]|[ \t]*[^\s`~]+[ \t]+[^\s`])",  # a fence's line that says more
     re.IGNORECASE,
 )
 # An address or the line of a fence: what stands there may become an attribute.
@@ -164,6 +166,11 @@ def _parts(text: str) -> Iterator[_Part]:
         match token.type:
             case "fence" if token.level == 0:
                 body = _Fence(_language(token.info), _ended(token.content))
+            case "fence" if token.info != _language(token.info) and _is_closed(token, lines[start:end]):
+                first, marks, _ = source.partition(token.markup)
+                body = f"{first}{marks}{_language(token.info)}\n" + "".join(lines[start + 1 : end])
+                if _acts_in_code(body):
+                    body = first + _pre(token.content)
             case "fence" if _acts_in_code(source) or not _is_closed(token, lines[start:end]):
                 body = lines[start].partition(token.markup)[0] + _pre(token.content)
             case "code_block" if _acts_in_code(source):
@@ -192,9 +199,10 @@ def _parts(text: str) -> Iterator[_Part]:
 
 
 def _language(info: str) -> str:
-    """What a fence says of itself, but for diagrams: those could fetch, and set styles."""
-    info = re.sub(r"[^\w+#.{}=\- ]", "", info).strip()
-    return "text" if info.lower().startswith("mermaid") else info
+    """What a fence says of itself, but for diagrams, which could fetch and set styles, and for the page's classes."""
+    first, *more = re.sub(r"[^\w+#.{}=:/,\- ]", "", info).split() or [""]
+    kept = [first, *(word for word in more if re.search(r"[^\w-]", word))]
+    return "text" if first.lower().startswith("mermaid") else " ".join(kept)
 
 
 def _ended(code: str) -> str:
@@ -246,7 +254,7 @@ def _encoded(code: str, signs: str = "") -> str:
 
 def _pre(code: str) -> str:
     """A block of code as HTML in one line, which no container and no maths can break up."""
-    return f"<pre><code>{_encoded(code.rstrip(chr(10)))}</code></pre>\n"
+    return f"<pre><code>{_encoded(code.rstrip(chr(10)))}&#10;</code></pre>\n"
 
 
 def _with_displays_closed(text: str) -> str:
@@ -276,8 +284,7 @@ _TOKEN = re.compile(
 def _inline(text: str, *, in_table: bool = False) -> str:
     """Neutralise prose: code spans, maths, tags, links, images and definitions."""
     out: list[str] = []
-    at = 0
-    address_end = 0  # up to here the text may become an attribute
+    at = address_end = 0  # up to the latter the text may become an attribute
     while found := _TOKEN.search(text, at):
         out.append(text[at : found.start()])
         sign, start, at = found[0], found.start(), found.end()
@@ -288,7 +295,8 @@ def _inline(text: str, *, in_table: bool = False) -> str:
                 if _ATTRIBUTE.search(sign):
                     address_end = _run_end(text, at)
             case "code" | "tildes" if len(sign) >= 3:
-                address_end = max(address_end, _line_end(text, at))
+                if start >= address_end:  # a line is gone through once
+                    text, address_end = _with_one_word(text, at)
                 if gap := _MERMAID.match(text, at):
                     sign, at = sign + gap[0] + _JOINER, gap.end()
             case "address" if not in_address:
@@ -314,18 +322,29 @@ def _inline(text: str, *, in_table: bool = False) -> str:
                 sign = "&lt;"
             case "image":
                 sign = "[image: " if _IMAGE.match(text, start) else "&#33;["
-            case "target" if (target := _WEB_TARGET.match(text, start)) and not _lies(text, start, target[0]):
-                sign, at = target[0], target.end()
+            case "target" if target := _WEB_TARGET.match(text, start):
+                sign, at = _honest(text, start, target[0]), target.end()
                 address_end = max(address_end, _run_end(text, at))
             case "target":
-                sign = "]&#40;"
+                sign = " ]&#40;" if in_address else "]&#40;"  # a bracket is no end of an address
             case "reference" if _lies(text, start, ""):
-                sign = "]&#91;"
-            case "definition" if not (to := _WEB_DEFINITION.match(text, start)) or _lies(text, start, to[0]):
-                sign = "]&#58;"
-        made_image = sign[0] == "[" and text[start - 1 : start] == "!"
-        out.append(_JOINER + sign if made_image else sign)
+                sign = " ]&#91;"
+            case "definition" if not (target := _WEB_DEFINITION.match(text, start)) or _lies(text, start, target[0]):
+                sign = " ]&#58;" if in_address else "]&#58;"
+        out.append(_JOINER + sign if sign[0] == "[" and text[start - 1 : start] == "!" else sign)  # it makes no image
     return "".join([*out, text[at:]])
+
+
+def _with_one_word(text: str, at: int) -> tuple[str, int]:
+    """Make one word, without quotation marks, of the rest of the line at `at`; return the text and the line's end."""
+    end = _line_end(text, at)
+    line = re.sub(r"(?<=\S)[ \t]+(?=\S)", "\u00a0", text[at:end].replace('"', "&#34;"))
+    return text[:at] + line + text[end:], at + len(line)
+
+
+def _honest(text: str, label_end: int, target: str) -> str:
+    """Return `target` with the host that it leads to before it, if the label that ends there says another."""
+    return f" \u2192 {_encoded(_host_of(target))}{target}" if _lies(text, label_end, target) else target
 
 
 def _lies(text: str, label_end: int, target: str) -> bool:
@@ -335,9 +354,13 @@ def _lies(text: str, label_end: int, target: str) -> bool:
     if claim is None:
         return False
     claimed = (claim[1] or claim[2]).lower().strip(".").removeprefix("www.")
-    host = _HOST.search(target)
-    led_to = host[1].lower().removeprefix("www.") if host else ""
+    led_to = _host_of(target)
     return led_to != claimed and not led_to.endswith("." + claimed)
+
+
+def _host_of(target: str) -> str:
+    host = _HOST.search(target)
+    return host[1].lower().removeprefix("www.") if host else ""
 
 
 def _run_end(text: str, at: int) -> int:

@@ -27,7 +27,8 @@ def _as_html(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     head = f"<thead><tr>{cells('th', columns)}</tr></thead>"
     below = f"<p>{html.escape(safe_text.plain(note))}</p>" if note else ""
-    return f"<p><b>{html.escape(safe_text.plain(title))}</b></p><table>{head}<tbody>{body}</tbody></table>{below}"
+    titled = f"<p><b>{html.escape(safe_text.plain(title))}</b></p>"
+    return f'<div class="{safe_text.NO_MATHS}">{titled}<table>{head}<tbody>{body}</tbody></table>{below}</div>'
 
 
 def _as_text(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:

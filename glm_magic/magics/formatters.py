@@ -83,4 +83,5 @@ def data_of_prompt(prompt: str) -> dict[str, str]:
         "white-space: pre-wrap; overflow-wrap: anywhere; border-left: 1px solid #9e9e9e; padding-left: 8px; "
         "font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px)"
     )
-    return {"text/html": f'<div style="{style}">{html.escape(plain)}</div>', "text/plain": plain}
+    shown = f'<div class="{safe_text.NO_MATHS}" style="{style}">{html.escape(plain)}</div>'
+    return {"text/html": shown, "text/plain": plain}

@@ -28,7 +28,7 @@ def outside_fences(text: str) -> list[str]:
     lines = [*text.split("\n"), ""]
     rest, at = [], 0
     while at < len(lines):
-        opening = re.fullmatch(r"(`{3,})[\w+#.{}=\- ]*", lines[at])
+        opening = re.fullmatch(r"(`{3,})([\w+#.{}=:/,\-]*(?: [\w-]*[+#.{}=:/,][\w+#.{}=:/,\-]*)*)", lines[at])
         if opening and (at == 0 or not lines[at - 1].strip()) and opening[1] in lines[at + 1 :]:
             close = lines.index(opening[1], at + 1)
             if not lines[close + 1].strip():
@@ -50,7 +50,9 @@ def faults(shown: str) -> list[str]:
     found += [f"definition {t}" for t in re.findall(r"\]:(.*)", prose) if not WEB_DEFINITION.match(t)]
     found += [f"address {run}" for run in re.findall(r"(?i)(?:://|www\.)\S*", prose) if MATHS.search(run)]
     for run in FENCE_LINE.findall(prose):
-        found += [f"fence {run}"] * bool(MATHS.search(run) or re.match(r"[`~]+[ \t]*mermaid", run, re.IGNORECASE))
+        acts = MATHS.search(run) or re.match(r"[`~]+[ \t]*mermaid", run, re.IGNORECASE) or '"' in run
+        classes = re.sub(r"[`~]+", "", run).split()[1:]
+        found += [f"fence {run}"] * bool(acts or any(re.fullmatch(r"[\w-]+", word) for word in classes))
     found += [f"macro {m}" for m in MACRO.findall(prose)]
     for block in MarkdownIt("commonmark", {"html": True}).enable("table").parse(shown):
         for token in [block, *(block.children or [])]:
@@ -139,6 +141,10 @@ ATTACKS = {
     "maths swallows the opening of a fence": "$a\n```\n$ <img src=x onerror=alert(1)>\n```\n",
     "maths in brackets swallows a fence": "\\\\(a\n```\n\\\\)<img src=x onerror=alert(1)>\n```\n",
     "display maths runs into a fence": "a $$ b\n\n```\n$$ <img src=x onerror=alert(1)>\n```\n",
+    "fence's line breaks out of quiet code": f"```py{BREAKOUT}\nx = 1\n```",
+    "nested fence's line breaks out of quiet code": f"- ```py{BREAKOUT}\n  x = 1\n  ```",
+    "fence's line sets classes": "```py jp-Dialog\nx\n```",
+    "nested fence's line sets classes": "> ~~~ py\tjp-Dialog\n> x\n> ~~~",
     "unclosed fence": "```\n<img src=x onerror=alert(1)>",
     "fence closed by more": "```\na\n`````\n<img src=x onerror=alert(1)>",
     "fence not closed by tildes": "```\na\n~~~\n```\n<img src=x onerror=alert(1)>",
@@ -323,6 +329,39 @@ def test_a_tag_is_shown_as_it_was_written():
 
 def test_a_fence_keeps_its_language():
     assert safe_text.markdown("```c++ title=x\n#include <a>\n```") == "```c++ title=x\n#include <a>\n```\n"
+
+
+def test_a_nested_fence_keeps_its_language_and_no_class():
+    assert safe_text.markdown('- ~~~py copy "x\n  1\n  ~~~') == "- ~~~py\n  1\n  ~~~"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("[https://a.example/b](http://b.example/c)", "[https://a.example/b \u2192 b&#46;example](http://b.example/c)"),
+        ("[**www.a.example**](http://b.example)", "[**www.a.example** \u2192 b&#46;example](http://b.example)"),
+        ("[a.com](https://a.com.b.example)", "[a.com \u2192 a&#46;com&#46;b&#46;example](https://a.com.b.example)"),
+        ("[https://a.com](https://a.com@b.example)", "[https://a.com \u2192 b&#46;example](https://a.com@b.example)"),
+        ("[https://a.example][x]\n\n[x]: https://b.example", "[https://a.example ]&#91;x]\n\n[x]: https://b.example"),
+        ("[https://a.example]: https://b.example", "[https://a.example ]&#58; https://b.example"),
+    ],
+)
+def test_a_link_under_another_address_says_where_it_leads(text, shown):
+    assert safe_text.markdown(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[https://a.example](https://a.example/b)",
+        "[a.com/x](https://www.a.com/x)",
+        "[a.com](https://docs.a.com)",
+        "[numpy.linalg.norm](https://numpy.org/doc)",
+        "[Node.js](https://nodejs.org) [ASP.NET](https://a.example) [the page at a.com](https://b.example)",
+    ],
+)
+def test_a_link_under_its_own_address_or_a_name_is_not_touched(text):
+    assert safe_text.markdown(text) == text
 
 
 def test_a_diagram_is_shown_as_text():

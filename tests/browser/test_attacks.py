@@ -1,0 +1,338 @@
+"""What a model or a service says cannot act: nothing runs, nothing is fetched, nothing outside the cell changes."""
+
+# ruff: noqa: E501 - texts and scripts in one line each
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+from attacks import ATTACKS, CUT, halves, whole
+from conftest import lab_page
+from glm_server import Answer, GlmServer, chunk, error, stream
+from sharing import run
+
+if TYPE_CHECKING:
+    from conftest import Lab
+    from playwright.sync_api import Browser, Page, Request, Route
+
+pytestmark = pytest.mark.browser
+
+NAMES = [*ATTACKS]
+FILLER = "Some words of a long answer. " * 105 + "\n\n"
+A_CELL = 15  # answers: JupyterLab shows 50 outputs of a cell, and an answer has up to three
+
+# Whatever in the outputs is not simply text, and where it stands: [what, the first words of its output].
+SCAN = r"""root => {
+    const TAGS = new Set(`a p div span pre code br sub sup kbd b i em strong u s del ins mark small ul ol li blockquote
+        h1 h2 h3 h4 h5 h6 table thead tbody tr th td hr input`.split(/\s+/));
+    const ATTRIBUTES = new Set('class align start rel target title href id data-jupyter-id data-mime-type'.split(' '));
+    const OWN = new Set(['style', 'data-glm-turn']);  // of lines and tables about answers
+    const host = text => (text.trim().match(/^(?:https?:\/\/)?(?:www\.)?((?:[\w-]+\.)+[a-z]{2,})(?:[/:?#]\S*)?$/i) ?? [])[1];
+    const found = [];
+    for (const output of document.querySelectorAll(root)) {
+        // JupyterLab makes links of the addresses and paths in text: they say where they lead
+        const isText = !output.querySelector('.jp-RenderedHTMLCommon') && !output.matches('.jp-RenderedHTMLCommon');
+        const isHtml = output.classList.contains('jp-RenderedHTML') || output.dataset.mimeType === 'text/html';
+        const say = (what, element) => found.push([what + ': ' + element.outerHTML.slice(0, 200),
+                                                   output.textContent.trim().slice(0, 60)]);
+        for (const element of output.querySelectorAll('*')) {
+            const tag = element.localName, inMaths = element.closest('mjx-container');
+            if (inMaths) {
+                if (isHtml) say('maths in a line', element);
+                if (!/^mjx-|^m[a-z]+$|^semantics$/.test(tag)) say('tag in maths', element);
+            } else if (!TAGS.has(tag) && !(isHtml && /^(details|summary)$/.test(tag))) say('tag', element);
+            for (const { name, value } of element.attributes) {
+                const allowed = inMaths ? !/^on|^(href|id|src|data-(?!mml|mjx|c$|semantic|latex))/.test(name)
+                    : ATTRIBUTES.has(name) || isHtml && OWN.has(name) || tag === 'input' && /^(checked|disabled|type)$/.test(name);
+                if (!allowed) say('attribute ' + name, element);
+                if (name === 'class' && value.split(/\s+/).some(word => /^(evil-|jp-Dialog|lm-)/.test(word))) say('mark', element);
+                if (name === 'style' && /position|url\(|z-index/.test(value) && !inMaths?.contains(element)) say('style', element);
+                if (name === 'style' && inMaths && /position: *fixed/.test(value)) say('style', element);
+            }
+            if (tag === 'a' && !element.classList.contains('jp-InternalAnchorLink') && element.className !== 'anchor-link') {
+                const href = element.getAttribute('href') ?? '';
+                if (isText && (!href || href === element.textContent)) continue;
+                if (!/^(https?:\/\/|mailto:)/i.test(href)) say('link', element);
+                const says = host(element.textContent);
+                if (says && host(href) && says !== host(href)) say('lie', element);
+            }
+        }
+    }
+    for (const element of document.querySelectorAll('[class*=" evil-"], [class^=evil-]')) found.push(['mark: ' + element.outerHTML.slice(0, 200), '']);
+    for (const sheet of document.styleSheets) {
+        let rules = [];
+        try { rules = [...sheet.cssRules] } catch { }
+        for (const { cssText } of rules) if (/evil-|attack-/.test(cssText)) found.push(['rule: ' + cssText, '']);
+    }
+    if (getComputedStyle(document.body).outlineWidth === '7px') found.push(['style: of the body --evil-style', '']);
+    return found;
+}"""
+
+# Events upon everything in the outputs. A link to the web would leave: that is where it may lead, and it is held.
+TOUCH = r"""root => {
+    const hold = event => {
+        const link = event.target.closest?.('a[href]');
+        if (link && /^(https?|mailto|data|file):$/.test(link.protocol) && (!link.host || link.host !== location.host)) {
+            event.preventDefault();  // a browser goes to no data: and no file: from a page
+        }
+    };
+    document.addEventListener('click', hold);
+    for (const output of document.querySelectorAll(root)) {
+        const touched = 'a[href], button, input, summary, b, i, sub, p, h1, pre, div, mjx-container';
+        for (const element of output.querySelectorAll(touched)) {
+            for (const name of ['mouseover', 'click']) {
+                element.dispatchEvent(new MouseEvent(name, { bubbles: true, cancelable: true, view: window }));
+            }
+        }
+    }
+    document.removeEventListener('click', hold);
+}"""
+
+RAN = "() => Object.keys(window).filter(name => name.startsWith('pwned_'))"
+OUTPUTS = ".jp-OutputArea-output"
+
+
+class Pause(threading.Event):
+    """A step of a stream: long enough for the page to show what came before it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        time.sleep(0.03)
+        return True
+
+
+class Watch:
+    """What a page does that it was not asked to do."""
+
+    def __init__(self, page: Page, home: str) -> None:
+        self.page = page
+        self.seen: list[str] = []
+        self.home = home
+        self.expected: set[str] = set()  # the addresses of what the page itself has from elsewhere
+        context = page.context
+        context.route(re.compile(r"^(?!.*/api/resolvePath\?).*attack-"), self._block)
+        page.on("dialog", lambda dialog: self.seen.append(f"dialog {dialog.message}") if dialog.message else None)
+        page.on("frameattached", lambda frame: self.seen.append(f"frame {frame.url}"))
+        self._opened: list[Page] = []
+        context.on("page", lambda opened: self._opened.append(opened) if opened != page else None)
+        context.on("request", self._requested)
+
+    def faults(self, root: str = OUTPUTS) -> list[str]:
+        """Everything found in the page, and done by it until now, after all in the outputs was touched."""
+        found = self._look(root)
+        self.page.evaluate(TOUCH, root)
+        self.page.wait_for_timeout(150)
+        for page in self._opened:  # by an address in plain text, where the browser has refused to go
+            self.seen += [f"ran {name}" for name in page.evaluate(RAN)]
+            if not page.url.startswith("about:blank"):
+                self.seen.append(f"opened {page.url}")
+            page.close()
+        self._opened.clear()
+        return [*found, *self._look(""), *self.seen]
+
+    def _look(self, root: str) -> list[str]:
+        ran = [f"ran {name}" for name in self.page.evaluate(RAN)]
+        scanned = self.page.evaluate(SCAN, root) if root else []
+        return [*ran, *(f"{what} [{where}]" for what, where in scanned)]
+
+    def _block(
+        self, route: Route
+    ) -> None:  # JupyterLab asks its server which paths in an error are files, to link them
+        self.seen.append(f"fetched {route.request.url}")
+        route.fulfill(status=204)  # which leaves the page where it is
+
+    def _requested(self, request: Request) -> None:
+        is_home = request.url.startswith((self.home, "data:", "blob:"))
+        if not is_home and request.url not in self.expected:
+            self.seen.append(f"fetched {request.url}")
+
+
+def attacks_in(faults: Sequence[str]) -> set[str]:
+    """The markers in what was found."""
+    return {name for name in NAMES if re.search(rf"(?:pwned_|attack-|evil-|Attack ){name}(?!\w)", "\n".join(faults))}
+
+
+def in_rows(names: Sequence[str], length: int) -> list[list[str]]:
+    return [[*names[at : at + length]] for at in range(0, len(names), length)]
+
+
+def test_most_attacks_act_if_nothing_is_done_about_them(lab: Lab) -> None:
+    watch = Watch(lab.page, lab._url)
+    texts = [[f"Attack {name}\n\n{whole(name)}" for name in row] for row in in_rows(NAMES, 40)]
+    cells = [
+        f"import json\nfrom IPython.display import Markdown, display\nfor text in json.loads({json.dumps(row)!r}):\n"
+        "    display(Markdown(text))"
+        for row in texts
+    ]
+    lab.open_new("unneutralised", *cells)
+    lab.run_cell(*range(len(cells)))
+    lab.page.wait_for_timeout(1000)
+    acted = attacks_in(watch.faults())
+    assert len(acted) >= 0.75 * len(NAMES), sorted(set(NAMES) - acted)
+
+
+# --- a notebook in which every attack was made in every way ----------------------------------
+
+
+def one_attack(name: str) -> Answer:
+    """An answer that arrives in two parts; the model's name, the reasoning and a tool's name attack as well."""
+    first, second = halves(name)
+    model = " ".join(whole(name).split())
+    steps = [
+        chunk(delta={"role": "assistant", "reasoning_content": whole(name)}, model=model),
+        chunk(f"Attack {name}\n\n{first}", model=model),
+        Pause(),
+        chunk(second, model=model),
+    ]
+    return Answer([*steps, *stream(model=model).steps])
+
+
+def joined(names: Sequence[str]) -> str:
+    return "\n\n".join(f"Attack {name}\n\n{whole(name)}" for name in names)
+
+
+def in_deltas(text: str) -> Answer:
+    return stream(*(text[at : at + 40] for at in range(0, len(text), 40)))
+
+
+def over_segments(names: Sequence[str]) -> Answer:
+    """A long answer in which each attack is cut in two by a blank line, with enough before it for a new segment."""
+    parts = [
+        part for name in names for part in (FILLER, f"Attack {name} {ATTACKS[name].replace(CUT, chr(10) * 2)}\n\n")
+    ]
+    return stream(*parts)
+
+
+def a_call(names: Sequence[str]) -> Answer:
+    calls = [
+        {"index": at, "id": f"c{at}", "type": "function", "function": {"name": whole(name), "arguments": "{}"}}
+        for at, name in enumerate(names)
+    ]
+    return Answer([chunk(delta={"role": "assistant", "tool_calls": calls}), *stream(finish_reason="tool_calls").steps])
+
+
+def each(values: Sequence[Any], *statements: str) -> str:
+    """A cell that runs `statements` for each `value`, and shows what is raised."""
+    lines = "".join(f"        {statement}\n" for statement in statements)
+    return (
+        f"import json\nip = get_ipython()\nfor value in json.loads({json.dumps(values)!r}):\n"
+        f"    try:\n{lines}    except Exception:\n        ip.showtraceback()"
+    )
+
+
+def cells_and_answers() -> Iterator[tuple[str, list[Answer]]]:
+    """The cells, and what the service answers to each."""
+    for row in in_rows(NAMES, A_CELL):
+        yield each(row, "ip.run_line_magic('glm', f'-c single {value}')"), [one_attack(name) for name in row]
+    groups = in_rows(NAMES, 10)
+    numbers = [*range(1, len(groups) + 1)]
+    answers = [in_deltas(joined(group)) for group in groups]
+    yield each(numbers, "ip.run_line_magic('glm', f'-c joined {value}')"), answers
+    yield each(numbers, "ip.run_line_magic('glm', f'-c text -f text {value}')"), answers
+    for row in in_rows(NAMES, 30):
+        yield "%glm -c segments Go on.", [over_segments(row)]
+    for row in in_rows(NAMES, 3 * 21):
+        refusals = [
+            error(400, {"error": {"code": "1", "message": " ".join(map(whole, three))}}) for three in in_rows(row, 3)
+        ]
+        yield each([*range(len(refusals))], "ip.run_line_magic('glm', f'-c errors {value}')"), refusals
+    yield each(numbers, "ip.run_line_magic('glm', f'-c calls {value}')"), [a_call(group) for group in groups]
+    prompts = [joined(group) for group in groups]
+    ask = each(prompts, "ip.run_cell_magic('glm', '--raw -c prompts', value)")
+    yield ask, [stream("Before.") for _ in groups]
+    yield each(numbers, "ip.run_line_magic('glm_history', f'-c prompts --show {value}')"), []
+    for row in in_rows(NAMES[::6], A_CELL):
+        yield (
+            each(
+                [" ".join(whole(name).split()) for name in row], "ip.run_line_magic('glm', f'-c {json.dumps(value)} x')"
+            ),
+            [],
+        )
+    yield "%glm_history --list\n%glm_history -c prompts\n%glm_history -c joined\n%glm_history -c single", []
+
+
+@dataclass
+class Attacked:
+    path: Path
+    faults: list[str]
+
+
+@pytest.fixture(scope="module")
+def attacked(chromium: Browser, lab_server: tuple[str, Path]) -> Iterator[Attacked]:
+    with GlmServer() as server, lab_page(chromium, lab_server) as lab:
+        watch = Watch(lab.page, lab_server[0])
+        sources, answers = zip(*cells_and_answers(), strict=True)
+        again = next(source for source in sources if "-c prompts'" in source)
+        setup = f"%load_ext glm_magic\n%glm_config base_url={server.url} model=GLM-4-Air"
+        numbers = [*range(1, -(-len(NAMES) // 10) + 1)]
+        compare = each(numbers, "ip.run_line_magic('glm_history', f'-c prompts --show {value} --diff')")
+        lab.open_new(
+            "attacked", setup, *sources, compare, "from IPython.display import Markdown\nMarkdown('$\\\\sum$')"
+        )
+        lab.run_cell(0)
+        for index, of_a_cell in enumerate(answers, start=1):
+            server.answer(*of_a_cell)
+            lab.run_cell(index)
+        last = len(sources) + 1
+        asked = sources.index(again) + 1
+        server.answer(*(in_deltas(joined(group)) for group in in_rows(NAMES, 10)))
+        lab.run_cell(asked, last, last + 1)
+        lab.page.wait_for_timeout(500)
+        assert lab.answer(1).count() == A_CELL
+        cells = len(lab.page.query_selector_all(".jp-Notebook .jp-Cell"))
+        address = lab.page.url  # but for the anchors of headings
+        faults = watch.faults()
+        assert (len(lab.page.query_selector_all(".jp-Notebook .jp-Cell")), lab.page.url.partition("#")[0]) == (
+            cells,
+            address,
+        )
+        lab.save()
+        yield Attacked(lab.path, faults)
+
+
+def test_no_attack_acts_when_it_is_answered(attacked: Attacked) -> None:
+    assert attacked.faults == []
+
+
+@pytest.mark.parametrize("is_trusted", [True, False], ids=["trusted", "untrusted"])
+def test_no_attack_acts_in_a_notebook_that_is_opened_again(lab: Lab, attacked: Attacked, is_trusted: bool) -> None:
+    name = attacked.path.name
+    if not is_trusted:  # it was not saved here in this form
+        notebook = nbformat.read(attacked.path, as_version=4)
+        notebook.cells.append(nbformat.v4.new_markdown_cell("And more."))
+        name = "attacked-untrusted.ipynb"
+        nbformat.write(notebook, attacked.path.with_name(name))
+    watch = Watch(lab.page, lab._url)
+    lab.open(name)
+    code = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
+    trusted = f"() => {code}.every(cell => cell.model.trusted)"
+    assert lab.page.evaluate(trusted) is is_trusted
+    lab.page.wait_for_timeout(1000)
+    assert lab.page.locator(".jp-RenderedMarkdown").count() > len(NAMES)
+    assert watch.faults() == []
+
+
+def test_no_attack_acts_in_the_page_that_nbconvert_makes(chromium: Browser, attacked: Attacked, tmp_path: Path) -> None:
+    shutil.copy(attacked.path, tmp_path / "attacked.ipynb")
+    run("nbconvert", "--to", "html", "attacked.ipynb", folder=tmp_path)
+    context = chromium.new_context()
+    context.route(re.compile("^https?:"), lambda route: route.abort())
+    file = tmp_path / "attacked.html"
+    own = set(re.findall(r"https?://[^\s\"']+", file.read_text(encoding="utf-8").partition("<body")[0]))
+    page = context.new_page()
+    watch = Watch(page, file.parent.as_uri())
+    watch.expected = own
+    page.goto(file.as_uri())
+    assert page.locator(".jp-RenderedMarkdown").count() > len(NAMES)
+    faults = watch.faults()
+    context.close()
+    assert faults == []
