@@ -1,0 +1,105 @@
+"""How long a token takes from the service to the screen: python tests/benchmarks/page.py [TOKENS …]
+
+JupyterLab in a headless Chromium, an answer at 200 tokens a second (10,000 of them unless told otherwise). Text is sent
+on ten times a second: `newest` is the delay of the newest token in each of these updates, from the moment at which the
+server wrote it to the frame in which the page showed it; `any` is that of every token, the wait for its update
+included.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "browser"), str(Path(__file__).parents[1])]
+
+from conftest import headless_chromium, jupyterlab, lab_page
+from glm_server import Answer, GlmServer, chunk, data
+
+RATE = 200  # tokens a second
+IN_A_PARAGRAPH = 60
+
+# Notes in each frame the number of the latest token on the page, and how far the page is scrolled.
+WATCH = """() => {
+    const seen = window.seen = [];
+    const cell = document.querySelectorAll('.jp-Notebook .jp-Cell')[1];
+    const scrolled = document.querySelector('.jp-WindowedPanel-outer') ?? document.querySelector('.jp-Notebook');
+    let last = 0, top = scrolled.scrollTop;
+    window.jumps = 0;
+    const look = () => {
+        const parts = cell.querySelectorAll('.jp-RenderedMarkdown');
+        const text = parts.length ? parts[parts.length - 1].lastElementChild?.textContent ?? '' : '';
+        const found = text.match(/(\\d+)\\s*$/);
+        if (found && +found[1] > last) seen.push([last = +found[1], performance.timeOrigin + performance.now()]);
+        if (scrolled.scrollTop < top) window.jumps += 1;
+        top = scrolled.scrollTop;
+        requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+}"""
+
+
+def paced(tokens: int, sent: dict[int, float]) -> Iterator[bytes]:
+    """The chunks of an answer whose words are their own numbers, at their pace."""
+    begun = time.monotonic()
+    for number in range(1, tokens + 1):
+        wait = begun + number / RATE - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        sent[number] = time.time() * 1000
+        yield chunk(f"{number}" + ("\n\n" if number % IN_A_PARAGRAPH == 0 else " "))
+    yield chunk(finish_reason="stop")
+    yield data("[DONE]")
+
+
+def measure(tokens: int) -> None:
+    """Stream one answer, and print the delays."""
+    sent: dict[int, float] = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        GlmServer() as server,
+        jupyterlab(Path(folder)) as jupyter,
+        headless_chromium() as browser,
+        lab_page(browser, jupyter) as lab,
+    ):
+        lab.open_new("long", f"%load_ext glm_magic\n%glm_config base_url={server.url} model=m", "%%glm\nCount.")
+        lab.run_cell(0)
+        server.answer(Answer(paced(tokens, sent)))
+        lab.page.evaluate(WATCH)
+        lab.start(1)
+        lab.page.wait_for_function("window.glmRuns[1] === 'done'", timeout=2000 * tokens / RATE + 60_000)
+        lab.page.wait_for_timeout(500)
+        seen = json.loads(lab.page.evaluate("JSON.stringify(window.seen)"))
+        jumps = lab.page.evaluate("window.jumps")
+        text = " ".join(lab.answer(1).all_inner_texts())
+        outputs = lab.answer(1).count()
+    numbers = [int(word) for word in text.split()]
+    every, at = [], 0
+    for number in range(1, tokens + 1):
+        while at < len(seen) and seen[at][0] < number:
+            at += 1
+        if at < len(seen):
+            every.append(seen[at][1] - sent[number])
+    newest = [shown - sent[number] for number, shown in seen]
+    whole = "all there" if numbers == list(range(1, tokens + 1)) else f"{len(numbers)} of {tokens} THERE"
+    print(
+        f"{tokens} tokens at {RATE}/s: newest {_spread(newest)}; any {_spread(every)}; "
+        f"{whole} in {outputs} outputs; scrolled back {jumps} times",
+        flush=True,
+    )
+
+
+def _spread(delays: list[float]) -> str:
+    ordered = sorted(delays)
+    p95 = ordered[int(len(ordered) * 0.95)]
+    return f"median {statistics.median(ordered):.0f}, p95 {p95:.0f}, longest {ordered[-1]:.0f} ms"
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:] or ["10000"]:
+        measure(int(argument))
