@@ -31,6 +31,7 @@ class Bar(anywidget.AnyWidget):
     tokens = traitlets.Int().tag(sync=True)
     marks = traitlets.List(traitlets.Unicode()).tag(sync=True)
     background = traitlets.Bool().tag(sync=True)
+    over = traitlets.Unicode().tag(sync=True)
 
     def __init__(self) -> None:
         super().__init__(key=uuid.uuid4().hex)
@@ -45,7 +46,7 @@ class Bar(anywidget.AnyWidget):
         `on_stop` is called at Stop where the answer does not hold the kernel; else Stop interrupts the kernel.
         """
         self._on_stop = on_stop
-        self.update(title=title, marks=list(marks), seconds=seconds, background=on_stop is not None, tokens=0)
+        self.update(title=title, marks=list(marks), seconds=seconds, background=on_stop is not None, tokens=0, over="")
         self.forget_thoughts()
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         return {"application/vnd.jupyter.widget-view+json": view}
@@ -55,6 +56,11 @@ class Bar(anywidget.AnyWidget):
         with self.hold_sync():
             for name, value in values.items():
                 setattr(self, name, value)
+
+    def end(self, line: str) -> None:
+        """Say how the answer ended, where the bar is still seen: on a page that was loaded again meanwhile."""
+        self._on_stop = None
+        self.update(over=line)
 
     def think(self, text: str) -> None:
         """Add to what the model thinks."""

@@ -112,8 +112,10 @@ class Line:
 
     def settle(self, ending: Ending, *, is_new: bool = False) -> None:
         """Say the facts, for good, and give the live bar back."""
-        self._show({**line(ending.facts, ending.turn), **ending.attached}, self._name, update=not is_new)
+        facts = line(ending.facts, ending.turn)
+        self._show({**facts, **ending.attached}, self._name, update=not is_new)
         if self._bar is not None and self._lender is not None:
+            self._bar.end(facts["text/plain"])
             self._lender.give_back(self._bar)
             self._bar = None
         self._may_be_live = False

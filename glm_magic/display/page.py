@@ -22,7 +22,9 @@ from glm_magic.display.view import Ending, Show
 UPDATE_SECONDS = 0.1
 SILENCE_SECONDS = 5.0
 
-_FOLD_STYLE = "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px)"
+_FOLD_STYLE = (
+    "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px); padding: 0 0 0 11px"
+)
 _THOUGHTS_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere"
 
 

@@ -1,4 +1,4 @@
-"""JupyterLab in a headless Chromium, for the tests that need a page that is real.
+"""JupyterLab and Notebook 7 in a headless Chromium, for the tests that need a page that is real.
 
 The server, its settings and its kernels live in a directory of their own: nothing of the user's is
 read or written. Without a Chromium the tests fail; they do not pass by being skipped.
@@ -38,6 +38,16 @@ USER_SETTINGS: dict[str, dict[str, Any]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
 }
 
+# Where a notebook is open in them; one server serves both.
+PLACES = {"JupyterLab": "lab/tree", "Notebook 7": "notebooks"}
+THEMES = {
+    "light": "JupyterLab Light",
+    "dark": "JupyterLab Dark",
+    "high contrast": "JupyterLab Dark High Contrast",
+}
+# What is put before the ipykernel that is installed, and what it needs besides.
+OTHER_IPYKERNELS = {"6.31": ("ipykernel==6.31.*", "nest-asyncio", "psutil"), "7.3": ("ipykernel==7.3.*",)}
+
 expect.set_options(timeout=SECONDS * 1000)
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -48,14 +58,14 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @contextmanager
 def jupyterlab(directory: Path) -> Iterator[tuple[str, Path]]:
-    """Run a JupyterLab in `directory`; yield its address and the folder of its notebooks."""
+    """Run a server of both front ends in `directory`; yield its address and the folder of its notebooks."""
     notebooks = directory / "notebooks"
     notebooks.mkdir(parents=True)
     for plugin, values in USER_SETTINGS.items():
         file = directory / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(values))
-    _install_this_interpreter_as_kernel(directory / "data")
+    install_kernel(directory / "data", KERNEL)
     port = _free_port()
     options = [
         "--ServerApp.ip=127.0.0.1",
@@ -72,6 +82,10 @@ def jupyterlab(directory: Path) -> Iterator[tuple[str, Path]]:
         "--LabApp.extension_manager=readonly",
         f"--LabApp.workspaces_dir={directory / 'workspaces'}",
         f"--LabApp.user_settings_dir={directory / 'settings'}",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
+        f"--JupyterNotebookApp.workspaces_dir={directory / 'workspaces'}",
+        f"--JupyterNotebookApp.user_settings_dir={directory / 'settings'}",
+        "--ServerApp.jpserver_extensions={'jupyterlab': True, 'notebook': True}",
         f"--MultiKernelManager.default_kernel_name={KERNEL}",
     ]
     log = directory / "server.log"
@@ -117,16 +131,25 @@ def _environment(directory: Path) -> dict[str, str]:
     }
 
 
-def _install_this_interpreter_as_kernel(data: Path) -> None:
+def install_kernel(data: Path, name: str, **environment: str) -> None:
+    """Install this interpreter as the kernel `name`."""
     spec = {
         "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         "display_name": "Python 3",
         "language": "python",
         "metadata": {"debugger": False},
+        "env": environment,
     }
-    file = data / "kernels" / KERNEL / "kernel.json"
+    file = data / "kernels" / name / "kernel.json"
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(spec))
+
+
+def install_ipykernel(folder: Path, *requirements: str) -> None:
+    """Install these packages alone into a folder; all else is that of this interpreter."""
+    command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*command, "--target", folder, *requirements], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def _free_port() -> int:
@@ -143,7 +166,7 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], url: str, log: Path)
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.1)
-    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-4000:]}")
+    raise RuntimeError(f"The server did not start:\n{log.read_text()[-4000:]}")
 
 
 # --- the browser -----------------------------------------------------------------------------
@@ -165,10 +188,11 @@ def headless_chromium() -> Iterator[Browser]:
 
 
 class Lab:
-    """JupyterLab in a page, with one notebook open. Cells are counted from 0."""
+    """JupyterLab or Notebook 7 in a page, with one notebook open. Cells are counted from 0."""
 
-    def __init__(self, page: Page, url: str, notebooks: Path) -> None:
+    def __init__(self, page: Page, url: str, notebooks: Path, front_end: str = "JupyterLab") -> None:
         self.page = page
+        self.front_end = front_end
         self.fetched: list[str] = []  # the address of everything that the page has asked for
         self.path = Path()
         self._url = url
@@ -180,20 +204,21 @@ class Lab:
     def open(self, path: str | Path) -> None:
         """Open a notebook of the server's folder, and wait for its kernel."""
         self.path = self._notebooks / path
-        self.page.goto(f"{self._url}/lab/tree/{self.path.relative_to(self._notebooks).as_posix()}?reset")
+        place = PLACES[self.front_end]
+        self.page.goto(f"{self._url}/{place}/{self.path.relative_to(self._notebooks).as_posix()}?reset")
         self._wait_for_the_notebook()
 
-    def open_new(self, name: str, *cells: str) -> None:
+    def open_new(self, name: str, *cells: str, kernel: str = KERNEL) -> None:
         """Write a notebook of code cells, and open it."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        notebook.metadata.kernelspec = {"name": KERNEL, "display_name": "Python 3", "language": "python"}
+        notebook.metadata.kernelspec = {"name": kernel, "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, self._notebooks / f"{name}.ipynb")
         self.open(f"{name}.ipynb")
 
-    def reload(self) -> None:
-        """Load the page again; the kernel goes on."""
+    def reload(self, *, busy: bool = False) -> None:
+        """Load the page again; the kernel goes on, and may be busy."""
         self.page.reload()
-        self._wait_for_the_notebook()
+        self._wait_for_the_notebook(busy=busy)
 
     def close(self) -> None:
         """End the notebook's kernel."""
@@ -212,6 +237,19 @@ class Lab:
             }""",
             index,
         )
+
+    def start_all(self) -> None:
+        """Run all cells, and do not wait for them."""
+        self.page.evaluate(
+            """() => {
+                window.glmRuns = { all: 'runs' };
+                jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.glmRuns.all = 'done' });
+            }"""
+        )
+
+    def wait_all(self) -> None:
+        """Wait until no cell runs that `start_all` started."""
+        self.page.wait_for_function("() => window.glmRuns.all === 'done'")
 
     def wait_idle(self, index: int) -> None:
         """Wait until a cell that was started has ended."""
@@ -246,6 +284,10 @@ class Lab:
         """Everything below a cell."""
         return self.cell(index).locator(".jp-Cell-outputWrapper")
 
+    def bar(self, index: int) -> Locator:
+        """The live bar below a cell."""
+        return self.outputs(index).locator(".glm-bar")
+
     def answer(self, index: int) -> Locator:
         """The rendered Markdown below a cell."""
         return self.outputs(index).locator(".jp-RenderedMarkdown")
@@ -274,37 +316,41 @@ class Lab:
         return nbformat.read(self.path, as_version=4)
 
     def theme(self, name: str) -> None:
-        """Take the theme "light" or "dark"."""
+        """Take one of the `THEMES`."""
         self.page.evaluate(
-            "async theme => { await jupyterapp.commands.execute('apputils:change-theme', { theme }) }",
-            f"JupyterLab {name.title()}",
+            "async theme => { await jupyterapp.commands.execute('apputils:change-theme', { theme }) }", THEMES[name]
         )
-        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", str(name == "light").lower())
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", THEMES[name])
 
     def hide_sidebar(self) -> None:
         """Leave the page to the notebook."""
         self.page.evaluate("async () => { await jupyterapp.shell.collapseLeft() }")
 
-    def _wait_for_the_notebook(self) -> None:
+    def _wait_for_the_notebook(self, *, busy: bool = False) -> None:
         self.page.wait_for_function("() => window.jupyterapp", timeout=60_000)
         self.page.evaluate("async () => { await jupyterapp.restored }")
         self.page.wait_for_function(
-            """name => {
+            """([name, busy]) => {
                 const notebook = jupyterapp.shell.currentWidget;
                 const kernel = notebook?.sessionContext?.session?.kernel;
                 return notebook?.context?.path === name && notebook.context.isReady
-                    && kernel?.status === 'idle' && kernel.connectionStatus === 'connected';
+                    && (busy || kernel?.status === 'idle' && kernel.connectionStatus === 'connected');
             }""",
-            arg=self.path.relative_to(self._notebooks).as_posix(),
+            arg=[self.path.relative_to(self._notebooks).as_posix(), busy],
             timeout=60_000,
         )
 
 
 @contextmanager
-def lab_page(browser: Browser, server: tuple[str, Path], size: tuple[int, int] = (1280, 900)) -> Iterator[Lab]:
-    """Open a fresh page on a JupyterLab."""
+def lab_page(
+    browser: Browser,
+    server: tuple[str, Path],
+    size: tuple[int, int] = (1280, 900),
+    front_end: str = "JupyterLab",
+) -> Iterator[Lab]:
+    """Open a fresh page on a server."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]})
-    lab = Lab(context.new_page(), *server)
+    lab = Lab(context.new_page(), *server, front_end)
     try:
         yield lab
         lab.close()
@@ -328,6 +374,20 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def lab(lab_server: tuple[str, Path], chromium: Browser) -> Iterator[Lab]:
-    with lab_page(chromium, lab_server) as lab:
+def lab(request: pytest.FixtureRequest, lab_server: tuple[str, Path], chromium: Browser) -> Iterator[Lab]:
+    """JupyterLab; a test that is parametrised with it, indirectly, names the front end."""
+    with lab_page(chromium, lab_server, front_end=getattr(request, "param", "JupyterLab")) as lab:
         yield lab
+
+
+@pytest.fixture(scope="session")
+def other_ipykernels(lab_server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The names of kernels with another ipykernel, by its version."""
+    kernels = {}
+    for version, requirements in OTHER_IPYKERNELS.items():
+        folder = tmp_path_factory.mktemp("ipykernel")
+        install_ipykernel(folder, *requirements)
+        kernels[version] = f"{KERNEL}-{version}"
+        path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+        install_kernel(lab_server[1].parent / "data", kernels[version], PYTHONPATH=path)
+    return kernels

@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from conftest import Lab, headless_chromium, jupyterlab, lab_page
-from glm_server import GlmServer, error, stream
+from conftest import THEMES, Lab, headless_chromium, jupyterlab, lab_page
+from glm_server import GlmServer, chunk, error, stream
 from playwright.sync_api import expect
 
 from glm_magic.chat.request import estimated_text_tokens
@@ -72,9 +72,9 @@ class Camera:
         self._lab = lab
         self._folder = folder
 
-    def take(self, name: str, *cells: int) -> None:
+    def take(self, name: str, *cells: int, themes: tuple[str, ...] = ("light", "dark")) -> None:
         self._lab.hide_sidebar()
-        for theme in ("light", "dark"):
+        for theme in themes:
             self._lab.theme(theme)
             # CodeMirror paints its selection late, and a theme's style sheet changes the height
             self._lab.page.wait_for_function("async () => { await document.fonts.ready; return true }")
@@ -84,7 +84,7 @@ class Camera:
             lefts, tops, rights, bottoms = zip(*edges, strict=True)
             clip = {"x": min(lefts), "y": min(tops), "width": max(rights) - min(lefts)}
             clip["height"] = max(bottoms) - min(tops)
-            file = self._folder / f"{name}-{theme}.png"
+            file = self._folder / f"{name}-{theme.replace(' ', '-')}.png"
             self._lab.page.screenshot(path=file, clip=clip, animations="disabled")
             print(file)
         self._lab.theme("light")
@@ -106,6 +106,40 @@ def answer(lab: Lab, server: GlmServer, camera: Camera) -> None:
     expect(lab.answer(SHOWN).last).to_contain_text("See also")
     expect(lab.answer(SHOWN).locator("mjx-container")).to_have_count(3)
     camera.take("answer", SHOWN)
+
+
+def bar(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    """An answer under way, its thinking open; and one that was stopped, before one that waits for another try."""
+    thinks = [
+        "The person asks why the sky is blue. It is about scattering by the molecules of the air: ",
+        "Rayleigh's law has the inverse fourth power of the wavelength, so blue scatters about six times more ",
+        "than red. Violet scatters more still, but the Sun gives less of it, and the eye sees it badly.\n\n",
+        "I should name the law, and then dusk.",
+    ]
+    thoughts = [chunk(delta={"role": "assistant", "reasoning_content": text}) for text in thinks]
+    gate = threading.Event()
+    server.answer(
+        stream(*thoughts, gate, "Never"),
+        stream("Air scatters short waves more than long ones. At dusk the light ", gate, "Never"),
+        error(429, {"error": {"code": "1302", "message": "您当前使用该API的并发数过高。"}}, Retry_After="30"),
+    )
+    lab.open_new("bar", setup(server), "%%glm\nWhy is the sky blue?", "%%glm\nAnd at dusk?", "%%glm\nAnd on Mars?")
+    lab.run_cell(0)
+    lab.start(SHOWN)
+    lab.bar(SHOWN).locator("summary").click()
+    expect(lab.bar(SHOWN)).to_contain_text("and then dusk.")
+    camera.take("bar", SHOWN, themes=(*THEMES,))
+    lab.bar(SHOWN).locator("button").click()
+    lab.wait_idle(SHOWN)
+    lab.start(2)
+    expect(lab.bar(2)).to_contain_text("answering")
+    lab.bar(2).locator("button").click()
+    lab.wait_idle(2)
+    lab.start(3)
+    expect(lab.bar(3)).to_contain_text("Asking again in")
+    camera.take("stopped", SHOWN, 2, 3)
+    lab.bar(3).locator("button").press("Enter")
+    lab.wait_idle(3)
 
 
 def panel(lab: Lab, server: GlmServer, camera: Camera) -> None:
@@ -212,7 +246,7 @@ def studio() -> Iterator[tuple[Lab, GlmServer]]:
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with studio() as (lab, server):
-        for scene in (quickstart, answer, panel, errors, history, attempts):
+        for scene in (quickstart, answer, bar, panel, errors, history, attempts):
             scene(lab, server, Camera(lab, folder))
 
 

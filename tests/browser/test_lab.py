@@ -78,7 +78,7 @@ def test_running_a_cell_again_replaces_its_turn(lab: Lab, server: GlmServer) -> 
     lab.run_cell(1)
     assert server.last.messages == [("user", "Name another.")]
     expect(lab.answer(1)).to_have_text("Grace.")
-    lab.wait_for_text(1, "0 earlier turns sent", "stale now: 1 turn")
+    lab.wait_for_text(1, "0 earlier turns sent", "stale now: turn 2")
 
     lab.run_cell(2)
     assert server.last.messages == [("user", "Name another."), ("assistant", "Grace."), ("user", "Why?")]
