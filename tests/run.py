@@ -40,6 +40,7 @@ def main() -> None:
             "ipykernel==6.29.*",
             "nbclient",
             "nbconvert",
+            "nbval",
             "pytest",
             "hypothesis",
         )

@@ -274,6 +274,8 @@ class GLMMagics(Magics):
             reply = asking.interrupt()
             view.settle(ending_of(self.session, asking, reply, quiet=asked.quiet))
             kept = "What had arrived is kept." if reply and reply.text else "Nothing had arrived; nothing is kept."
+            if reply and reply.reasoning and not reply.text:
+                kept = "It had only thought; nothing is kept in the conversation."
             raise Interrupted(f"Stopped. {kept}") from None
         except GlmError as error:
             partial = error.partial if isinstance(error, AnswerError) else None

@@ -120,6 +120,17 @@ def test_the_saved_notebook_shows_the_answer_without_a_kernel(execute: Callable[
     nbformat.validate(notebook)
 
 
+def test_a_notebook_that_is_executed_without_a_page_holds_no_widget(
+    execute: Callable[..., Any], server: GlmServer
+) -> None:
+    gate = threading.Event()
+    server.answer(stream("a ", gate, "b"))
+    threading.Timer(1.0, gate.set).start()  # long enough for a line that would be live on a page
+    notebook = execute("%%glm\nhi")
+    assert "widgets" not in notebook.metadata
+    assert not any("widget" in mime for output in notebook.cells[1].outputs for mime in output["data"])
+
+
 def test_a_long_answer_is_frozen_in_segments_and_no_character_is_lost(
     execute: Callable[..., Any], server: GlmServer
 ) -> None:
