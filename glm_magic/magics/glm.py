@@ -258,7 +258,7 @@ class GLMMagics(Magics):
         if not question.keep:
             self.session.chats.retire(question.place)
         asking = self.session.ask(question)
-        if asked.background and question.recorded is None:
+        if asked.background:
             return self._ask_in_background(asking, asked)
         from glm_magic.magics.ending import ending_of  # noqa: PLC0415
 
@@ -309,9 +309,12 @@ class GLMMagics(Magics):
             finally:
                 pending.end(reply, error)
 
-        self.background.start(question.chat if question.keep else "", question.place, pending, work)
+        if question.recorded is not None:  # it is there at once
+            work()
+        else:
+            self.background.start(question.chat if question.keep else "", question.place, pending, work)
         self._bind(pending, asked.out)
-        if not self.outputs.is_a_page:
+        if not (self.outputs.is_a_page or pending.done):
             self.outputs.show_text(f"[{question.model} answers in the background: _glm.wait()]")
         return pending
 

@@ -174,8 +174,11 @@ def test_a_recorded_answer_is_there_at_once(notebook: Notebook, tmp_path) -> Non
     notebook.run(f"%glm_config record={tmp_path / 'answers.jsonl'}")
     notebook.run("%%glm --no-history\nask", "a")
     notebook.run(f"%reload_ext glm_magic\n%glm_config replay={tmp_path / 'answers.jsonl'}")
-    reply = notebook.run("%%glm --bg --no-history\nask", "other")
-    assert reply.text == "You said: ask"
+    asked = len(notebook.server.requests)
+    pending = notebook.run("%%glm --bg --no-history\nask", "other")
+    assert (pending.done, pending.wait().text, pending.replayed) == (True, "You said: ask", True)
+    assert "replayed" in notebook.page.text
+    assert len(notebook.server.requests) == asked
 
 
 def test_a_role_is_not_asked_so_not_in_the_background(notebook: Notebook) -> None:
