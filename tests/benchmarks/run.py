@@ -104,12 +104,17 @@ class Kernel:
 
     def run(self, code: str) -> tuple[int, str]:
         """Run a cell; return the bytes that it put on iopub, and what it printed."""
-        sent = self.client.execute(code)
+        session = self.client.session
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+        message = session.msg("execute_request", content)
+        message["metadata"] = {"cellId": "cell"}  # as a page sends it, so that the line about an answer is live
+        self.client.shell_channel.send(message)
+        sent = message["header"]["msg_id"]
         size, printed = 0, ""
         while True:
             frames = self.client.iopub_channel.socket.recv_multipart()
-            _, parts = self.client.session.feed_identities(frames)
-            message = self.client.session.deserialize(parts)
+            _, parts = session.feed_identities(frames)
+            message = session.deserialize(parts)
             if message["parent_header"].get("msg_id") != sent:
                 continue
             size += sum(map(len, frames))
