@@ -85,9 +85,19 @@ def _finite(number: str) -> float:
 
 
 def estimated_text_tokens(text: str) -> int:
-    """Return roughly how many tokens `text` is: a Chinese, Japanese or Korean sign is about one, else four signs."""
-    wide = sum(1 for sign in text if sign >= "\u2e80")
-    return wide + -(-(len(text) - wide) // 4)
+    """Return roughly how many tokens `text` is."""
+    wide = wide_signs(text)
+    return tokens_of_signs(wide, len(text) - wide)
+
+
+def wide_signs(text: str) -> int:
+    """Return how many signs of `text` are Chinese, Japanese or Korean."""
+    return sum(1 for sign in text if sign >= "\u2e80")
+
+
+def tokens_of_signs(wide: int, narrow: int) -> int:
+    """Return roughly how many tokens so many signs are: a wide one is about one, of the others about four are."""
+    return wide + -(-narrow // 4)
 
 
 def estimated_tokens(request: Mapping[str, Any]) -> int:

@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from glm_magic.chat.request import tokens_of_signs, wide_signs
 from glm_magic.display import safe_text
 from glm_magic.display.view import Ending, Show
 
@@ -24,7 +25,7 @@ _SEPARATOR = " · "
 
 def line(facts: tuple[str, ...], turn: str = "") -> dict[str, str]:
     """Return facts in a line as ``text/html`` and ``text/plain``; `turn` is the id of the answer that it is about."""
-    text = _SEPARATOR.join(" ".join(safe_text.plain(fact).split()) for fact in facts)
+    text = _SEPARATOR.join(map(safe_text.one_line, facts))
     known_by = f' data-glm-turn="{html.escape(turn)}"' if turn else ""
     shown = f'<div{known_by} class="{safe_text.NO_MATHS}" style="{_STYLE}">{html.escape(text)}</div>'
     return {"text/html": shown, "text/plain": text}
@@ -50,7 +51,7 @@ class Line:
     ) -> None:
         self._show = show
         self._name = name
-        self._title = " ".join(safe_text.plain(title).split())
+        self._title = safe_text.one_line(title)
         self._marks = marks
         self._bars = bars
         self._on_stop = on_stop
@@ -70,7 +71,7 @@ class Line:
         if what == self._said:
             return
         is_new = not self._said
-        self._said = " ".join(safe_text.plain(what).split())
+        self._said = safe_text.one_line(what)
         if self._bar is None:
             self._show(line((self._title, f"{what} …", *self._marks)), self._name, update=not is_new)
         else:
@@ -80,7 +81,7 @@ class Line:
         """Take in text of the answer, for the number of its tokens."""
         if not self._first_token:
             self._first_token = self._clock() - self._begun
-        wide = sum(1 for sign in text if sign >= "\u2e80")  # a Chinese or Korean sign is about a token, else four are
+        wide = wide_signs(text)
         self._wide += wide
         self._narrow += len(text) - wide
 
@@ -123,7 +124,7 @@ class Line:
     def _update(self) -> None:
         assert self._bar is not None, "it is live"
         self._updated = self._clock()
-        tokens = self._wide + -(-self._narrow // 4)
+        tokens = tokens_of_signs(self._wide, self._narrow)
         self._bar.update(said=self._said, tokens=tokens, first_token_seconds=self._first_token)
         if self._thoughts:
             self._bar.think("".join(self._thoughts))

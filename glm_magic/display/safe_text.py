@@ -94,6 +94,11 @@ def plain(text: str) -> str:
     return printable(text)
 
 
+def one_line(text: str) -> str:
+    """Return `text` as `plain` does, in one line, its white space made single spaces."""
+    return " ".join(plain(text).split())
+
+
 def markdown(text: str) -> str:
     """Return `text` as Markdown that reads the same and cannot act.
 

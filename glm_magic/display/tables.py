@@ -50,7 +50,7 @@ def _as_text(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], 
 
 def shorten(text: str, most: int = _WIDEST) -> str:
     """Return `text` in one printable line of at most `most` characters."""
-    line = " ".join(safe_text.plain(text).split())
+    line = safe_text.one_line(text)
     return line if len(line) <= most else line[: most - 1] + "…"
 
 

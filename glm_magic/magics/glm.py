@@ -248,10 +248,9 @@ class GLMMagics(Magics):
         Raises the error with which it failed.
         """
         pendings = self.background.before(chat, place)
-        if not all(pending.done for pending in pendings):
-            with self.outputs.saying("waiting for an answer in the background"):
-                self.background.wait(pendings, place)
-        else:
+        is_over = all(pending.done for pending in pendings)
+        said = self.outputs.saying("waiting for an answer in the background")
+        with contextlib.nullcontext() if is_over else said:
             self.background.wait(pendings, place)
 
     def _ask(self, question: Question, asked: Asked) -> Reply | Pending:

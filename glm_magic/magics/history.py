@@ -37,8 +37,7 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
     Option("--forget", "empty this notebook's journal of answers for a replay"),
 )
 
-_TAKES_A_NUMBER = {"--attempt": 1, "--show": 1, "--diff": 2}  # how many words may follow beside the option's own
-_TAKES_A_FILE = {"--restore"}
+_MORE_WORDS = {"--attempt": 1, "--show": 1, "--diff": 2, "--restore": 1}  # that may follow beside the option's own
 _OF_NO_CHAT = ("--list", "--restore", "--forget")
 _BESIDE = {"--force": ("--restore", "--export"), "--diff": ("--show",)}  # options of other options
 
@@ -60,7 +59,7 @@ class _Line:
         beside: list[str] = []
         for option, word in reader:
             words = [] if word is None else [word]
-            for _ in range(_TAKES_A_NUMBER.get(option.flag, int(option.flag in _TAKES_A_FILE))):
+            for _ in range(_MORE_WORDS.get(option.flag, 0)):
                 following = reader.following()
                 words += [] if following is None else [following]
             values = tuple(word.value(magics.evaluate) for word in words)
