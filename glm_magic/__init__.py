@@ -1,6 +1,6 @@
 """Work out prompts in a notebook: the `%%glm` cell magic and what belongs to it.
 
-``%load_ext glm_magic`` loads it. Nothing heavy is imported before a cell needs it.
+``%load_ext glm_magic`` loads it; `Chat` asks from Python. Nothing heavy is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ from glm_magic.version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["__version__", "load_ipython_extension", "unload_ipython_extension"]
+    from glm_magic.api import Chat
+
+__all__ = ["Chat", "__version__", "load_ipython_extension", "unload_ipython_extension"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Chat":
+        from glm_magic.api import Chat  # noqa: PLC0415
+
+        return Chat
+    raise AttributeError(f"module 'glm_magic' has no attribute {name!r}")
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -9,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from glm_magic.chat import catalogue, request
 from glm_magic.chat.conversation import Attempt, Place, context_digest
-from glm_magic.chat.events import Event, Finished, ReasoningDelta, TextDelta
+from glm_magic.chat.events import Event, Finished
 from glm_magic.chat.messages import Message
 from glm_magic.chat.recording import fingerprint
 from glm_magic.chat.settings import Value
-from glm_magic.chat.turn import Stream, TurnUnderWay
+from glm_magic.chat.turn import Stream, Toolbox, TurnUnderWay
 from glm_magic.chats import Chats
 from glm_magic.errors import AnswerError
 
 if TYPE_CHECKING:
     from glm_magic.chat.reply import Reply
+    from glm_magic.chat.schemas import Schema
+    from glm_magic.chat.tools import Tool
     from glm_magic.notebook.document import SavedTurn
     from glm_magic.service.endpoint import Endpoint
 
@@ -32,8 +35,9 @@ def new_id() -> str:
 class Question:
     """All that is known before anything is sent: what would be sent, where, and after which turns.
 
-    `keep` is False for a question that neither sends nor enters a conversation. A `recorded` turn
-    answers it, if there is one; else `endpoint` is asked, or, where it is None, the embedded model.
+    `system` is the system message that the request begins with. `keep` is False for a question that neither
+    sends nor enters a conversation. A `recorded` turn answers it, if there is one; else `endpoint` is asked, or,
+    where it is None, the embedded model. The model may call the `tools`, and its answer must fit the `schema`.
     """
 
     chat: str
@@ -45,6 +49,9 @@ class Question:
     new: bool
     keep: bool
     settings: Mapping[str, Value]
+    system: str = ""
+    tools: tuple[Tool, ...] = ()
+    schema: Schema | None = None
     is_embedded: bool = False
     recorded: SavedTurn | None = None
 
@@ -69,15 +76,28 @@ class Asking:
         *,
         created: float,
         clock: Callable[[], float],
+        toolbox: Toolbox | None = None,
+        put_in_cell: Callable[[str], object] | None = None,
         answered: Callable[[Question, Attempt], None],
     ) -> None:
-        """`created` is the time of day in seconds since the epoch, `clock` counts seconds."""
+        """`created` is the time of day in seconds since the epoch, `clock` counts seconds.
+
+        `toolbox` runs tools, and `put_in_cell` is what the reply puts its code into a cell with.
+        """
         self.question = question
         self._chats = chats
         self._created = created
         self._answered = answered
+        self._here = {"embedded": question.is_embedded, "put_in_cell": put_in_cell}
         endpoint = question.endpoint
-        self._turn = TurnUnderWay(question.body, stream, clock, embedded=question.is_embedded)
+        self._turn = TurnUnderWay(
+            question.body,
+            stream,
+            clock,
+            toolbox=toolbox,
+            schema=question.schema,
+            **self._here,
+        )
         self._lists_price = endpoint is not None and endpoint.is_glm
         self.attempt: Attempt | None = None
         self.reply: Reply | None = None
@@ -108,12 +128,23 @@ class Asking:
     def _replay(self, recorded: SavedTurn) -> Iterator[Event]:
         """Give a recorded turn as it was then; only what it was sent after is of now."""
         attempt = recorded.attempt
-        self.reply = attempt.reply(request=self.question.body, embedded=self.question.is_embedded, replayed=True)
-        if attempt.reasoning:
-            yield ReasoningDelta(attempt.reasoning)
-        yield TextDelta(attempt.answer)
+        self.reply = attempt.reply(
+            request=self.question.body,
+            **self._here,
+            replayed=True,
+            parsed=self._parsed(attempt),
+        )
+        yield from attempt.events()
         self._keep(replace(attempt, **self._circumstances()), self.reply, recorded.earlier)
         yield Finished(self.reply)
+
+    def _parsed(self, attempt: Attempt) -> Any:
+        """Return the value of a recorded structured answer; one that was stopped has none."""
+        if self.question.schema is None:
+            return None
+        with contextlib.suppress(ValueError):  # of which a mismatch is one
+            return self.question.schema.read(attempt.answer)
+        return None
 
     def interrupt(self) -> Reply | None:
         """Keep what has arrived as the answer; return it, or None if nothing had."""
@@ -141,9 +172,9 @@ class Asking:
         question = self.question
         return Attempt(
             id=new_id(),
-            messages=(question.message, Message("assistant", reply.text)),
+            messages=(question.message, *reply.steps, Message("assistant", reply.text)),
             **self._circumstances(),
-            system=str(question.settings["system"] or ""),
+            system=question.system,
             parameters=request.parameters(question.body),
             fingerprint=fingerprint(question.body),
             usage=reply.usage,
@@ -154,6 +185,8 @@ class Asking:
             created=round(self._created, 3),
             seconds=round(reply.seconds, 3),
             first_token_seconds=None if reply.first_token_seconds is None else round(reply.first_token_seconds, 3),
+            tool_runs=tuple(run for run in reply.tool_runs if run.id in {step.tool_call_id for step in reply.steps}),
+            sources=reply.sources,
             interrupted=reply.interrupted,
         )
 
@@ -162,7 +195,7 @@ class Asking:
         self.attempt = attempt
         # an unanswered call, or an empty message, could not be sent again; what is left of an interrupted answer
         # is its text, which is on the page
-        if (reply.tool_calls and not reply.interrupted) or not reply.text:
+        if (reply.open_calls and not reply.interrupted) or not reply.text:
             self._retire()
             return
         if question.keep:

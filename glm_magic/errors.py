@@ -15,6 +15,8 @@
         ├── ConnectionFailed    nothing was reached, or the connection broke
         ├── Stalled             silence for longer than the setting ``timeout``
         ├── BrokenStream        the stream ended before it said that it was done
+        ├── TooManySteps        the model went on calling tools
+        ├── AnswerMismatch      a structured answer that does not fit, twice
         └── ServiceError        the service said no, in its own words
             ├── AuthenticationError   the key, or the account that it belongs to
             ├── BalanceError          nothing left to pay with
@@ -144,6 +146,14 @@ class Stalled(AnswerError):
 
 class BrokenStream(AnswerError):
     """The stream ended, or stopped making sense, before it said that it was done."""
+
+
+class TooManySteps(AnswerError):
+    """The model called tools in more rounds than the setting `max_steps` allows."""
+
+
+class AnswerMismatch(AnswerError):
+    """The answer is not what ``--json`` or ``--schema`` asks for, nor was a second one."""
 
 
 class ServiceError(AnswerError):

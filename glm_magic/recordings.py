@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from glm_magic.chat.conversation import Place
+from glm_magic.chat.messages import Message
 from glm_magic.errors import HistoryError
 from glm_magic.notebook.document import SavedTurn
 from glm_magic.notebook.journal import Journal, recorded
@@ -86,13 +87,10 @@ class Recordings:
         free = [turn for turn in self._by_fingerprint.get(fingerprint, ()) if self._may_be_given(turn)]
         return min(free, key=lambda turn: _distance(turn.place, place), default=None)
 
-    def nearest(self, prompt: str) -> str:
+    def nearest(self, prompt: Message) -> str:
         """Say what to do where no answer is recorded, and whether one to the same prompt is."""
         same = [
-            turn
-            for turns in self._by_fingerprint.values()
-            for turn in turns
-            if turn.attempt.messages and turn.attempt.question == prompt
+            turn for turns in self._by_fingerprint.values() for turn in turns if turn.attempt.messages[:1] == (prompt,)
         ]
         if same and not any(map(self._may_be_given, same)):
             if not any(turn.attempt.id in self._given for turn in same):

@@ -12,13 +12,15 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+from glm_magic import calling
 from glm_magic.asking import Asking, Question, new_id
 from glm_magic.chat import catalogue, request
 from glm_magic.chat.conversation import Attempt, Conversation, Place, context_digest
 from glm_magic.chat.events import Event, Notice
-from glm_magic.chat.messages import Message, Role
+from glm_magic.chat.messages import Message, Role, ToolCall
 from glm_magic.chat.recording import canonical, fingerprint
 from glm_magic.chat.settings import SETTINGS, Sources, Value
+from glm_magic.chat.turn import Toolbox
 from glm_magic.chats import DEFAULT_CHAT, Chats
 from glm_magic.errors import GlmError, NotRecorded, PromptError, SettingError, SetupError
 from glm_magic.notebook import bundle
@@ -27,6 +29,8 @@ from glm_magic.recordings import OFF, THIS_NOTEBOOK, Recordings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from glm_magic.chat.schemas import Schema
+    from glm_magic.chat.tools import Call, Outcome, Tool
     from glm_magic.notebook.document import SavedTurn
     from glm_magic.service.client import Client
     from glm_magic.service.embedded import EmbeddedModel
@@ -37,7 +41,8 @@ if TYPE_CHECKING:
 class Session:
     """Settings, conversations and services of one kernel.
 
-    `notebook` tells the path of the kernel's notebook, None if it is not known. `wall` tells the time of day
+    `notebook` tells the path of the kernel's notebook, None if it is not known, and `put_in_cell` puts code into a
+    new cell of it. `wall` tells the time of day
     in seconds since the epoch, `clock` counts seconds.
     """
 
@@ -46,11 +51,13 @@ class Session:
         sources: Sources,
         *,
         notebook: Callable[[], Path | None] = lambda: None,
+        put_in_cell: Callable[[str], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.sources = sources
         self.clock = clock
+        self._put_in_cell = put_in_cell
         self._wall = wall
         self.chats = Chats()
         self.recordings = Recordings(notebook)
@@ -123,34 +130,38 @@ class Session:
 
     def prepare(
         self,
-        text: str,
+        prompt: str | Message,
         place: Place,
         *,
         chat: str = DEFAULT_CHAT,
         options: Mapping[str, Value] | None = None,
         extra: Mapping[str, Any] | None = None,
+        tools: tuple[Tool, ...] = (),
+        schema: Schema | None = None,
         new: bool = False,
         keep: bool = True,
         stream: bool = True,
         replay: bool | None = None,
     ) -> Question:
-        """Return what asking `text` at `place` would send, or the recorded answer to it.
+        """Return what asking `prompt`, a text or a user message, at `place` would send, or the recorded answer to it.
 
-        Nothing is sent, nothing changes. Raises `CellError` if the text or a setting is wrong, or an answer
+        Nothing is sent, nothing changes. Raises `CellError` if the prompt or a setting is wrong, or an answer
         must be recorded and is not; `SetupError` if nobody can be asked.
         """
-        if not text.strip():
+        message = Message("user", prompt) if isinstance(prompt, str) else prompt
+        if not message.content.strip():
             raise PromptError("The prompt is empty; nothing was sent.", "Write it below the %%glm line, or after %glm.")
         settings = self.sources.values(options or {})
-        message = Message("user", text)
+        system = _system(settings, schema)
+        fields = {**_fields(settings, tools, schema), **(extra or {})}
         before: tuple[Attempt, ...] = ()
         if keep:
             before = self.chats.conversation(chat).reserve(place, message).sent(place, new=new)
         messages = [message for attempt in before for message in attempt.messages]
-        if system := _text(settings["system"]):
+        if system:
             messages.insert(0, Message("system", system))
         messages.append(message)
-        _check_encodes(*messages[:1], message, *(extra or {}).values())  # what was said before has been checked
+        _check_encodes(*messages[:1], message, *fields.values())  # what was said before has been checked
 
         def question(endpoint: Endpoint | None, model: str, recorded: SavedTurn | None = None) -> Question:
             is_embedded = endpoint is None and model == self.embedded.name
@@ -159,9 +170,24 @@ class Session:
                 messages,
                 stream=stream,
                 stream_usage=is_embedded or (endpoint is not None and not endpoint.is_glm),
-                extra=extra,
+                extra=fields,
             )
-            return Question(chat, place, message, body, endpoint, before, new, keep, settings, is_embedded, recorded)
+            return Question(
+                chat,
+                place,
+                message,
+                body,
+                endpoint,
+                before,
+                new,
+                keep,
+                settings,
+                system=system,
+                tools=tools,
+                schema=schema,
+                is_embedded=is_embedded,
+                recorded=recorded,
+            )
 
         if record := _text(settings["record"]):
             self.recordings.file(record)
@@ -174,12 +200,14 @@ class Session:
             if settings["replay_missing"] == "error":
                 raise NotRecorded(
                     f"No answer to this request is recorded in {source}; nothing was sent.",
-                    self.recordings.nearest(message.content),
+                    self.recordings.nearest(message),
                 )
         endpoint = self._endpoint(settings)
         if endpoint is None:
             self.embedded.check()
-        return question(endpoint, self._model(settings, endpoint))
+        asked = question(endpoint, self._model(settings, endpoint))
+        request.refuse_images(asked.body, embedded=asked.is_embedded)
+        return asked
 
     def _model(self, settings: Mapping[str, Value], endpoint: Endpoint | None) -> str:
         return self.embedded.name if endpoint is None else str(settings["model"] or catalogue.DEFAULT_MODEL)
@@ -198,14 +226,26 @@ class Session:
                 return self.embedded.name, catalogue.DEFAULT_MODEL
         return catalogue.DEFAULT_MODEL, self.embedded.name
 
-    def ask(self, question: Question) -> Asking:
-        """Return the question under way; iterate over it for its events."""
+    def ask(
+        self,
+        question: Question,
+        *,
+        run: Callable[[Tool, Call], Outcome] = calling.run,
+        approve: Callable[[Tool, ToolCall], ToolCall | None] | None = None,
+    ) -> Asking:
+        """Return the question under way; iterate over it for its events.
+
+        `run` runs a tool that the model calls, `approve` says whether it may, and with what arguments.
+        """
+        steps = int(question.settings["max_steps"] or SETTINGS["max_steps"].default or 0)
         return Asking(
             question,
             self.chats,
             lambda body: self.events(question, body),
             created=self._wall(),
             clock=self.clock,
+            toolbox=Toolbox(question.tools, run, approve, steps) if question.tools else None,
+            put_in_cell=self._put_in_cell,
             answered=self._keep,
         )
 
@@ -347,6 +387,24 @@ class Session:
         turn = self.chats.turn(chat, place)
         assert turn.counting is not None, "it has been answered"
         return bundle.encode(chat, turn.counting, turn.earlier, place.call)
+
+
+def _system(settings: Mapping[str, Value], schema: Schema | None) -> str:
+    """Return the system message: what is set, and what a structured answer needs to have said."""
+    parts = [_text(settings["system"])]
+    if schema is not None and settings["schema_mode"] == "json_object":
+        parts.append(schema.instructions())
+    return "\n\n".join(filter(None, parts))
+
+
+def _fields(settings: Mapping[str, Value], tools: tuple[Tool, ...], schema: Schema | None) -> dict[str, Any]:
+    """Return the fields of the request that offer tools and ask for a structured answer."""
+    fields: dict[str, Any] = {}
+    if tools:
+        fields["tools"] = [tool.api for tool in tools]
+    if schema is not None:
+        fields["response_format"] = schema.response_format(str(settings["schema_mode"]))
+    return fields
 
 
 def _check_encodes(*sent: Any) -> None:

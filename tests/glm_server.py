@@ -50,6 +50,30 @@ def stream(*texts: Any, finish_reason: str | None = "stop", usage: Any = USAGE, 
     return Answer(steps)
 
 
+def calls(*called: tuple[str, Any], text: str = "", model: str = "GLM-4-Air") -> Answer:
+    """Calls of tools, each a name and its arguments, after some text: as GLM-4 streams them, whole and in one chunk."""
+    tool_calls = [
+        {
+            "index": number,
+            "id": f"call_{number}",
+            "type": "function",
+            "function": {
+                "name": name,
+                "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False),
+            },
+        }
+        for number, (name, arguments) in enumerate(called)
+    ]
+    return Answer(
+        [
+            *([chunk(text, model=model)] if text else []),
+            chunk(delta={"role": "assistant", "tool_calls": tool_calls}, finish_reason="tool_calls", model=model),
+            chunk(finish_reason="tool_calls", model=model, usage=USAGE),
+            data("[DONE]"),
+        ]
+    )
+
+
 def whole(text: str, *, model: str = "GLM-4-Air", finish_reason: str = "stop") -> Answer:
     """A completion that is not streamed."""
     message = {"role": "assistant", "content": text}

@@ -27,7 +27,7 @@ class Page(DisplayPublisher):
 
     def publish(self, data, metadata=None, source=None, *, transient=None, update=False, **kwargs):
         name = (transient or {}).get("display_id") or f"unnamed {len(self.outputs)}"
-        outputs = self.outputs
+        outputs = self.before if update and name not in self.outputs else self.outputs
         if threading.current_thread() is not threading.main_thread():
             whose = name.rpartition("-")[0]
             outputs = self.before if any(other.startswith(whose) for other in self.before) else outputs

@@ -40,6 +40,8 @@ class Kernel:
             if seen is not None:
                 seen(received)
         reply = self.client.get_shell_msg(timeout=60)
+        while reply["parent_header"].get("msg_id") != message["header"]["msg_id"]:  # of the start
+            reply = self.client.get_shell_msg(timeout=60)
         return reply["content"]["status"], messages
 
     def close(self) -> None:

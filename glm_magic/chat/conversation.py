@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from glm_magic.chat.events import Event, ReasoningDelta, Source, Sources, TextDelta, ToolResult
 from glm_magic.chat.messages import Message, Usage
 from glm_magic.chat.recording import canonical
-from glm_magic.chat.reply import Reply
+from glm_magic.chat.reply import Reply, ToolRun
 
 MOST_EARLIER_ATTEMPTS = 10
 _PUT_IN = ("system", "assistant")  # the roles of a message that was not asked
@@ -35,7 +36,8 @@ class Attempt:
     not known). `new` is a boundary: nothing before it is sent. `role` is ``"user"`` where it was
     asked, else the role of the message put in. `system` is the system message that the request began
     with (``""`` if none). `created` counts seconds since the epoch, `cost` is in CNY (None if not known).
-    `reasoning` is never sent back.
+    `reasoning` is never sent back. `tool_runs` tells how each tool call among the messages went, `sources` what
+    the service has read.
     """
 
     id: str
@@ -55,6 +57,8 @@ class Attempt:
     created: float = 0.0
     seconds: float = 0.0
     first_token_seconds: float | None = None
+    tool_runs: tuple[ToolRun, ...] = ()
+    sources: tuple[Source, ...] = ()
     interrupted: bool = False
 
     @property
@@ -67,11 +71,33 @@ class Attempt:
         """The text of its last message."""
         return self.messages[-1].content if self.messages else ""
 
+    def events(self) -> Iterator[Event]:
+        """Yield what a view paints of it, in the order in which it came."""
+        if self.role != "user":
+            return
+        if self.reasoning:
+            yield ReasoningDelta(self.reasoning)
+        runs = {run.id: run for run in self.tool_runs}
+        numbered = enumerate(call for message in self.messages for call in message.tool_calls)
+        for message in self.messages[1:]:
+            if message.role == "tool":
+                number, call = next(numbered)
+                run = runs.get(message.tool_call_id, ToolRun(message.tool_call_id, 0.0))
+                yield ToolResult(number, call, message.content, run.seconds, run.failed)
+            elif message.content:
+                yield TextDelta(message.content)
+        if self.sources:
+            yield Sources(self.sources)
+
     def reply(self, **circumstances: Any) -> Reply:
         """Return the answer as it was given; `circumstances` are fields that are not kept."""
         return Reply(
             self.answer,
             self.reasoning,
+            tool_calls=tuple(call for message in self.messages for call in message.tool_calls),
+            steps=self.messages[1:-1],
+            tool_runs=self.tool_runs,
+            sources=self.sources,
             finish_reason=self.finish_reason,
             usage=self.usage,
             cost=self.cost,

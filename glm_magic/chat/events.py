@@ -2,8 +2,9 @@
 
 ::
 
-    TextDelta  ReasoningDelta  ToolCallDelta  Facts     read from the wire
-    ToolResult                                          a tool of the notebook has answered
+    TextDelta  ReasoningDelta  ToolCallDelta  Sources  Facts     read from the wire
+    ToolCalling  ToolResult                             a call as far as it is written; what a tool has answered
+    AskedAgain                                          the answer did not fit; another one follows
     Notice  Tick                                        the wait: something to say; nothing came
     Finished                                            the whole reply, always last
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from glm_magic.chat import refusals
-from glm_magic.chat.messages import Usage
+from glm_magic.chat.messages import ToolCall, Usage
 from glm_magic.errors import BrokenStream, quoted
 
 if TYPE_CHECKING:
@@ -57,13 +58,54 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolResult:
-    """What a tool of the notebook gave back, as text for the model, after `seconds`."""
+class Source:
+    """A page that the service has read for an answer, in its own words; `refer` is how the text names it."""
 
-    call_id: str
-    name: str
+    title: str
+    link: str = ""
+    media: str = ""
+    date: str = ""
+    refer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the service has looked before it answered."""
+
+    sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalling:
+    """A call of a tool as far as it is written; `number` counts the calls of the turn, from 0.
+
+    `runs` says that it is whole, and that the tool runs now, or that the person is asked whether it may.
+    """
+
+    number: int
+    call: ToolCall
+    runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What came of call `number`, as text for the model, after `seconds`; `failed` if that is an error.
+
+    `call` has the arguments with which it ran.
+    """
+
+    number: int
+    call: ToolCall
     text: str
     seconds: float
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """The answer so far does not fit, for this `reason`; the model is asked once more."""
+
+    reason: str
 
 
 NoticeKind = Literal["download", "start", "retry"]
@@ -91,7 +133,19 @@ class Finished:
     reply: Reply
 
 
-Event: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | Facts | ToolResult | Notice | Tick | Finished
+Event: TypeAlias = (
+    TextDelta
+    | ReasoningDelta
+    | ToolCallDelta
+    | Sources
+    | Facts
+    | ToolCalling
+    | ToolResult
+    | AskedAgain
+    | Notice
+    | Tick
+    | Finished
+)
 
 PART_OF_AN_ANSWER = (TextDelta, ReasoningDelta, ToolCallDelta)
 DONE = "[DONE]"
@@ -150,6 +204,8 @@ def read_body(data: Any, *, part: Literal["delta", "message"], model: str = "", 
             if text := _text(message.get("content")):
                 events.append(TextDelta(text))
             events += _tool_calls(message.get("tool_calls"))
+    if sources := _sources(data.get("web_search")):
+        events.append(Sources(sources))
     facts = Facts(_text(data.get("id")), _text(data.get("model")), finish_reason, Usage.from_api(data.get("usage")))
     if facts != Facts():
         events.append(facts)
@@ -193,6 +249,16 @@ def _tool_calls(calls: object) -> list[Event]:
             )
         )
     return found
+
+
+def _sources(found: object) -> tuple[Source, ...]:
+    """Read what GLM's own `web_search` tool says of its results (confirmed: these fields, beside `choices`)."""
+    said = [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+    sources = (
+        Source(*(_text(item.get(name)) or "" for name in ("title", "link", "media", "publish_date", "refer")))
+        for item in said
+    )
+    return tuple(source for source in sources if source.title or source.link)
 
 
 def _text(value: object) -> str | None:

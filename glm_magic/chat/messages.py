@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from glm_magic.chat import images
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -37,16 +40,33 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a conversation."""
+    """One message of a conversation.
+
+    Where it is more than text, `parts` is what is sent, as the protocol writes it, and `content` the text of it,
+    with a placeholder for each image.
+    """
 
     role: Role
     content: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
+    parts: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+
+    @classmethod
+    def of_parts(cls, role: Role, parts: Iterable[Mapping[str, Any]]) -> Message:
+        """Return the message of such parts.
+
+        Raises `KeyError`, `TypeError` or `ValueError` if one of them is none. Of a kind that is not known here,
+        it is kept as it is.
+        """
+        kept = tuple(parts)
+        if not kept:
+            raise ValueError("a message of no parts")
+        return cls(role, "".join(map(_text_of, kept)), parts=kept)
 
     def to_api(self) -> dict[str, Any]:
         """Return the message as the protocol writes it, with no field that says nothing."""
-        data: dict[str, Any] = {"role": self.role, "content": self.content}
+        data: dict[str, Any] = {"role": self.role, "content": list(self.parts) or self.content}
         if self.tool_calls:
             data["tool_calls"] = [call.to_api() for call in self.tool_calls]
         if self.tool_call_id:
@@ -60,14 +80,23 @@ class Message:
         Raises `KeyError`, `TypeError` or `ValueError` if `data` is not one.
         """
         role, content = data["role"], data["content"]
-        if role not in ROLES or not isinstance(content, str):
+        if role not in ROLES or not isinstance(content, (str, list)):
             raise ValueError(f"not a message: role {role!r}")
-        return cls(
-            cast("Role", role),
-            content,
-            tuple(ToolCall.from_api(call) for call in data.get("tool_calls", ())),
-            str(data.get("tool_call_id", "")),
+        said = cls(role, content) if isinstance(content, str) else cls.of_parts(role, content)
+        return replace(
+            said,
+            tool_calls=tuple(ToolCall.from_api(call) for call in data.get("tool_calls", ())),
+            tool_call_id=str(data.get("tool_call_id", "")),
         )
+
+
+def _text_of(part: Mapping[str, Any]) -> str:
+    """Return what a part says, or what stands for it. Raises what `Message.of_parts` does."""
+    kind = part["type"]
+    said = part["text"] if kind == "text" else part["image_url"]["url"] if kind == "image_url" else kind
+    if not isinstance(kind, str) or not isinstance(said, str):
+        raise TypeError("a part of a message is no text")
+    return said if kind == "text" else images.placeholder(part)
 
 
 @dataclass(frozen=True, slots=True)

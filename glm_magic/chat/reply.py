@@ -7,12 +7,22 @@ usage take the last that was said.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from glm_magic.chat.events import Event, Facts, ReasoningDelta, TextDelta, ToolCallDelta
+from glm_magic.chat.events import Event, Facts, ReasoningDelta, Source, Sources, TextDelta, ToolCallDelta
 from glm_magic.chat.messages import Message, ToolCall, Usage
+from glm_magic.errors import SetupError
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRun:
+    """How a call went: its id, how many `seconds` it took, and whether an error came of it."""
+
+    id: str
+    seconds: float
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -22,14 +32,23 @@ class Reply:
     `finish_reason` is the service's word for why it ended (``stop``, ``length``, …); ``""`` if it did
     not say, as after an interrupt. `usage` is None where the service did not count. `cost` is in CNY
     by GLM's list, None for other services and models. `seconds` is the time from asking to the end,
-    `first_token_seconds` to the first text. `request` is the body that was sent; it holds no key.
+    `first_token_seconds` to the first text. `request` is the body that was sent first; it holds no key.
     A `replayed` answer is a recorded one: its times and its cost are those of then.
+
+    `tool_calls` are all calls that the model asked for before it answered, `steps` the messages between the
+    prompt and the answer, which are these calls and their results, and `tool_runs` how each went. Tokens,
+    cost and time are those of all requests together. `parsed` is the value of a structured answer, None
+    without ``--json`` or ``--schema``; `sources` is what the service has read.
     """
 
     text: str
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str = ""
+    steps: tuple[Message, ...] = ()
+    tool_runs: tuple[ToolRun, ...] = ()
+    sources: tuple[Source, ...] = ()
+    parsed: Any = None
     usage: Usage | None = None
     cost: float | None = None
     model: str = ""
@@ -40,6 +59,7 @@ class Reply:
     interrupted: bool = False
     embedded: bool = False
     replayed: bool = False
+    put_in_cell: Callable[[str], object] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return self.text
@@ -50,18 +70,42 @@ class Reply:
         return f"Reply({text!r}, model={self.model!r}, finish_reason={ending!r})"
 
     @property
-    def message(self) -> Message:
-        """The reply as a message of the conversation; reasoning is not sent back."""
-        return Message("assistant", self.text, self.tool_calls)
+    def code(self) -> str:
+        """The code in its code blocks, with a blank line between two; ``""`` if it has none."""
+        from glm_magic.chat.code import code  # noqa: PLC0415 - it needs a parser of Markdown
+
+        return code(self.text)
+
+    def to_cell(self) -> None:
+        """Put the code into a new cell below the one that runs; it is not run. The same code is put there once.
+
+        Raises `CellError` if there is no code, `SetupError` outside a notebook.
+        """
+        if self.put_in_cell is None:
+            raise SetupError("There is no notebook to put a cell into.", "reply.code is the code.")
+        self.put_in_cell(self.code)
+
+    @property
+    def open_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that nobody has answered."""
+        answered = {message.tool_call_id for message in self.steps}
+        return tuple(call for call in self.tool_calls if call.id not in answered)
 
 
 @dataclass(slots=True)
 class ReplyBuilder:
-    """A reply that is still growing. `add` takes every event; the others read what has come so far."""
+    """The answer to one request while it grows. `add` takes every event; the others read what has come so far.
+
+    `first_call` is the number in its turn that its first call has, `taken` the ids of the calls before it.
+    """
+
+    first_call: int = 0
+    taken: frozenset[str] = frozenset()
 
     _text: list[str] = field(default_factory=list)
     _reasoning: list[str] = field(default_factory=list)
     _calls: list[dict[str, Any]] = field(default_factory=list)
+    _sources: dict[Source, None] = field(default_factory=dict)
     id: str = ""
     model: str = ""
     finish_reason: str = ""
@@ -76,6 +120,8 @@ class ReplyBuilder:
                 self._reasoning.append(text)
             case ToolCallDelta():
                 self._add_call(event)
+            case Sources(sources):
+                self._sources.update(dict.fromkeys(sources))
             case Facts():
                 self.id = self.id or event.id or ""
                 self.model = self.model or event.model or ""
@@ -84,7 +130,7 @@ class ReplyBuilder:
             case _:
                 pass
 
-    def _add_call(self, delta: ToolCallDelta) -> None:
+    def _add_call(self, delta: ToolCallDelta) -> int:
         """Join a fragment to its call.
 
         Reported: servers give no index, or 0 for every call; ids that change, are missing, or repeat. So a
@@ -101,6 +147,7 @@ class ReplyBuilder:
         call["id"] = call["id"] or delta.id or ""
         call["name"] = call["name"] or delta.name or ""
         call["arguments"].append(delta.arguments)
+        return next(at for at, other in enumerate(self._calls) if other is call)
 
     @property
     def text(self) -> str:
@@ -112,21 +159,47 @@ class ReplyBuilder:
         """Whether nothing of an answer has come."""
         return not (self._text or self._reasoning or self._calls)
 
+    @property
+    def reasoning(self) -> str:
+        """What the model has thought so far."""
+        return "".join(self._reasoning)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """What the service has read, each once."""
+        return tuple(self._sources)
+
+    @property
+    def calls(self) -> tuple[ToolCall, ...]:
+        """The calls so far, each with an id of its own (reported: ids are missing, or repeat)."""
+        calls: list[ToolCall] = []
+        taken = set(self.taken)
+        for number, call in enumerate(self._calls, self.first_call):
+            id_ = call["id"] or f"call_{number}"
+            if id_ in taken:
+                id_ = f"{id_}_{number}"
+            taken.add(id_)
+            calls.append(ToolCall(id_, call["name"], "".join(call["arguments"])))
+        return tuple(calls)
+
+    def calling(self, delta: ToolCallDelta) -> tuple[int, ToolCall]:
+        """Add a fragment of a call; return the number of the call in its turn, and the call as it stands."""
+        at = self._add_call(delta)
+        return self.first_call + at, self.calls[at]
+
     def reply(self, **circumstances: Any) -> Reply:
-        """Return the reply as it stands; `circumstances` are the fields that the service does not say."""
-        circumstances.setdefault("model", self.model)
-        return Reply(
-            text=self.text,
-            reasoning="".join(self._reasoning),
-            tool_calls=tuple(
-                ToolCall(call["id"] or f"call_{number}", call["name"], "".join(call["arguments"]))
-                for number, call in enumerate(self._calls)
-            ),
-            finish_reason=self.finish_reason,
-            usage=self.usage,
-            id=self.id,
-            **circumstances,
-        )
+        """Return the reply as it stands; `circumstances` are the fields that this one answer does not say."""
+        said = {
+            "text": self.text,
+            "reasoning": self.reasoning,
+            "tool_calls": self.calls,
+            "sources": self.sources,
+            "finish_reason": self.finish_reason,
+            "usage": self.usage,
+            "model": self.model,
+            "id": self.id,
+        }
+        return Reply(**{**said, **circumstances})
 
 
 def _starts_anew(delta: ToolCallDelta, call: dict[str, Any]) -> bool:

@@ -7,16 +7,25 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from glm_magic.chat.catalogue import MODELS
 from glm_magic.chat.messages import Message
 from glm_magic.chat.settings import SETTINGS, Value
-from glm_magic.errors import OptionError
+from glm_magic.errors import OptionError, PromptError, quoted
 
 # Fields of the protocol that the cell says in another way than by --param, and how it says them.
 _SAID_OTHERWISE = {
     "messages": "The cell's text and the history are the messages.",
     "stream": "Use --no-stream for one response instead of a stream.",
+    "tools": "Use -T NAME, with a function of the notebook, or a dict in the API's own form.",
+    "response_format": "Use --json or --schema NAME.",
     **{name: f"Use {setting.flag}." for name, setting in SETTINGS.items() if setting.field},
 }
+
+
+# What an image is reckoned as. Models count by its size and in ways of their own: some hundred to some thousand.
+IMAGE_TOKENS = 1_000
+
+_TEXT_MODELS = frozenset(name.lower() for name in MODELS)
 
 
 def body(
@@ -100,6 +109,36 @@ def tokens_of_signs(wide: int, narrow: int) -> int:
     return wide + -(-narrow // 4)
 
 
+def estimated_content_tokens(content: str | Iterable[Mapping[str, Any]]) -> int:
+    """Return roughly how many tokens a message's content is: text, or parts; an image counts as `IMAGE_TOKENS`."""
+    if isinstance(content, str):
+        return estimated_text_tokens(content)
+    return sum(estimated_text_tokens(part["text"]) if part["type"] == "text" else IMAGE_TOKENS for part in content)
+
+
 def estimated_tokens(request: Mapping[str, Any]) -> int:
     """Return roughly how many tokens the messages of a request body are; each message has a few of its own."""
-    return sum(estimated_text_tokens(message["content"]) + 4 for message in request["messages"])
+    return sum(estimated_content_tokens(message["content"]) + 4 for message in request["messages"])
+
+
+def refuse_images(request: Mapping[str, Any], *, embedded: bool = False) -> None:
+    """Raise `PromptError` if images go to a model that reads text only: one of the known ones, or the embedded one.
+
+    What a model of any other name reads is for its service to say.
+    """
+    model = str(request["model"])
+    if not embedded and model.lower() not in _TEXT_MODELS:
+        return
+    has_images = [_has_images(message) for message in request["messages"]]
+    if any(has_images):
+        where = "the prompt" if has_images[-1] else "a turn that is sent before the prompt"
+        raise PromptError(
+            f"{quoted(model)} reads text only, and an image is in {where}; nothing was sent.",
+            "Ask a model that sees, for example: -m glm-4.6v"
+            + ("" if has_images[-1] else "\nor leave the turn out: --new, or %glm_history --skip TURN"),
+        )
+
+
+def _has_images(message: Mapping[str, Any]) -> bool:
+    content = message["content"]
+    return not isinstance(content, str) and any(part["type"] != "text" for part in content)

@@ -22,8 +22,9 @@ class Setting:
 
     `kind` is the type of a value; None always means "not set". `low` and `high` are inclusive unless
     `above` says that the value must be more than `low`. `field` says that it is a field of the
-    request. `short` is the letter of its option, `option` whether the cell magic has one. `also`
-    names variables of the environment that count after ``GLM_<NAME>``.
+    request, `is_list` that its text is names with commas between. `short` is the letter of its option,
+    `option` whether the cell magic has one. `also` names variables of the environment that count after
+    ``GLM_<NAME>``.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Setting:
     above: bool = False
     choices: tuple[str, ...] = ()
     may_be_empty: bool = False
+    is_list: bool = False
     field: bool = False
     option: bool = False
     short: str = ""
@@ -75,6 +77,11 @@ class Setting:
         `as_typed` is how the error names the setting (an option, a variable); by default its name.
         """
         called = as_typed or self.name
+        if self.is_list:
+            text = text.strip()
+            inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+            names = [item.strip().strip("\"'") for item in inside.split(",")] if inside.strip() else []
+            return self.check(names, as_typed=called)
         if self.kind is str:
             return self.check(text, as_typed=called)
         try:
@@ -88,6 +95,10 @@ class Setting:
         called = as_typed or self.name
         if value is None:
             return None
+        if self.is_list and isinstance(value, (list, tuple)):
+            if not all(isinstance(item, str) and item.strip() for item in value):
+                raise SettingError(f"{called} takes names with commas between, not {value!r}.")
+            value = ",".join(value)
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value) if abs(value) < _MOST else math.inf
         if type(value) is not self.kind:
@@ -171,12 +182,38 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "format",
             str,
-            "how the answer is shown",
+            "how the answer is shown; code shows only its code blocks",
             default="markdown",
-            choices=("markdown", "text"),
+            choices=("markdown", "text", "code"),
             option=True,
             short="f",
-            metavar="markdown|text",
+            metavar="markdown|text|code",
+        ),
+        Setting(
+            "tools",
+            str,
+            "functions of the notebook that the model may call",
+            may_be_empty=True,
+            is_list=True,
+            metavar="[NAME,…]",
+        ),
+        Setting("approve", bool, "ask before each tool call", default=False, option=True, metavar="on|off"),
+        Setting(
+            "max_steps",
+            int,
+            "most rounds of tool calls",
+            default=8,
+            low=1,
+            option=True,
+            metavar="N",
+        ),
+        Setting(
+            "schema_mode",
+            str,
+            "how --schema is said to the service: in the system message, or as a field of the request",
+            default="json_object",
+            choices=("json_object", "json_schema"),
+            metavar="json_object|json_schema",
         ),
         Setting(
             "base_url",

@@ -1,20 +1,65 @@
-"""One turn: ask, stream, and end with the whole reply or with an error that carries its part.
+"""One turn: ask, stream, run the tools that are called, ask again; its end is the whole reply or an error.
 
-It takes the `Stream` that asks and the clock that measures; it knows no network and keeps nothing.
+It takes the `Stream` that asks, the clock that measures and the `Toolbox` that runs; it knows no network and
+keeps nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from glm_magic.chat.events import PART_OF_AN_ANSWER, Event, Finished
-from glm_magic.chat.reply import Reply, ReplyBuilder
-from glm_magic.errors import AnswerError, BrokenStream, ContentFiltered, PromptTooLong, ServiceDown, Withdrawn
+from glm_magic.chat.events import (
+    PART_OF_AN_ANSWER,
+    AskedAgain,
+    Event,
+    Finished,
+    Source,
+    ToolCallDelta,
+    ToolCalling,
+    ToolResult,
+)
+from glm_magic.chat.messages import Message, ToolCall, Usage
+from glm_magic.chat.reply import Reply, ReplyBuilder, ToolRun
+from glm_magic.errors import (
+    AnswerError,
+    AnswerMismatch,
+    BrokenStream,
+    ContentFiltered,
+    PromptTooLong,
+    ServiceDown,
+    TooManySteps,
+    Withdrawn,
+    quoted,
+)
+
+if TYPE_CHECKING:
+    from glm_magic.chat.schemas import Schema, SchemaMismatch
+    from glm_magic.chat.tools import Call, Outcome, Tool
 
 Stream: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Event]]
 
 _KEPT = "What had arrived is on the page; it is not in the conversation. Run the cell again."
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """The `tools` that a turn may call, and how: `run` calls one, in at most `max_steps` rounds.
+
+    `approve`, if there is one, returns the call as it may run, None if it may not run.
+    """
+
+    tools: tuple[Tool, ...]
+    run: Callable[[Tool, Call], Outcome]
+    approve: Callable[[Tool, ToolCall], ToolCall | None] | None = None
+    max_steps: int = 8
+
+    @property
+    def functions(self) -> dict[str, Tool]:
+        """The tools that are functions of the notebook, by name; others run at the service."""
+        return {tool.name: tool for tool in self.tools if tool.function is not None}
 
 
 class TurnUnderWay:
@@ -24,35 +69,58 @@ class TurnUnderWay:
     """
 
     def __init__(
-        self, request: Mapping[str, Any], stream: Stream, clock: Callable[[], float], **circumstances: Any
+        self,
+        request: Mapping[str, Any],
+        stream: Stream,
+        clock: Callable[[], float],
+        *,
+        toolbox: Toolbox | None = None,
+        schema: Schema | None = None,
+        **circumstances: Any,
     ) -> None:
-        """`clock` counts seconds; `circumstances` are fields of the `Reply` that the service does not say."""
+        """`clock` counts seconds; `circumstances` are fields of the `Reply` that the service does not say.
+
+        An answer must fit the `schema`, if there is one.
+        """
         self._request = request
         self._stream = stream
         self._clock = clock
+        self._toolbox = toolbox
+        self._schema = schema
         self._circumstances = circumstances
-        self._builder = ReplyBuilder()
+        self._functions = toolbox.functions if toolbox else {}
         self._started = 0.0
         self._first_token: float | None = None
+        self._forget()
 
     def __iter__(self) -> Iterator[Event]:
         """Ask, and yield what happens. Raises `AnswerError`, with `partial` set, if it ends unwell."""
         self._started = self._clock()
+        body, was_asked_again = self._request, False
         try:
-            for event in self._stream(self._request):
-                if self._first_token is None and isinstance(event, PART_OF_AN_ANSWER):
-                    self._first_token = self._clock() - self._started
-                self._builder.add(event)
-                if self._builder.finish_reason == "sensitive":
-                    self._withdraw()
-                yield event
-            self._check_ending()
+            while True:
+                yield from self._ask(body)
+                if self._functions and self._answer.calls:
+                    added = yield from self._call_tools()
+                elif (fault := self._misfit()) is not None:
+                    if was_asked_again:
+                        raise AnswerMismatch(
+                            f"The answer does not fit, and a second one did not either: {fault}",
+                            "Both are on the page; nothing is in the conversation. Reword the prompt, or ask another\n"
+                            "model.",
+                        )
+                    was_asked_again = True
+                    yield AskedAgain(str(fault))
+                    added = self._dismiss(fault)
+                else:
+                    break
+                body = {**body, "messages": [*body["messages"], *(message.to_api() for message in added)]}
         except ContentFiltered as error:  # also where an error in the stream says it (1301), and not its finish reason
             if self.has_begun:
                 self._withdraw(error)
             raise
         except AnswerError as error:
-            if not self._builder.is_empty:
+            if self.has_begun:
                 error.partial = self.partial()
             raise
         yield Finished(self.partial())
@@ -60,19 +128,54 @@ class TurnUnderWay:
     @property
     def has_begun(self) -> bool:
         """Whether anything of an answer has come."""
-        return not self._builder.is_empty
+        return bool(self._steps) or not self._answer.is_empty
 
     def partial(self, **circumstances: Any) -> Reply:
-        """Return the reply as it stands now."""
-        return self._builder.reply(
-            request=self._request,
-            seconds=self._clock() - self._started,
-            first_token_seconds=self._first_token,
-            **{**self._circumstances, **circumstances},
+        """Return the reply as it stands now.
+
+        Of one that is `interrupted`, the text is what was said last, and its steps are those before it: a call
+        that nobody has answered is in neither.
+        """
+        text, steps = self._answer.text, list(self._steps)
+        if circumstances.get("interrupted") and not text:
+            while steps and not text:
+                message = steps.pop()
+                text = message.content if message.role == "assistant" else ""
+        return self._answer.reply(
+            **{
+                "text": text,
+                "steps": tuple(steps),
+                "reasoning": "\n\n".join(filter(None, (*self._thoughts, self._answer.reasoning))),
+                "tool_calls": (*self._calls, *self._answer.calls),
+                "tool_runs": tuple(self._runs),
+                "sources": tuple(dict.fromkeys((*self._sources, *self._answer.sources))),
+                "parsed": self._parsed,
+                "usage": _sum(self._usage, self._answer.usage),
+                "request": self._request,
+                "seconds": self._clock() - self._started,
+                "first_token_seconds": self._first_token,
+                **self._circumstances,
+                **circumstances,
+            }
         )
 
+    # --- one request -------------------------------------------------------------------------
+
+    def _ask(self, body: Mapping[str, Any]) -> Iterator[Event]:
+        for event in self._stream(body):
+            if self._first_token is None and isinstance(event, PART_OF_AN_ANSWER):
+                self._first_token = self._clock() - self._started
+            if isinstance(event, ToolCallDelta):
+                yield ToolCalling(*self._answer.calling(event))
+                continue
+            self._answer.add(event)
+            if self._answer.finish_reason == "sensitive":
+                self._withdraw()
+            yield event
+        self._check_ending()
+
     def _check_ending(self) -> None:
-        match self._builder.finish_reason:
+        match self._answer.finish_reason:
             case "":
                 raise BrokenStream("The stream ended before the answer did.", _KEPT)
             case "network_error":  # confirmed: inference failed; it comes with HTTP 200, sometimes after text
@@ -90,7 +193,7 @@ class TurnUnderWay:
 
     def _withdraw(self, error: ContentFiltered | None = None) -> None:
         """Confirmed: text already shown must be withdrawn and kept out of the history, however the stream ends."""
-        self._builder = ReplyBuilder()
+        self._forget()
         if error is None:
             raise Withdrawn(
                 "The service's content filter withdrew the answer.", "Reword the prompt or what it inserts."
@@ -98,3 +201,128 @@ class TurnUnderWay:
         raise Withdrawn(
             error.what, error.remedy, status=error.status, code=error.code, request_id=error.request_id
         ) from None
+
+    def _forget(self) -> None:
+        self._answer = ReplyBuilder()
+        self._steps: list[Message] = []
+        self._runs: list[ToolRun] = []
+        self._calls: list[ToolCall] = []
+        self._thoughts: list[str] = []
+        self._sources: list[Source] = []
+        self._usage: Usage | None = None
+        self._parsed: Any = None
+        self._rounds = 0
+
+    def _go_on(self, *steps: Message) -> tuple[Message, ...]:
+        """Begin the next answer; what came with this one is kept, and `steps` are the way to the next."""
+        answer = self._answer
+        self._steps += steps
+        self._calls += answer.calls
+        self._thoughts.append(answer.reasoning)
+        self._sources += answer.sources
+        self._usage = _sum(self._usage, answer.usage)
+        self._answer = ReplyBuilder(
+            len(self._calls), frozenset(call.id for call in self._calls), id=answer.id, model=answer.model
+        )
+        return steps
+
+    # --- tools -------------------------------------------------------------------------------
+
+    def _call_tools(self) -> Generator[Event, None, tuple[Message, ...]]:
+        """Run what is called, in order, and return the messages that the model is asked with next."""
+        assert self._toolbox is not None, "there are functions to call"
+        calls = self._answer.calls
+        if self._answer.finish_reason == "length" and any(_arguments_of(call) is None for call in calls):
+            raise BrokenStream(
+                f"The answer was cut off at its most tokens, in the middle of a call of {quoted(calls[-1].name)};"
+                " nothing of it was run.",
+                "Raise --max-tokens.",
+            )
+        if self._rounds == self._toolbox.max_steps:
+            raise TooManySteps(
+                f"The model called tools in {self._rounds} rounds, and goes on.",
+                f"What happened is on the page; it is not in the conversation. Let it go on for longer:\n"
+                f"--max-steps {2 * self._rounds}",
+            )
+        self._rounds += 1
+        ran: list[ToolCall] = []
+        results: list[Message] = []
+        for number, asked in enumerate(calls, self._answer.first_call):
+            yield ToolCalling(number, asked, runs=True)
+            begun = self._clock()
+            call, outcome = self._call(asked)
+            run = ToolRun(call.id, round(self._clock() - begun, 3), outcome.failed)
+            self._runs.append(run)
+            yield ToolResult(number, call, outcome.text, run.seconds, outcome.failed)
+            # what is no JSON could not be sent back: servers put it into their templates as an object
+            ran.append(call if _arguments_of(call) is not None else ToolCall(call.id, call.name, "{}"))
+            results.append(Message("tool", outcome.text, tool_call_id=call.id))
+        return self._go_on(Message("assistant", self._answer.text, tuple(ran)), *results)
+
+    def _call(self, call: ToolCall) -> tuple[ToolCall, Outcome]:
+        """Run one call; return it as it ran, and what came of it, which is an error where it could not run."""
+        from glm_magic.chat.tools import Outcome, ToolArgumentsError, arguments  # noqa: PLC0415 - few turns have tools
+
+        assert self._toolbox is not None, "there are functions to call"
+        tool = self._functions.get(call.name)
+        if tool is None:
+            there = ", ".join(self._functions)
+            return call, Outcome(f"There is no tool {quoted(call.name)!r}. There are: {there}.", failed=True)
+        try:
+            ready = arguments(tool, call.arguments)
+            if self._toolbox.approve is not None:
+                approved = self._toolbox.approve(tool, call)
+                if approved is None:
+                    return call, Outcome("The person at the notebook did not allow this call.", failed=True)
+                call, ready = approved, arguments(tool, approved.arguments)
+        except ToolArgumentsError as error:
+            return call, Outcome(str(error), failed=True)
+        return call, self._toolbox.run(tool, ready)
+
+    # --- structured answers ------------------------------------------------------------------
+
+    def _misfit(self) -> SchemaMismatch | None:
+        """Return in what the answer does not fit the schema; None where it does, or where there is none."""
+        if self._schema is None or self._answer.calls:
+            return None
+        if self._answer.finish_reason == "length":
+            raise AnswerMismatch("The answer was cut off at its most tokens.", f"Raise --max-tokens. {_KEPT}")
+        from glm_magic.chat.schemas import SchemaMismatch  # noqa: PLC0415 - few turns have a schema
+
+        try:
+            self._parsed = self._schema.read(self._answer.text)
+        except SchemaMismatch as mismatch:
+            return mismatch
+        return None
+
+    def _dismiss(self, fault: SchemaMismatch) -> tuple[Message, ...]:
+        """Return the messages by which another answer is asked for; this one does not enter the conversation."""
+        from glm_magic.chat.schemas import question_again  # noqa: PLC0415
+
+        dismissed = self._answer.text
+        self._go_on()
+        # no text, no message: an empty one is refused
+        answer = (Message("assistant", dismissed),) if dismissed.strip() else ()
+        return (*answer, Message("user", question_again(fault)))
+
+
+def _arguments_of(call: ToolCall) -> dict[str, Any] | None:
+    """Return the arguments of a call, None where they are no JSON object."""
+    try:
+        read = json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return None
+    return read if isinstance(read, dict) else None
+
+
+def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
+    """Return the tokens of two requests together; None where neither was counted."""
+    if one is None or other is None:
+        return one or other
+    return Usage(
+        one.prompt_tokens + other.prompt_tokens,
+        one.completion_tokens + other.completion_tokens,
+        one.total_tokens + other.total_tokens,
+        one.cached_tokens + other.cached_tokens,
+        one.reasoning_tokens + other.reasoning_tokens,
+    )

@@ -1,7 +1,8 @@
-"""A growing text as frozen segments and a tail, so that what is finished is never sent again.
+"""A growing text as segments that are finished and a tail, so that little is sent again while it grows.
 
-A cut falls only between two top-level blocks. A segment grows with the text, so that a long answer
-does not have more outputs than a front end shows.
+A cut falls only between two top-level blocks. What is finished is a segment of its own as long as half of the
+outputs are free; from then on it is joined to the last segment until this has its share of the text. So the tail
+stays short, and there are never more segments than outputs, however long the text becomes.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 SEGMENT_CHARACTERS = 3000
-SEGMENTS_IN_AN_ANSWER = 16
 MOST_SEGMENTS = 36  # JupyterLab shows 50 outputs of a cell; some are for bars and tools
+
+_SHARES = 4  # the share of a segment is four times that of an output; 36 outputs then last for 400,000 characters
+_JOINED_AT = 8  # what is joined has an eighth of what it is joined to, which is sent again with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +24,34 @@ class Segment:
     text: str
     shown: str
 
+    def __add__(self, other: Segment) -> Segment:
+        return Segment(self.text + other.text, self.shown + other.shown)
+
 
 class Segments:
-    """Text goes in by `add`; `freeze` gives what is finished since the last call, `tail` what is not.
+    """Text goes in by `add`; after `freeze`, `frozen` is what is finished, and `tail` what is not.
+
+    A segment of `frozen` stays as it is, but for the last one, which may be joined by what follows. Together with
+    the tail there are at most `most` of them, which is at least 1.
 
     `neutralise` makes a text fit to be shown; `last_block_start` finds the offset of its last block.
     """
 
-    def __init__(self, neutralise: Callable[[str], str], last_block_start: Callable[[str], int]) -> None:
+    def __init__(
+        self,
+        neutralise: Callable[[str], str],
+        last_block_start: Callable[[str], int],
+        *,
+        most: int = MOST_SEGMENTS,
+    ) -> None:
+        self.frozen: list[Segment] = []
         self._neutralise = neutralise
         self._last_block_start = last_block_start
+        self._most = most
         self._closed: list[Segment] = []  # whole blocks, not enough of them yet for a segment
         self._closed_length = 0
         self._open = ""  # the block that is still growing
         self._length = 0
-        self._frozen = 0
         self._line_ended = False
 
     def add(self, text: str) -> None:
@@ -44,29 +60,26 @@ class Segments:
         self._length += len(text)
         self._line_ended = self._line_ended or "\n" in text
 
-    def freeze(self) -> list[Segment]:
-        """Return the segments that are finished, oldest first; each is given once."""
+    def freeze(self) -> None:
+        """Move what is finished from the tail to the segments."""
         if not self._line_ended:
-            return []
+            return
         self._line_ended = False
-        frozen: list[Segment] = []
         window = 2 * SEGMENT_CHARACTERS  # what came in one burst is cut as if it had come bit by bit
         while self._open:
             end = self._last_block_start(self._open[:window])
             self._close(end)
-            is_full = self._closed_length >= max(SEGMENT_CHARACTERS, self._length / SEGMENTS_IN_AN_ANSWER)
-            if is_full and self._frozen < MOST_SEGMENTS - 1:
-                frozen += self._freeze_closed()
+            self._freeze_closed()
             if window >= len(self._open):
                 break
             window = 2 * (SEGMENT_CHARACTERS if end else window)
-        return frozen
 
-    def finish(self) -> list[Segment]:
-        """Return all that is left, as the last segments."""
-        frozen = self.freeze()
+    def finish(self) -> None:
+        """Make what is left the last segment."""
+        self.freeze()
         self._close(len(self._open))
-        return frozen + self._freeze_closed()
+        if self._closed:
+            self.frozen.append(self._take_closed())
 
     @property
     def tail(self) -> str:
@@ -77,15 +90,23 @@ class Segments:
         if end > 0:
             block, self._open = self._open[:end], self._open[end:]
             self._closed.append(Segment(block, _ended(self._neutralise(block))))
-            self._closed_length += len(block)
+            self._closed_length += len(block.strip())  # an output of blank lines would be none
 
-    def _freeze_closed(self) -> list[Segment]:
-        if not self._closed:
-            return []
+    def _freeze_closed(self) -> None:
+        if self._closed_length < SEGMENT_CHARACTERS:
+            return
+        used = len(self.frozen)
+        last_length = len(self.frozen[-1].text) if self.frozen else 0
+        share = self._length * _SHARES / self._most
+        if used < self._most // 2 or (last_length >= share and used < self._most - 1):
+            self.frozen.append(self._take_closed())
+        elif used and self._closed_length >= last_length / _JOINED_AT:
+            self.frozen[-1] += self._take_closed()
+
+    def _take_closed(self) -> Segment:
         segment = Segment("".join(b.text for b in self._closed), "".join(b.shown for b in self._closed))
         self._closed, self._closed_length = [], 0
-        self._frozen += 1
-        return [segment]
+        return segment
 
 
 def _ended(shown: str) -> str:

@@ -9,14 +9,26 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from glm_magic.chat.events import Event, Notice, ReasoningDelta, TextDelta, Tick, ToolCallDelta, ToolResult
-from glm_magic.display import safe_text
-from glm_magic.display.view import Ending, View
+from glm_magic.chat.events import (
+    AskedAgain,
+    Event,
+    Notice,
+    ReasoningDelta,
+    Sources,
+    TextDelta,
+    Tick,
+    ToolCalling,
+    ToolResult,
+)
+from glm_magic.display import folds, safe_text
+from glm_magic.display.forms import shown_as
+from glm_magic.display.view import Ending, Form, View
 
 if TYPE_CHECKING:
+    from glm_magic.chat.events import Source
     from glm_magic.display.terminal_screen import Screen
 
 UPDATE_SECONDS = 0.1
@@ -31,7 +43,7 @@ def view(
     out: TextIO,
     *,
     title: str = "",
-    as_text: bool = False,
+    form: Form = "markdown",
     quiet: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> View:
@@ -44,8 +56,8 @@ def view(
 
         screen = terminal_screen.open_screen(out)
         if screen is not None:
-            return LiveView(screen, title=title, as_text=as_text, quiet=quiet, clock=clock)
-    return TerminalView(out, quiet=quiet, clock=clock)
+            return LiveView(screen, title=title, form=form, quiet=quiet, clock=clock)
+    return TerminalView(out, form=form, quiet=quiet, clock=clock)
 
 
 @contextlib.contextmanager
@@ -98,13 +110,26 @@ class _Thought:
 
 
 class TerminalView:
-    """Writes plain text to `out`, and nothing that acts on a terminal; a `quiet` view writes the answer alone."""
+    """Writes plain text to `out`, and nothing that acts on a terminal; a `quiet` view writes the answer alone.
 
-    def __init__(self, out: TextIO, *, quiet: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+    A text of which only a part is to be shown, or its value, is written when it has ended.
+    """
+
+    def __init__(
+        self,
+        out: TextIO,
+        *,
+        form: Form = "markdown",
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._out = out
+        self._form: Form = form
+        self._held = ""
         self._quiet = quiet
         self._in_line = False
         self._said = ""
+        self._sources: tuple[Source, ...] = ()
         self._thought = _Thought(clock)
 
     def paint(self, event: Event) -> None:
@@ -112,11 +137,18 @@ class TerminalView:
         match event:
             case ReasoningDelta(text):
                 self._thought.add(text)
+            case TextDelta(text) if self._form in ("code", "json"):
+                self._end_thought()
+                self._held += text
             case TextDelta(text):
                 self._end_thought()
-                safe = safe_text.plain(text)
-                self._write(safe)
-                self._in_line = not safe.endswith("\n") if safe else self._in_line
+                self._write_text(text)
+            case ToolResult(_, call, text, seconds, failed):
+                self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))
+            case AskedAgain(reason):
+                self._note(f"[{asked_again(reason)}]")
+            case Sources(sources):
+                self._sources = sources
             case Notice(kind, text) if kind != self._said and not self._quiet:
                 self._said = kind
                 self._write(f"[{safe_text.plain(text)}]\n")
@@ -126,22 +158,37 @@ class TerminalView:
     def settle(self, ending: Ending) -> None:
         """End the line that is open, and write the facts."""
         self._end_thought()
-        self._end_line()
+        if ending.withdrawn:
+            self._held = ""
+        self._end_text()
+        if self._sources:
+            self._note(folds.sources(self._sources)["text/plain"])
         if ending.withdrawn:
             self._write("[The answer above was withdrawn.]\n")
         if not self._quiet:
             self._write(f"[{_line_of(ending)}]\n")
 
-    def rewrite(self, text: str, ending: Ending) -> None:
+    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
         """Change nothing: what a terminal shows stays."""
 
     def _end_thought(self) -> None:
-        note = self._thought.end()
-        if note and not self._quiet:
-            self._end_line()
-            self._write(f"{note}\n")
+        if note := self._thought.end():
+            self._note(note)
 
-    def _end_line(self) -> None:
+    def _note(self, text: str) -> None:
+        self._end_text()
+        if not self._quiet:
+            self._write(f"{safe_text.plain(text)}\n")
+
+    def _write_text(self, text: str) -> None:
+        safe = safe_text.plain(text)
+        self._write(safe)
+        self._in_line = not safe.endswith("\n") if safe else self._in_line
+
+    def _end_text(self) -> None:
+        held, self._held = self._held, ""
+        if held:
+            self._write_text(shown_as(self._form, held).plain)
         self._write("\n" if self._in_line else "")
         self._in_line = False
 
@@ -151,7 +198,7 @@ class TerminalView:
 
 
 class LiveView:
-    """Shows an answer on `screen`: as Markdown block by block, or `as_text`, line by line.
+    """Shows an answer on `screen`: as Markdown block by block, as text line by line, or in another `form`.
 
     What is printed for good is printed once, and never touched again. A `quiet` view shows the answer alone.
     """
@@ -161,13 +208,14 @@ class LiveView:
         screen: Screen,
         *,
         title: str = "",
-        as_text: bool = False,
+        form: Form = "markdown",
         quiet: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._screen = screen
         self._title = title
-        self._as_text = as_text
+        self._form: Form = form
+        self._sources: tuple[Source, ...] = ()
         self._quiet = quiet
         self._clock = clock
         self._open = ""  # text that may still change how it looks
@@ -205,7 +253,7 @@ class LiveView:
         with _interrupts_held():
             self._settle(ending)
 
-    def rewrite(self, text: str, ending: Ending) -> None:
+    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
         """Change nothing: what a terminal shows stays."""
 
     def _settle(self, ending: Ending) -> None:
@@ -216,6 +264,8 @@ class LiveView:
             what = "answer above" if self._printed_text else "answer"
             self._done += self._screen.note(f"[The {what} was withdrawn.]")
         self._end_text()
+        if self._sources:
+            self._note(folds.sources(self._sources)["text/plain"])
         if not self._quiet:
             self._done += self._screen.note(f"[{_line_of(ending)}]")
         self._waits_for = ""
@@ -235,14 +285,22 @@ class LiveView:
                 self._end_text()
                 self._thought.add(text)
                 self._waits_for = ""
-            case ToolCallDelta():  # a tool may print, or ask: nothing may be drawn then that is to be erased
+            case ToolCalling(_, call, runs):
                 self._end_notice()
                 self._end_thought()
                 self._end_text()
-                self._waits_for = ""
-            case ToolResult(_, name, text, seconds):
-                self._note(f"[{name} gave back {len(text)} characters after {seconds:.1f} s]")
+                self._waits_for = "" if runs else f"calling {safe_text.one_line(call.name)}"
+                if runs:  # it may print, or ask: nothing may be drawn then that is to be erased
+                    self._show()
+            case ToolResult(_, call, text, seconds, failed):
+                self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))
                 self._waits_for = "asking"
+            case AskedAgain(reason):
+                self._end_text()
+                self._note(f"[{asked_again(reason)}]")
+                self._waits_for = "asking once more"
+            case Sources(sources):
+                self._sources = sources
             case _:
                 pass
 
@@ -269,7 +327,9 @@ class LiveView:
     def _freeze_blocks(self) -> None:
         if self._line_ended:
             self._line_ended = False
-            self._freeze(self._open.rfind("\n") + 1 if self._as_text else safe_text.last_block_start(self._open))
+            if self._form != "json":  # it is a value when it is whole
+                is_text = self._form == "text"
+                self._freeze(self._open.rfind("\n") + 1 if is_text else safe_text.last_block_start(self._open))
 
     def _freeze(self, end: int) -> None:
         text, self._open = self._open[:end], self._open[end:]
@@ -281,9 +341,10 @@ class LiveView:
     # --- what is seen ------------------------------------------------------------------------
 
     def _lines(self, text: str, *, whole: bool) -> list[str]:
-        if self._as_text:
+        if self._form == "text":
             return self._screen.text(text, whole=whole) if text else []
-        lines = self._screen.markdown(text) if text.strip() else []
+        shown = shown_as(self._form, text, whole=whole).markdown if self._form != "markdown" else text
+        lines = self._screen.markdown(shown) if shown.strip() else []
         return ["", *lines] if lines and self._after_block else lines
 
     def _status(self) -> str:
@@ -308,6 +369,11 @@ class LiveView:
         self._screen.show(self._done, draft)
         self._done = []
         self._shown_at = self._clock()
+
+
+def asked_again(reason: str) -> str:
+    """Return what is said where an answer does not fit."""
+    return safe_text.one_line(f"The answer does not fit, and is asked for once more: {reason}")
 
 
 def _line_of(ending: Ending) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from glm_magic.chat.events import Event
+
+# How an answer's text is shown: as Markdown, as it is, its code blocks alone, or as the value that its JSON is.
+Form: TypeAlias = Literal["markdown", "text", "code", "json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,7 @@ class View(Protocol):
     def settle(self, ending: Ending) -> None:
         """Show everything that has come; nothing is painted after it."""
 
-    def rewrite(self, text: str, ending: Ending) -> None:
+    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
         """Put another answer in place of the one that was shown and has settled, where that can be done."""
 
 
@@ -46,7 +49,7 @@ class NoView:
     def settle(self, ending: Ending) -> None:
         """Show nothing."""
 
-    def rewrite(self, text: str, ending: Ending) -> None:
+    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
         """Show nothing."""
 
 

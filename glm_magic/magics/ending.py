@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from glm_magic.chat import catalogue
+from glm_magic.chat import catalogue, images
 from glm_magic.chat.messages import Usage
 from glm_magic.chat.request import estimated_tokens
 from glm_magic.chat.settings import SETTINGS
@@ -32,7 +32,7 @@ def ending_of(
     question = asking.question
     facts = [_who(question.model, reply, is_embedded=question.is_embedded)]
     if reply is not None:
-        facts += [*_tokens(reply), _time(reply)]
+        facts += [*_tokens(reply), *_calls(reply), _time(reply)]
     if error is not None:
         facts.append("failed")
     elif reply is None:
@@ -72,7 +72,7 @@ def about_attempt(session: Session, attempt: Attempt) -> list[str]:
         return [f"{attempt.role} message, not asked"]
     asked, reply = str(attempt.parameters.get("model", attempt.model)), attempt.reply()
     who = _who(asked, reply, is_embedded=asked == session.embedded.name)
-    return [who, *_tokens(reply), _time(reply), *_flaws(reply)]
+    return [who, *_tokens(reply), *_calls(reply), _time(reply), *_flaws(reply)]
 
 
 def ending_of_message(session: Session, chat: str, place: Place, attempt: Attempt) -> Ending:
@@ -96,7 +96,8 @@ def dry_run(question: Question) -> str:
     else:
         key = f"Authorization: Bearer {endpoint.key.masked}" if endpoint.key else "no Authorization"
         lines.append(f"POST {endpoint.url}  ({key})")
-    lines.append(json.dumps(question.body, ensure_ascii=False, indent=2))
+    body = endpoint.written(question.body) if endpoint else question.body
+    lines.append(json.dumps(images.shortened(body), ensure_ascii=False, indent=2))
     tokens = estimated_tokens(question.body)
     known = catalogue.MODELS.get(question.model) if endpoint is not None and endpoint.is_glm else None
     price = f", {known.cost(Usage(total_tokens=tokens)):.6f} CNY by the list," if known else ""
@@ -118,8 +119,8 @@ def _flaws(reply: Reply) -> list[str]:
         flaws.append("interrupted")
     elif reply.finish_reason == "length":
         flaws.append("cut off at its most tokens: raise --max-tokens")
-    elif reply.tool_calls:
-        names = ", ".join(call.name for call in reply.tool_calls)
+    elif reply.open_calls:
+        names = ", ".join(call.name for call in reply.open_calls)
         flaws.append(f"asked for {names}, which was not run; not kept in the conversation")
     return [*flaws, "replayed"] if reply.replayed else flaws
 
@@ -129,6 +130,11 @@ def _tokens(reply: Reply) -> list[str]:
         return []
     cost = f", {reply.cost:.6f} CNY" if reply.cost else ""
     return [f"{reply.usage.prompt_tokens} + {reply.usage.completion_tokens} tokens{cost}"]
+
+
+def _calls(reply: Reply) -> list[str]:
+    ran = len(reply.tool_runs)
+    return [f"{ran} tool {'call' if ran == 1 else 'calls'}"] if ran else []
 
 
 def _time(reply: Reply) -> str:

@@ -6,14 +6,16 @@ import atexit
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import TraitError, TraitType
 
+from glm_magic import calling
 from glm_magic.chat.settings import SETTINGS, Setting, Sources
 from glm_magic.errors import AnswerError, GlmError, Interrupted, SettingError
-from glm_magic.magics import transform
+from glm_magic.magics import new_cell, offers, transform
 from glm_magic.magics.background import Background, Pending
 from glm_magic.magics.cells import Cells
 from glm_magic.magics.formatters import ReplyFormatter
@@ -30,11 +32,15 @@ if TYPE_CHECKING:
     from glm_magic.chat.conversation import Conversation, Place
     from glm_magic.chat.messages import Role
     from glm_magic.chat.reply import Reply
+    from glm_magic.chat.tools import Tool
     from glm_magic.display.view import View
     from glm_magic.magics.options import Asked, Evaluate
     from glm_magic.session import Session
 
 LAST_REPLY = "_glm"
+
+_Params = ParamSpec("_Params")
+_Result = TypeVar("_Result")
 
 
 class SettingTrait(TraitType[Any, Any]):
@@ -110,15 +116,12 @@ class GLMMagics(Magics):
         if self._session is None:
             from glm_magic.session import Session  # noqa: PLC0415
 
-            self._session = Session(self.sources, notebook=self.notebook_file)
+            self._session = Session(self.sources, notebook=self.notebook_file, put_in_cell=new_cell.put_below)
         return self._session
 
     def notebook_file(self) -> Path | None:
         """Return the path of this kernel's notebook, as the front end tells it; None if it does not."""
-        from pathlib import Path  # noqa: PLC0415
-
-        name = self._shell.user_ns.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME", "")
-        return Path(str(name)) if name else None
+        return new_cell.notebook_file(self._shell)
 
     # --- the magics --------------------------------------------------------------------------
 
@@ -145,13 +148,18 @@ class GLMMagics(Magics):
             --stop TEXT                      stop word: the answer ends before it
             -s, --system TEXT                system message; "" sends none
             --param KEY=VALUE                any other request field, repeatable; VALUE is JSON or else text
+            --json                           ask for a JSON object, and check that it is one
+            --schema NAME                    ask for JSON that fits a model, dataclass, TypedDict or JSON Schema
             --no-stream                      one response instead of a stream
             -c, --chat NAME                  the conversation to use (default main)
             --new                            a boundary: this cell and later ones send nothing before it
             --no-history                     send no earlier turn, keep none
             --role user|system|assistant     put a system or assistant message into the conversation, and ask nothing
+            -T, --tool NAME                  a function that the model may call (repeatable, or a comma list)
+            --approve                        ask before each tool call
+            --max-steps N                    most rounds of tool calls (a whole number of at least 1)
             -o, --out NAME                   bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same
-            -f, --format markdown|text       how the answer is shown
+            -f, --format markdown|text|code  how the answer is shown; code shows only its code blocks
             --bg                             ask in the background: the cell ends at once, and goes on filling in
             --replay                         answer from a recorded answer to the same request, if there is one
             --no-replay                      ask, even if an answer is recorded
@@ -167,19 +175,19 @@ class GLMMagics(Magics):
         asked = read_asked(line, evaluate, is_cell=cell is not None)
         self.wait_for(asked.chat if asked.history else "", place)
         text = asked.prompt if cell is None else run.as_typed(cell)
-        if not asked.raw:
-            from glm_magic.chat.prompt import fill  # noqa: PLC0415
+        from glm_magic.chat import prompt  # noqa: PLC0415
 
-            text = fill(text, evaluate)
         if asked.role != "user":
-            self._put_in(text, asked, place)
+            self._put_in(text if asked.raw else prompt.fill(text, evaluate), asked, place)
             return None
         question = self.session.prepare(
-            text,
+            text if asked.raw else prompt.message(text, prompt.value_evaluator(self._shell.user_ns)),
             place,
             chat=asked.chat,
             options=asked.settings,
             extra=asked.extra,
+            tools=self._tools(asked),
+            schema=offers.schema(asked.schema, self._shell.user_ns, json=asked.json),
             new=asked.new,
             keep=asked.history,
             stream=asked.stream,
@@ -188,6 +196,8 @@ class GLMMagics(Magics):
         if asked.dry_run:
             self._show_request(question)
             return None
+        if question.tools and question.settings["approve"] and question.recorded is None:
+            offers.check_can_ask(self._shell, background=asked.background)
         with self._interrupts:
             return self._ask(question, asked)
 
@@ -256,9 +266,10 @@ class GLMMagics(Magics):
     def _ask(self, question: Question, asked: Asked) -> Reply | Pending:
         if not question.keep:
             self.session.chats.retire(question.place)
-        asking = self.session.ask(question)
         if asked.background:
-            return self._ask_in_background(asking, asked)
+            return self._ask_in_background(self.session.ask(question), asked)
+        approve = self._at_once(offers.approve) if question.settings["approve"] else None
+        asking = self.session.ask(question, run=self._at_once(calling.run), approve=approve)
         from glm_magic.magics.ending import ending_of  # noqa: PLC0415
 
         view = self._view(question, asked)
@@ -273,8 +284,9 @@ class GLMMagics(Magics):
             reply = asking.interrupt()
             view.settle(ending_of(self.session, asking, reply, quiet=asked.quiet))
             kept = "What had arrived is kept." if reply and reply.text else "Nothing had arrived; nothing is kept."
-            if reply and reply.reasoning and not reply.text:
-                kept = "It had only thought; nothing is kept in the conversation."
+            if reply and not reply.text:
+                what = "called tools" if reply.tool_calls else "thought"
+                kept = f"It had only {what}; nothing is kept in the conversation."
             raise Interrupted(f"Stopped. {kept}") from None
         except GlmError as error:
             partial = error.partial if isinstance(error, AnswerError) else None
@@ -288,6 +300,19 @@ class GLMMagics(Magics):
         if self._interrupts.has_come:  # too late for this answer, and not for the cells after it
             raise Interrupted("Stopped. The answer was whole already; it is kept.")
         return reply
+
+    def _tools(self, asked: Asked) -> tuple[Tool, ...]:
+        named = self.sources.values({**asked.settings})["tools"] if asked.role == "user" else None
+        return offers.tools(str(named or ""), self._shell.user_ns)
+
+    def _at_once(self, act: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
+        """Return `act` such that an interrupt breaks in: it is the notebook's own code, or waits for a person."""
+
+        def acting(*args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
+            with self._interrupts.acting_at_once():
+                return act(*args, **kwargs)
+
+        return acting
 
     def _ask_in_background(self, asking: Asking, asked: Asked) -> Pending:
         from glm_magic.magics.ending import ending_of  # noqa: PLC0415
@@ -325,7 +350,8 @@ class GLMMagics(Magics):
             question.place,
             f"{question.model} (embedded model)" if question.is_embedded else question.model,
             quiet=asked.quiet,
-            as_text=question.settings["format"] == "text",
+            form="json" if question.schema else question.settings["format"],
+            with_calls=bool(question.tools),
             at_once=question.recorded is not None,
             live=self.cells.have_ids,  # who sends none has nobody before the page
             marks=(

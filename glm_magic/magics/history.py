@@ -130,7 +130,7 @@ def run(magics: GLMMagics, line: str) -> None:
 
 
 def _show(magics: GLMMagics, chat: str) -> None:
-    from glm_magic.chat.request import estimated_text_tokens  # noqa: PLC0415
+    from glm_magic.chat.request import estimated_content_tokens, estimated_text_tokens  # noqa: PLC0415
     from glm_magic.display.tables import shorten, table  # noqa: PLC0415
 
     conversation = magics.session.chats.conversation(chat)
@@ -144,7 +144,7 @@ def _show(magics: GLMMagics, chat: str) -> None:
             deleted = "cell deleted" if magics.cells.is_deleted(turn) else ""
             rows.append((str(number), magics.cells.label(turn), "", f"nothing counts here{kept}", "", deleted))
             continue
-        size = sum(estimated_text_tokens(message.content) for message in attempt.messages)
+        size = sum(estimated_content_tokens(message.to_api()["content"]) for message in attempt.messages)
         tokens += size if attempt.id in sent else 0
         asked = attempt.question if attempt.role == "user" else f"({attempt.role}) {attempt.question}"
         answer = shorten(attempt.answer, 40) if attempt.role == "user" else ""
@@ -244,9 +244,8 @@ def _attempt(magics: GLMMagics, chat: str, number: str, *which: str) -> None:
     )
     # a fork shows what stands in the other chat; and what is shown already is left as it is, as in a replay
     if not turn.forked and attempt is not turn.counting:
-        text = attempt.answer if attempt.role == "user" else ""
         ending = ending_of_attempt(magics.session, chat, magics.session.chats.turn(chat, place))
-        magics.outputs.rewrite(place, text, ending)
+        magics.outputs.rewrite(place, attempt, ending)
     if turn.forked or turn.restored or turn.counting is None or not magics.outputs.is_a_page:
         magics.outputs.show_turn(attempt)  # this kernel has no display of it, or one of a failure
 

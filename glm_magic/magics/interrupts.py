@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -22,6 +22,7 @@ class Interrupts:
         self._clock = clock
         self._before: Any = None
         self._first_at: float | None = None
+        self._at_once = False
 
     def __enter__(self) -> None:
         self._first_at = None
@@ -39,6 +40,16 @@ class Interrupts:
         if self.has_come:
             raise KeyboardInterrupt
 
+    @contextlib.contextmanager
+    def acting_at_once(self) -> Iterator[None]:
+        """Let an interrupt break in wherever the program is: a tool of the notebook, or a question to the person."""
+        self.check()
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
+
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None or not issubclass(kind, KeyboardInterrupt):
             self.end()
@@ -55,7 +66,7 @@ class Interrupts:
 
     def _take(self, _signal: int, _frame: object) -> None:
         now = self._clock()
-        if self._first_at is None:
-            self._first_at = now
-        elif now - self._first_at > self.GRACE_SECONDS:
+        is_first = self._first_at is None
+        self._first_at = now if self._first_at is None else self._first_at
+        if (self._at_once and is_first) or now - self._first_at > self.GRACE_SECONDS:
             raise KeyboardInterrupt

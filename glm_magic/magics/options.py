@@ -43,6 +43,8 @@ def _of_setting(name: str) -> Option:
 ASK_OPTIONS: tuple[Option, ...] = (
     *map(_of_setting, ("model", "temperature", "top_p", "max_tokens", "stop", "system")),
     Option("--param", "any other request field, repeatable; VALUE is JSON or else text", "", "KEY=VALUE"),
+    Option("--json", "ask for a JSON object, and check that it is one"),
+    Option("--schema", "ask for JSON that fits a model, dataclass, TypedDict or JSON Schema", "", "NAME"),
     Option("--no-stream", "one response instead of a stream"),
     Option("--chat", "the conversation to use (default main)", "c", "NAME"),
     Option("--new", "a boundary: this cell and later ones send nothing before it"),
@@ -53,6 +55,9 @@ ASK_OPTIONS: tuple[Option, ...] = (
         "",
         "user|system|assistant",
     ),
+    Option("--tool", "a function that the model may call (repeatable, or a comma list)", "T", "NAME"),
+    Option("--approve", SETTINGS["approve"].help),
+    _of_setting("max_steps"),
     Option("--out", "bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same", "o", "NAME"),
     _of_setting("format"),
     Option("--bg", "ask in the background: the cell ends at once, and goes on filling in"),
@@ -71,6 +76,8 @@ class Asked:
     settings: dict[str, Value] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     stream: bool = True
+    json: bool = False
+    schema: str = ""
     chat: str = DEFAULT_CHAT
     new: bool = False
     history: bool = True
@@ -238,9 +245,24 @@ def read_asked(line: str, evaluate: Evaluate, *, is_cell: bool) -> Asked:
         )
     if asked.role != "user" and not asked.history:
         raise OptionError(f"--role {asked.role} puts the cell into the conversation, and --no-history leaves it out.")
+    if asked.json and asked.schema:
+        raise OptionError("--json and --schema: one of them; --schema asks for JSON too.")
     if asked.role != "user" and asked.background:
         raise OptionError(f"--role {asked.role} asks nothing, so nothing can go on in the background.")
     return asked
+
+
+# Options without a value: what each sets.
+_SWITCHES: dict[str, tuple[str, bool]] = {
+    "--json": ("json", True),
+    "--no-stream": ("stream", False),
+    "--new": ("new", True),
+    "--no-history": ("history", False),
+    "--bg": ("background", True),
+    "--dry-run": ("dry_run", True),
+    "--quiet": ("quiet", True),
+    "--raw": ("raw", True),
+}
 
 
 def _apply(asked: Asked, option: Option, word: Word | None, evaluate: Evaluate) -> None:
@@ -249,39 +271,38 @@ def _apply(asked: Asked, option: Option, word: Word | None, evaluate: Evaluate) 
         assert word is not None
         asked.settings[option.setting.name] = _setting_value(option, word, value)
         return
+    if option.flag in _SWITCHES:
+        setattr(asked, *_SWITCHES[option.flag])
+        return
     match option.flag:
         case "--param":
             name, sent = request.extra_field(value)
             asked.extra[name] = sent
-        case "--no-stream":
-            asked.stream = False
+        case "--schema":
+            if not value.strip():
+                raise OptionError("--schema needs a name.", "--schema City, or --schema list[City]")
+            asked.schema = value
+        case "--tool":
+            before = str(asked.settings.get("tools") or "")
+            named = str(SETTINGS["tools"].parse(value, as_typed="--tool"))
+            asked.settings["tools"] = ",".join(filter(None, (before, named)))
+        case "--approve":
+            asked.settings["approve"] = True
         case "--chat":
             if not value.strip():
                 raise OptionError("--chat needs a name.")
             asked.chat = value
-        case "--new":
-            asked.new = True
-        case "--no-history":
-            asked.history = False
         case "--role":
             roles = option.metavar.split("|")
             if value not in roles:
                 raise OptionError(f"--role takes {' or '.join(roles)}, not {value!r}.")
             asked.role = value
-        case "--bg":
-            asked.background = True
         case "--replay" | "--no-replay":
             if asked.replay is not None:
                 raise OptionError("--replay and --no-replay: one of them, once.")
             asked.replay = option.flag == "--replay"
         case "--out":
             asked.out = _name(value, "--out")
-        case "--dry-run":
-            asked.dry_run = True
-        case "--quiet":
-            asked.quiet = True
-        case "--raw":
-            asked.raw = True
         case _:
             raise AssertionError(f"{option.flag} is declared and does nothing")
 
@@ -302,10 +323,23 @@ def _name(value: str, what: str) -> str:
 
 
 def assignments(words: Iterable[Word], evaluate: Evaluate) -> Iterator[tuple[str, str | None]]:
-    """Yield ``name=value`` as ``(name, value)``, and ``name`` alone as ``(name, None)``."""
-    for word in words:
+    """Yield ``name=value`` as ``(name, value)``, and ``name`` alone as ``(name, None)``.
+
+    The list that a setting may have goes on to its bracket: ``tools=[one, two]``.
+    """
+    rest = iter(words)
+    for word in rest:
         name, equals, _ = word.typed.partition("=")
-        yield (name, word.after_equals().value(evaluate)) if equals else (word.value(evaluate), None)
+        if not equals:
+            yield word.value(evaluate), None
+            continue
+        value = word.after_equals().value(evaluate)
+        while name in SETTINGS and SETTINGS[name].is_list and value.startswith("[") and not value.endswith("]"):
+            following = next(rest, None)
+            if following is None:
+                raise OptionError(f"{name}={value}: the bracket is not closed.")
+            value += following.value(evaluate)
+        yield name, value
 
 
 def options_table(options: tuple[Option, ...]) -> str:

@@ -118,12 +118,15 @@ class Outputs:
             self.show({"text/plain": ""}, name, update=True)
 
     def show_turn(self, attempt: Attempt) -> None:
-        """Put a question and its answer on the page, as they were."""
-        from glm_magic.magics.formatters import data_of, data_of_prompt  # noqa: PLC0415
+        """Put a question and its answer on the page, as they were, without what the model thought."""
+        from glm_magic.display.parts import Parts  # noqa: PLC0415
+        from glm_magic.magics.formatters import data_of_prompt  # noqa: PLC0415
 
         self.show(data_of_prompt(attempt.question))
-        if attempt.role == "user":
-            self.show(data_of(attempt.reply()))
+        parts = Parts(self.show, self._names, form="markdown", with_calls=True, clock=time.monotonic)
+        for event in attempt.events():
+            parts.take(event)
+        parts.finish()
 
     def view(self, place: Place, title: str, *, quiet: bool = False, live: bool = False, **options: Any) -> View:
         """Return a new view for what is asked at `place`; `options` are those of a `PageView`.
@@ -137,7 +140,7 @@ class Outputs:
                 return NoView()
             from glm_magic.display import terminal  # noqa: PLC0415
 
-            return terminal.view(sys.stdout, title=title, as_text=bool(options.get("as_text")), quiet=quiet)
+            return terminal.view(sys.stdout, title=title, form=options.get("form", "markdown"), quiet=quiet)
         from glm_magic.display.page import PageView  # noqa: PLC0415
 
         if live:
@@ -159,11 +162,11 @@ class Outputs:
             self._bars = bars
         return self._bars
 
-    def rewrite(self, place: Place, text: str, ending: Ending) -> None:
+    def rewrite(self, place: Place, attempt: Attempt, ending: Ending) -> None:
         """Put another answer in place of the one that stands there, if this kernel has put it on the page."""
         view = self._views.get(place)
         if view is not None:
-            view.rewrite(text, ending)
+            view.rewrite(attempt.events(), ending)
 
     def mark(self, stale: frozenset[str]) -> None:
         """Mark the lines about the answers with these ids as stale, and no others; nothing of it is saved."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from glm_magic.chat.conversation import MOST_EARLIER_ATTEMPTS, Attempt, is_whole
+from glm_magic.chat.events import Source
 from glm_magic.chat.messages import Message, Usage
 from glm_magic.chat.recording import canonical
+from glm_magic.chat.reply import ToolRun
 from glm_magic.errors import HistoryError, quoted
 
 MIME_TYPE = "application/vnd.glm-magic.turn+json"
@@ -91,6 +93,9 @@ def _fields(attempt: Attempt) -> dict[str, Any]:
         "created": attempt.created,
         "seconds": attempt.seconds,
         "first_token_seconds": attempt.first_token_seconds,
+        # most answers have neither; and what an earlier version wrote is written again as it was
+        **({"tool_runs": [asdict(run) for run in attempt.tool_runs]} if attempt.tool_runs else {}),
+        **({"sources": [asdict(source) for source in attempt.sources]} if attempt.sources else {}),
         "state": "interrupted" if attempt.interrupted else "complete",
     }
 
@@ -110,7 +115,7 @@ def _attempt(data: dict[str, Any]) -> Attempt:
         after=tuple(after),
         new=bool(data["new"]),
         role=role,
-        system=str(data.get("system", "")),  # this and cost and reasoning came later
+        system=str(data.get("system", "")),  # this, cost, reasoning, tool_runs and sources came later
         parameters=dict(data["parameters"]),
         fingerprint=str(data["fingerprint"]),
         usage=Usage.from_api(data["usage"]),
@@ -121,6 +126,10 @@ def _attempt(data: dict[str, Any]) -> Attempt:
         created=_number(data["created"]),
         seconds=_number(data["seconds"]),
         first_token_seconds=_number_or_none(data["first_token_seconds"]),
+        tool_runs=tuple(
+            ToolRun(str(run["id"]), _number(run["seconds"]), bool(run["failed"])) for run in data.get("tool_runs", ())
+        ),
+        sources=tuple(Source(**{name: str(said) for name, said in item.items()}) for item in data.get("sources", ())),
         interrupted=data["state"] == "interrupted",
     )
 

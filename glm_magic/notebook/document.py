@@ -72,7 +72,7 @@ def saved_turns(path: Path, problems: list[str]) -> Iterator[SavedTurn]:
     Raises `HistoryError` if the file is no notebook.
     """
     seen: set[str] = set()
-    for number, cell in enumerate(_cells(path), start=1):
+    for number, cell in enumerate(cells(path), start=1):
         where = f"cell {number}"
         known_as = cell.get("id")
         cell_id = known_as if isinstance(known_as, str) and known_as not in seen else where
@@ -90,7 +90,8 @@ def saved_turns(path: Path, problems: list[str]) -> Iterator[SavedTurn]:
             yield SavedTurn(found.chat, place, found.attempt, found.earlier, where)
 
 
-def _cells(path: Path) -> list[dict[str, Any]]:
+def cells(path: Path) -> list[dict[str, Any]]:
+    """Return the cells of the notebook at `path`, from the top. Raises `HistoryError` if it is no notebook."""
     try:
         notebook = json.loads(path.read_bytes())
     except OSError as error:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Mapping
 from typing import Any
+
+from glm_magic.chat import images
+from glm_magic.chat.catalogue import GLM_HOSTS
 
 # Fields of the body that the method of the openai package takes as arguments; it has others of its own.
 _ARGUMENTS = ("model", "stream", "stream_options", "temperature", "top_p", "max_tokens", "stop", "response_format")
@@ -23,7 +27,7 @@ The key comes from GLM_API_KEY; GLM_BASE_URL, where it is set, is the address to
 
 import os
 import sys
-
+{imports}
 from openai import OpenAI
 
 messages = {messages}
@@ -36,11 +40,19 @@ base_url = base_url.rstrip("/").removesuffix("/chat/completions")
 names = ("GLM_API_KEY", "ZAI_API_KEY", "ZHIPUAI_API_KEY")
 key = next(filter(None, map(os.environ.get, names)), "none")  # a server without a key takes any
 
-client = OpenAI(base_url=base_url, api_key=key)
+{images}client = OpenAI(base_url=base_url, api_key=key)
 answer = client.chat.completions.create(
     messages=messages,
 {arguments})
 {show}'''
+
+_IMAGES_IN_PYTHON = f"""\
+if urlsplit(base_url).hostname in {json.dumps(GLM_HOSTS)}:  # they take an image as bare base64
+    for part in (part for message in messages for part in message["content"] if isinstance(part, dict)):
+        if part["type"] == "image_url" and part["image_url"]["url"].startswith("data:"):
+            part["image_url"]["url"] = part["image_url"]["url"].partition(",")[2]
+
+"""
 
 _SHOW_STREAM = """\
 for chunk in answer:
@@ -71,15 +83,26 @@ base_url="${{base_url%/}}"
 base_url="${{base_url%/chat/completions}}"
 key="${{GLM_API_KEY:-${{ZAI_API_KEY:-${{ZHIPUAI_API_KEY:-}}}}}}"
 
-# the header comes from a file of its own, so that the key is in no list of processes
-curl --no-buffer --silent --show-error --fail-with-body --globoff \\
+{images}# the header comes from a file of its own, so that the key is in no list of processes
+{before}curl --no-buffer --silent --show-error --fail-with-body --globoff \\
     --url "$base_url/chat/completions" \\
-    --header @/dev/fd/3 --data-binary @- 3<<HEADERS <<'REQUEST'
+    --header @/dev/fd/3 --data-binary @-{after} 3<<HEADERS <<'REQUEST'
 Content-Type: application/json
 ${{key:+Authorization: Bearer $key}}
 HEADERS
 {body}
 REQUEST
+"""
+
+_HOSTS_IN_SHELL = " | ".join(f"*://{host}[:/]*" for host in GLM_HOSTS)
+_IMAGES_IN_SHELL = f"""\
+case "$base_url/" in
+    {_HOSTS_IN_SHELL})  # they take an image as bare base64
+        images='s|^\\( *"url": "\\)data:image/[^"]*;base64,|\\1|' ;;
+    *)
+        images='' ;;
+esac
+
 """
 
 _NO_ADDRESS = "Set GLM_BASE_URL to the address of a server, for example http://127.0.0.1:8000/v1"
@@ -91,10 +114,13 @@ def python(request: dict[str, Any], base_url: str) -> str:
     arguments = {name: value for name, value in request.items() if name in _ARGUMENTS}
     if extra:
         arguments["extra_body"] = extra
+    has_data_urls = _has_data_urls(request)
     return _PYTHON.format(
+        imports="from urllib.parse import urlsplit\n" if has_data_urls else "",
         messages=_literal(request["messages"]),
         base_url=_literal(base_url),
         no_address=_NO_ADDRESS,
+        images=_IMAGES_IN_PYTHON if has_data_urls else "",
         arguments="".join(f"    {name}={_literal(value, '    ')},\n" for name, value in arguments.items()),
         show=_SHOW_STREAM if request.get("stream") else _SHOW_WHOLE,
     )
@@ -104,7 +130,20 @@ def shell(request: dict[str, Any], base_url: str) -> str:
     """Return a POSIX script on curl; `base_url` is where it asks if the environment does not say."""
     # Nothing can end the heredoc early: a line of JSON begins with a bracket or a space, and breaks in texts are \n.
     body = json_text({"model": request["model"], "messages": request["messages"], **request}, indent=2)
-    return _SHELL.format(base_url=shlex.quote(base_url), no_address=_NO_ADDRESS, body=body)
+    has_data_urls = _has_data_urls(request)
+    return _SHELL.format(
+        base_url=shlex.quote(base_url),
+        no_address=_NO_ADDRESS,
+        images=_IMAGES_IN_SHELL if has_data_urls else "",
+        before='{ sed "$images" | ' if has_data_urls else "",
+        after="; }" if has_data_urls else "",
+        body=body,
+    )
+
+
+def _has_data_urls(request: Mapping[str, Any]) -> bool:
+    """Whether an image is in the request whose data URL GLM's own hosts would refuse."""
+    return images.with_urls(request, images.bare) != request
 
 
 def _literal(value: Any, indent: str = "") -> str:

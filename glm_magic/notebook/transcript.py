@@ -46,7 +46,10 @@ def _pieces(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str]
 
 
 def _labelled(attempt: Attempt) -> Iterator[tuple[str, str]]:
-    """Yield each message as its label and its Markdown; all but answers stand there exactly as they were sent."""
+    """Yield each message as its label and its Markdown; all but answers stand there exactly as they were sent.
+
+    For an image stands its placeholder, so that whoever reads the file fetches nothing.
+    """
     for message in attempt.messages:
         match message.role:
             case "user":

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 PULL_SECONDS = 0.1
 
 _FIRST_DELAY, _LONGEST_DELAY, _LONGEST_ASKED_DELAY = 0.5, 8.0, 120.0
-_REST_SECONDS, _HEAP_SECONDS = 0.05, 0.003
+_REST_SECONDS, _HEAP_SECONDS = 0.025, 0.003
 _CHUNKS_OF_A_BURST, _CHUNKS_AT_ONCE = 50, 8
 _MAY_PASS = (ConnectionFailed, RateLimited, ServiceDown)
 
@@ -325,7 +325,7 @@ class _Exchange:
             with self._line.http.stream(
                 "POST",
                 self._endpoint.url,
-                json=self._request,
+                json=self._endpoint.written(self._request),
                 headers=headers,
                 auth=_Bearer(self._endpoint.key),
                 timeout=timeout,

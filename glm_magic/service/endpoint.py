@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
+from glm_magic.chat import images
 from glm_magic.chat.catalogue import GLM_HOSTS
 from glm_magic.errors import SetupError
 from glm_magic.service.keys import Key
@@ -43,6 +46,13 @@ class Endpoint:
     def is_local(self) -> bool:
         """Whether it is this machine."""
         return _is_loopback(urlsplit(self.base_url).hostname or "")
+
+    def written(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a request body as this host takes it.
+
+        GLM's own hosts take an image as bare base64 and refuse a data URL (code 1210); all others want the data URL.
+        """
+        return images.with_urls(request, images.bare) if self.is_glm else request
 
 
 def endpoint(base_url: str, key: Key | None) -> Endpoint:

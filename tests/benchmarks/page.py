@@ -4,6 +4,10 @@ JupyterLab in a headless Chromium, an answer at 200 tokens a second (10,000 of t
 on ten times a second: `newest` is the delay of the newest token in each of these updates, from the moment at which the
 server wrote it to the frame in which the page showed it; `any` is that of every token, the wait for its update
 included.
+
+A reader follows the end of the answer, and scrolls on when most of what is seen has been read. Whenever a paragraph in
+the middle of the page is elsewhere one frame later though the reader has not scrolled, it has jumped: by the height of
+the page if it is not in the middle any more.
 """
 
 from __future__ import annotations
@@ -24,20 +28,30 @@ from glm_server import Answer, GlmServer, chunk, data
 RATE = 200  # tokens a second
 IN_A_PARAGRAPH = 60
 
-# Notes in each frame the number of the latest token on the page, and how far the page is scrolled.
+# Notes in each frame the number of the latest token on the page, and whether the text in the middle has moved.
 WATCH = """() => {
-    const seen = window.seen = [];
+    const seen = window.seen = [], jumps = window.jumps = [];
     const cell = document.querySelectorAll('.jp-Notebook .jp-Cell')[1];
     const scrolled = document.querySelector('.jp-WindowedPanel-outer') ?? document.querySelector('.jp-Notebook');
-    let last = 0, top = scrolled.scrollTop;
-    window.jumps = 0;
+    let last = 0, read = null;
     const look = () => {
         const parts = cell.querySelectorAll('.jp-RenderedMarkdown');
-        const text = parts.length ? parts[parts.length - 1].lastElementChild?.textContent ?? '' : '';
-        const found = text.match(/(\\d+)\\s*$/);
+        const end = parts[parts.length - 1];
+        const found = (end?.lastElementChild?.textContent ?? '').match(/(\\d+)\\s*$/);
         if (found && +found[1] > last) seen.push([last = +found[1], performance.timeOrigin + performance.now()]);
-        if (scrolled.scrollTop < top) window.jumps += 1;
-        top = scrolled.scrollTop;
+        const { left, top, height } = scrolled.getBoundingClientRect();
+        const paragraph = document.elementFromPoint(left + 200, top + height / 2)?.closest('.jp-RenderedMarkdown p');
+        if (paragraph) {
+            const now = { first: parseInt(paragraph.textContent), at: paragraph.getBoundingClientRect().top };
+            const moved = read === null ? 0 : now.first === read.first ? Math.abs(now.at - read.at) : height;
+            if (moved > 1) jumps.push(moved);
+            read = now;
+        }
+        const below = end ? end.getBoundingClientRect().bottom - top - height : 0;
+        if (below > 0) {
+            scrolled.scrollTop += below + height / 3;
+            read = null;
+        }
         requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
@@ -75,7 +89,7 @@ def measure(tokens: int) -> None:
         lab.page.wait_for_function("window.glmRuns[1] === 'done'", timeout=2000 * tokens / RATE + 60_000)
         lab.page.wait_for_timeout(500)
         seen = json.loads(lab.page.evaluate("JSON.stringify(window.seen)"))
-        jumps = lab.page.evaluate("window.jumps")
+        jumps: list[float] = json.loads(lab.page.evaluate("JSON.stringify(window.jumps)"))
         text = " ".join(lab.answer(1).all_inner_texts())
         outputs = lab.answer(1).count()
     numbers = [int(word) for word in text.split()]
@@ -89,7 +103,7 @@ def measure(tokens: int) -> None:
     whole = "all there" if numbers == list(range(1, tokens + 1)) else f"{len(numbers)} of {tokens} THERE"
     print(
         f"{tokens} tokens at {RATE}/s: newest {_spread(newest)}; any {_spread(every)}; "
-        f"{whole} in {outputs} outputs; scrolled back {jumps} times",
+        f"{whole} in {outputs} outputs; {len(jumps)} jumps, by {max(jumps, default=0):.0f} pixels at most",
         flush=True,
     )
 

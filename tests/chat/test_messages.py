@@ -2,6 +2,11 @@ import pytest
 
 from glm_magic.chat.messages import Message, ToolCall, Usage
 
+PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBORw0KGgoAAAANSUhEUgAAAAQAAAAD"}}
+LINK = {"type": "image_url", "image_url": {"url": "https://h.example/a.png", "detail": "low"}}
+TEXT = {"type": "text", "text": "  what is\n"}
+UNKNOWN = {"type": "video_url", "video_url": {"url": "https://h.example/a.mp4"}}
+
 
 @pytest.mark.parametrize(
     "message",
@@ -10,6 +15,8 @@ from glm_magic.chat.messages import Message, ToolCall, Usage
         Message("system", ""),
         Message("assistant", "", (ToolCall("c1", "f", '{"a": 1}'), ToolCall("c2", "g", ""))),
         Message("tool", "42", tool_call_id="c1"),
+        Message.of_parts("user", [TEXT, PNG, TEXT, LINK, UNKNOWN]),
+        Message.of_parts("user", [TEXT]),
     ],
 )
 def test_a_message_comes_back_as_it_was_written(message):
@@ -18,6 +25,20 @@ def test_a_message_comes_back_as_it_was_written(message):
 
 def test_a_message_has_no_field_that_says_nothing():
     assert Message("user", "hi").to_api() == {"role": "user", "content": "hi"}
+
+
+def test_parts_are_sent_as_they_are_and_their_text_has_a_word_for_each_image():
+    message = Message.of_parts("user", [TEXT, PNG, LINK, UNKNOWN])
+    assert message.to_api() == {"role": "user", "content": [TEXT, PNG, LINK, UNKNOWN]}
+    assert message.content == "  what is\n[image 4×3 png][image https://h.example/a.png][video_url]"
+
+
+def test_messages_with_other_images_are_others():
+    other = {"type": "image_url", "image_url": {"url": PNG["image_url"]["url"] + "AAAA"}}
+    one, two = (Message.of_parts("user", [part]) for part in (PNG, other))
+    assert one.content == two.content
+    assert one != two
+    assert len({one, two, Message.of_parts("user", [dict(PNG)])}) == 2
 
 
 def test_a_tool_call_is_written_as_the_protocol_writes_it():
@@ -37,6 +58,24 @@ def test_a_tool_call_is_written_as_the_protocol_writes_it():
         {"role": "user", "content": None},
         {"role": "assistant", "content": "", "tool_calls": [{"id": "c"}]},
         {"role": "assistant", "content": "", "tool_calls": None},
+        *(
+            {"role": "user", "content": content}
+            for content in (
+                [],
+                {},
+                7,
+                ["text"],
+                [None],
+                [{}],
+                [{"type": None}],
+                [{"type": ["text"]}],
+                [{"type": "text"}],
+                [{"type": "text", "text": None}],
+                [TEXT, {"type": "image_url"}],
+                [{"type": "image_url", "image_url": "https://h.example/a.png"}],
+                [{"type": "image_url", "image_url": {"url": None}}],
+            )
+        ),
     ],
 )
 def test_what_is_no_message_is_refused(data):

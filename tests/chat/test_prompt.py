@@ -1,8 +1,13 @@
+from urllib.parse import urlsplit
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from glm_magic.chat.prompt import Expression, evaluator, fill, pieces
+from glm_magic.chat.images import image_part
+from glm_magic.chat.messages import Message
+from glm_magic.chat.prompt import Expression, evaluator, fill, joined, message, pieces, value_evaluator
 from glm_magic.errors import PromptError
 
 NAMES = {
@@ -12,11 +17,21 @@ NAMES = {
     "document": "text with {{ api_key }} and }} in it",
     "api_key": "secret",
     "temperature": 0.5,
+    "red": Image.new("RGB", (4, 3), (255, 0, 0)),
+    "blue": Image.new("RGB", (2, 2), (0, 0, 255)),
+    "link": urlsplit("https://h.example/a.png"),
 }
+RED, BLUE = image_part(NAMES["red"]), image_part(NAMES["blue"])
 
 
 def filled(text):
     return fill(text, evaluator(NAMES))
+
+
+def content_of(text):
+    """What is sent of a prompt: its text, or its parts with each text as itself."""
+    content = message(text, value_evaluator(NAMES)).to_api()["content"]
+    return content if isinstance(content, str) else [part.get("text", part) for part in content]
 
 
 @pytest.mark.parametrize(
@@ -164,3 +179,88 @@ def test_an_expression_leaves_the_namespace_as_it_was():
     names = {"a": 1}
     assert fill("{{ (b := a + 1) }}", evaluator(names)) == "2"
     assert names == {"a": 1}
+
+
+# -- images
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("See {{ red }}, please.\n", ["See ", RED, ", please.\n"]),
+        ("{{ red }}", [RED]),
+        ("{{red}}{{blue}}", [RED, BLUE]),
+        ("\n {{ red }}\n\t{{ blue }} \r\n", ["\n ", RED, "\n\t", BLUE, " \r\n"]),
+        ("{{ name }} and {{ x }} {{ red }}{{ '' }}", ["Ada and 3.14159 ", RED]),
+        ("{{ '' }}{{ red }}{{ name }}!", [RED, "Ada!"]),
+        ("{{ link }}?", [{"type": "image_url", "image_url": {"url": "https://h.example/a.png"}}, "?"]),
+        ("{{ link.geturl() }}?", "https://h.example/a.png?"),
+        ("{{ [red] and 'none' }}", "none"),
+    ],
+)
+def test_an_image_is_a_part_between_the_texts_around_it_which_stay_as_typed(text, expected):
+    assert content_of(text) == expected
+
+
+def test_the_text_of_a_prompt_with_images_says_where_they_stand():
+    said = message("Which of {{ red }} and {{ blue }} is {{ name }}'s?", value_evaluator(NAMES))
+    assert said == Message.of_parts("user", said.parts)
+    assert said.content == "Which of [image 4×3 png] and [image 2×2 png] is Ada's?"
+
+
+@given(st.text(), st.lists(st.text() | st.integers()))
+def test_a_prompt_without_images_is_its_text(before, values):
+    text = before.replace("{{", "") + "".join(f"{{{{ values[{at}] }}}}," for at in range(len(values)))
+    names = {"values": values}
+    assert message(text, value_evaluator(names)) == Message("user", fill(text, evaluator(names)))
+
+
+def test_a_value_of_a_message_is_evaluated_once_and_only_after_all_parses():
+    seen = []
+    assert message("{{ a }}-{{ b }}", lambda source: seen.append(source) or "v").content == "v-v"
+    assert seen == ["a", "b"]
+    with pytest.raises(PromptError):
+        message("{{ a }} {{ b", lambda source: pytest.fail(f"{source} was evaluated"))
+
+
+def test_texts_and_images_are_joined_as_they_come():
+    values = ["See ", NAMES["red"], " at ", 7, ": {{ x }}", NAMES["blue"], ""]
+    see, red, at, blue = joined(values).parts
+    assert (see["text"], red, at["text"], blue) == ("See ", RED, " at 7: {{ x }}", BLUE)
+    assert joined(["a", 1, ""]) == Message("user", "a1")
+    assert joined([]) == Message("user", "")
+
+
+def test_an_image_that_cannot_be_sent_is_an_error_that_names_its_expression():
+    with pytest.raises(PromptError, match=r"^\{\{ red\.resize\(\(7000, 1\)\) \}\}: The image is 7000×1 px") as caught:
+        content_of("{{ red.resize((7000, 1)) }}")
+    assert "thumbnail" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("expression", "fault"), [("temprature", "not defined"), ("1 / 0", "ZeroDivisionError")])
+def test_a_message_has_the_errors_of_its_expressions(expression, fault):
+    with pytest.raises(PromptError, match=fault) as caught:
+        content_of(f"{{{{ {expression} }}}}")
+    assert expression in caught.value.what
+
+
+def test_a_value_of_a_message_whose_str_fails_is_an_error():
+    class Broken:
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    with pytest.raises(PromptError, match=r"\{\{ b \}\}: RuntimeError: no text"):
+        message("{{ b }}", value_evaluator({"b": Broken()}))
+
+
+def test_where_only_text_can_stand_a_picture_is_an_error_that_says_where_it_goes():
+    with pytest.raises(PromptError, match=r"\{\{ red \}\} is an image") as caught:
+        filled("{{ red }}")
+    assert "%%glm" in caught.value.remedy
+
+
+def test_where_only_text_can_stand_a_path_and_an_address_are_text(tmp_path):
+    path = tmp_path / "a.png"
+    NAMES["red"].save(path)
+    assert fill("{{ path }}", evaluator({"path": path})) == str(path)
+    assert filled("{{ link }}") == str(NAMES["link"])

@@ -141,9 +141,10 @@ def test_a_reply_shows_no_markdown_of_its_own():
     assert not [name for name in dir(Reply) if name.startswith("_repr_")]
 
 
-def test_reasoning_is_not_sent_back():
-    call = ToolCall("c", "f", "{}")
-    assert Reply("hi", reasoning="hm", tool_calls=(call,)).message == Message("assistant", "hi", (call,))
+def test_a_call_is_open_until_a_step_answers_it():
+    one, other = ToolCall("c", "f", "{}"), ToolCall("d", "f", "{}")
+    reply = Reply("hi", tool_calls=(one, other), steps=(Message("tool", "1", tool_call_id="c"),))
+    assert reply.open_calls == (other,)
 
 
 def test_the_circumstances_of_a_reply_are_given_with_it():

@@ -1,10 +1,23 @@
 import pytest
 
+from glm_magic.chat.catalogue import MODELS
 from glm_magic.chat.messages import Message
-from glm_magic.chat.request import body, estimated_text_tokens, estimated_tokens, extra_field, parameters
+from glm_magic.chat.request import (
+    IMAGE_TOKENS,
+    body,
+    estimated_content_tokens,
+    estimated_text_tokens,
+    estimated_tokens,
+    extra_field,
+    parameters,
+    refuse_images,
+)
 from glm_magic.chat.settings import SETTINGS, Sources
-from glm_magic.errors import OptionError
+from glm_magic.errors import OptionError, PromptError
 
+TEXT = {"type": "text", "text": "abcd"}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}
+LOOK = [Message.of_parts("user", [TEXT, IMAGE, TEXT])]
 HI = [Message("user", "hi")]
 
 
@@ -109,3 +122,35 @@ def test_a_chinese_sign_is_about_a_token_and_four_others_are_one():
 
 def test_each_message_has_a_few_tokens_of_its_own():
     assert estimated_tokens(body(settings(), HI * 3)) == 3 * (1 + 4)
+
+
+def test_an_image_is_reckoned_as_so_many_tokens_whatever_its_bytes_are():
+    assert estimated_content_tokens([TEXT, IMAGE, TEXT]) == 1 + IMAGE_TOKENS + 1
+    assert estimated_content_tokens("abcd") == 1
+    assert estimated_tokens(body(settings(), [*HI, *LOOK])) == 1 + 4 + 1 + IMAGE_TOKENS + 1 + 4
+
+
+@pytest.mark.parametrize("model", [*MODELS, "glm-4-air", "GLM-4-PLUS"])
+def test_a_model_that_reads_text_only_is_given_no_image(model):
+    refuse_images(body(settings(model=model), HI))
+    with pytest.raises(PromptError, match=f"{model} reads text only, and an image is in the prompt") as caught:
+        refuse_images(body(settings(model=model), LOOK))
+    assert "-m glm-4.6v" in caught.value.remedy
+    assert "--skip" not in caught.value.remedy
+
+
+def test_an_image_of_an_earlier_turn_is_refused_with_the_ways_to_leave_it_out():
+    with pytest.raises(PromptError, match="in a turn that is sent before the prompt") as caught:
+        refuse_images(body(settings(), [*LOOK, Message("assistant", "a cat"), *HI]))
+    assert "--new, or %glm_history --skip TURN" in caught.value.remedy
+
+
+@pytest.mark.parametrize("model", ["glm-4.6v", "GLM-4V-Plus", "GLM-4-Air-250414", "gpt-4o", "llava"])
+def test_a_model_of_another_name_is_given_what_the_cell_has(model):
+    refuse_images(body(settings(model=model), LOOK))
+
+
+def test_the_embedded_model_is_given_no_image_whatever_its_name_is():
+    refuse_images(body(settings(model="any"), HI), embedded=True)
+    with pytest.raises(PromptError, match="any reads text only"):
+        refuse_images(body(settings(model="any"), LOOK), embedded=True)

@@ -119,7 +119,7 @@ def test_a_frozen_segment_is_never_sent_again() -> None:
     assert all(last_sent[sheet.sent[at][0]] == at for at in frozen)
 
 
-@pytest.mark.parametrize("tokens", [1_000, 10_000])
+@pytest.mark.parametrize("tokens", [1_000, 10_000, 50_000])
 def test_the_traffic_for_a_character_does_not_grow_with_the_answer(tokens: int) -> None:
     sheet = Sheet()
     text = "Some words of a paragraph that goes on for a while. " * 6 + "\n\n"
@@ -128,6 +128,7 @@ def test_the_traffic_for_a_character_does_not_grow_with_the_answer(tokens: int) 
     sheet.view.settle(ENDING)
     sent = sum(len(str(data)) for _, data, _ in sheet.sent)
     assert sent / len(whole) < 30
+    assert len(sheet.outputs) <= 40
 
 
 def test_withdrawn_text_leaves_every_output() -> None:
@@ -144,7 +145,7 @@ def test_a_models_name_is_only_text() -> None:
 
 
 def test_text_is_shown_as_text() -> None:
-    sheet = Sheet(as_text=True)
+    sheet = Sheet(form="text")
     sheet.paint(TextDelta("*a* <b>\n\x1b[2J"))
     sheet.view.settle(ENDING)
     assert list(sheet.outputs.values())[1] == {"text/plain": "*a* <b>\n[2J"}
@@ -154,7 +155,7 @@ LONG = "".join(f"Paragraph {number}.\n\n" + "word " * 150 + "\n\n" for number in
 OTHER = Ending(("GLM-4-Plus", "attempt 1 of 2"), {"application/x-turn+json": {"id": "b"}})
 
 
-@pytest.mark.parametrize("options", [{}, {"quiet": True}, {"as_text": True}, {"at_once": True}, {"withdrawn": True}])
+@pytest.mark.parametrize("options", [{}, {"quiet": True}, {"form": "text"}, {"at_once": True}, {"withdrawn": True}])
 @pytest.mark.parametrize("first", ["Hello", "", "  \n", LONG])
 @pytest.mark.parametrize("second", ["Bye", "", LONG.replace("Paragraph", "Section")])
 def test_another_answer_takes_the_place_of_the_one_that_was_shown(
@@ -166,7 +167,7 @@ def test_another_answer_takes_the_place_of_the_one_that_was_shown(
     sheet.view.settle(Ending(("GLM-4-Air",), {} if withdrawn else BUNDLE, withdrawn=withdrawn))
     names = list(sheet.outputs)
     for text, ending in ((second, OTHER), (LONG, ENDING), (second, OTHER)):
-        sheet.view.rewrite(text, ending)
+        sheet.view.rewrite([TextDelta(text)], ending)
         assert list(sheet.outputs) == names, "no output comes or goes"
         outputs = list(sheet.outputs.values())
         if not withdrawn or "quiet" not in options:
@@ -186,7 +187,7 @@ def test_a_rewritten_answer_cannot_act() -> None:
     sheet = Sheet()
     sheet.paint(TextDelta("Hello"))
     sheet.view.settle(ENDING)
-    sheet.view.rewrite("<img src=x onerror=alert(1)> ![](http://x/y.png)\x1b[2J", OTHER)
+    sheet.view.rewrite([TextDelta("<img src=x onerror=alert(1)> ![](http://x/y.png)\x1b[2J")], OTHER)
     assert "<img" not in str(sheet.answer)
     assert "![" not in str(sheet.answer)
     assert "\x1b" not in str(sheet.outputs)

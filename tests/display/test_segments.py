@@ -18,12 +18,21 @@ def paragraphs(text):
     return text.rfind("\n\n") + 2 if "\n\n" in text else 0
 
 
+def numbered(characters):
+    """Paragraphs that are all different."""
+    return [f"{number:06d} " + "word " * 58 + "\n\n" for number in range(characters // 299)]
+
+
 def fed(segments, parts):
-    frozen = []
     for part in parts:
         segments.add(part)
-        frozen += segments.freeze()
-    return frozen
+        segments.freeze()
+    return segments
+
+
+def finished(segments):
+    segments.finish()
+    return segments.frozen
 
 
 def texts(segments):
@@ -31,74 +40,112 @@ def texts(segments):
 
 
 @given(
-    st.lists(st.sampled_from([PARAGRAPH, "a", "\n", "\n\n", "- b\n", "```\n", "$$\n", LONG]) | st.text(), max_size=30)
+    st.lists(st.sampled_from([PARAGRAPH, "a", "\n", "\n\n", "- b\n", "```\n", "$$\n", LONG]) | st.text(), max_size=30),
+    st.integers(1, 6) | st.just(MOST_SEGMENTS),
 )
-@settings(max_examples=60, deadline=None)
-def test_the_segments_together_are_the_text(parts):
-    segments = Segments(safe_text.markdown, safe_text.last_block_start)
-    frozen = fed(segments, parts)
-    assert "".join(texts(frozen + segments.finish())) == "".join(parts)
+@settings(max_examples=100, deadline=None)
+def test_the_segments_together_are_the_text_and_no_more_than_fit(parts, most):
+    segments = fed(Segments(safe_text.markdown, safe_text.last_block_start, most=most), parts)
+    assert len(segments.frozen) < most  # the tail has an output too
+    assert "".join(texts(finished(segments))) == "".join(parts)
+    assert len(segments.frozen) <= most
 
 
-@given(st.lists(st.sampled_from([PARAGRAPH, "tail", "\n", LONG]), max_size=40))
-def test_what_is_frozen_and_the_tail_are_all_that_came(parts):
-    segments = Segments(whole, paragraphs)
-    frozen = []
+@given(st.lists(st.sampled_from([PARAGRAPH, "tail", "\n", LONG]), max_size=40), st.integers(1, 6))
+def test_what_is_frozen_and_the_tail_are_all_that_came(parts, most):
+    segments = Segments(whole, paragraphs, most=most)
     for number, part in enumerate(parts, start=1):
-        frozen += fed(segments, [part])
-        shown = "".join(segment.shown for segment in frozen) + segments.tail
+        fed(segments, [part])
+        shown = "".join(segment.shown for segment in segments.frozen) + segments.tail
         assert shown.replace("\n", "") == "".join(parts[:number]).replace("\n", "")
 
 
-def test_each_segment_is_given_once():
+def test_what_is_finished_is_a_segment_once():
     segments = Segments(whole, paragraphs)
     segments.add(LONG + "\n\nnext\n")
-    assert texts(segments.freeze()) == [LONG + "\n\n"]
-    assert segments.freeze() == []
-    assert texts(segments.finish()) == ["next\n"]
-    assert segments.finish() == []
+    segments.freeze()
+    assert texts(segments.frozen) == [LONG + "\n\n"]
+    segments.freeze()
+    assert texts(segments.frozen) == [LONG + "\n\n"]
+    assert texts(finished(segments)) == [LONG + "\n\n", "next\n"]
+    assert texts(finished(segments)) == [LONG + "\n\n", "next\n"]
 
 
 def test_a_short_text_stays_in_the_tail():
-    segments = Segments(whole, paragraphs)
-    assert fed(segments, ["one\n\n", "two\n\n", "three"]) == []
+    segments = fed(Segments(whole, paragraphs), ["one\n\n", "two\n\n", "three"])
+    assert segments.frozen == []
     assert segments.tail == "one\n\ntwo\n\nthree"
-    assert segments.finish() == [Segment("one\n\ntwo\n\nthree", "one\n\ntwo\n\nthree\n\n")]
+    assert finished(segments) == [Segment("one\n\ntwo\n\nthree", "one\n\ntwo\n\nthree\n\n")]
 
 
 def test_nothing_gives_no_segment():
     segments = Segments(whole, paragraphs)
     assert segments.tail == ""
-    assert segments.finish() == []
+    assert finished(segments) == []
+
+
+def test_blank_lines_alone_are_no_segment():
+    segments = fed(Segments(whole, paragraphs), ["\n\n" * SEGMENT_CHARACTERS, "end"])
+    assert segments.frozen == []
+    assert len(finished(segments)) == 1
 
 
 def test_the_shown_text_is_neutralised_and_the_text_is_as_it_came():
-    segments = Segments(str.upper, paragraphs)
-    segments.add(LONG + "\n\nnext")
-    segments.add("\n")
-    (segment,) = segments.freeze()
-    assert segment == Segment(LONG + "\n\n", LONG.upper() + "\n\n")
+    segments = fed(Segments(str.upper, paragraphs), [LONG + "\n\nnext", "\n"])
+    assert segments.frozen == [Segment(LONG + "\n\n", LONG.upper() + "\n\n")]
     assert segments.tail == "NEXT\n"
 
 
 def test_the_shown_blocks_stay_apart_even_if_a_blank_line_was_lost():
-    segments = Segments(str.strip, paragraphs)
-    segments.add("one\n\ntwo\n")
-    segments.freeze()
+    segments = fed(Segments(str.strip, paragraphs), ["one\n\ntwo\n"])
     assert segments.tail == "one\n\ntwo"
 
 
-def test_a_long_answer_has_no_more_segments_than_a_front_end_shows():
+def test_while_half_of_the_outputs_are_free_no_segment_is_touched_again():
     segments = Segments(whole, paragraphs)
-    frozen = fed(segments, [LONG + "\n\n"] * 500) + segments.finish()
-    assert 2 < len(frozen) <= MOST_SEGMENTS
-    assert "".join(texts(frozen)) == (LONG + "\n\n") * 500
+    before = []
+    for part in numbered(SEGMENT_CHARACTERS * MOST_SEGMENTS // 2):
+        fed(segments, [part])
+        assert segments.frozen[: len(before)] == before
+        before = [*segments.frozen]
+    assert len(before) > MOST_SEGMENTS // 3
+
+
+@pytest.mark.parametrize("most", [2, 12, MOST_SEGMENTS])
+def test_only_the_last_segment_is_touched_again_however_long_the_text(most):
+    segments = Segments(whole, paragraphs, most=most)
+    before = []
+    for part in numbered(300_000):
+        fed(segments, [part])
+        assert segments.frozen[: len(before) - 1] == before[:-1]
+        assert "".join(texts(segments.frozen)).startswith("".join(texts(before)))
+        before = [*segments.frozen]
+    assert len(before) == most - 1 or len(segments.tail) < 2 * SEGMENT_CHARACTERS
+
+
+def test_the_tail_of_a_very_long_text_is_as_short_as_that_of_a_short_one():
+    segments = Segments(whole, paragraphs)
+    longest = 0
+    for part in numbered(300_000):
+        fed(segments, [part])
+        longest = max(longest, len(segments.tail))
+    assert longest < 2 * SEGMENT_CHARACTERS
+
+
+@pytest.mark.parametrize("most", [2, 12, MOST_SEGMENTS])
+def test_what_is_frozen_again_grows_with_the_text_and_no_faster(most):
+    segments = Segments(whole, paragraphs, most=most)
+    parts, known, again = numbered(600_000), [], 0
+    for part in parts:
+        fed(segments, [part])
+        again += sum(len(one.text) for one in segments.frozen if not any(one is other for other in known))
+        known = [*segments.frozen]
+    assert again < 9 * sum(map(len, parts))
 
 
 def test_a_block_is_looked_for_only_when_a_line_has_ended():
     looked = []
-    segments = Segments(whole, lambda text: looked.append(text) or 0)
-    fed(segments, ["a", "b", "c\n", "d", "e"])
+    fed(Segments(whole, lambda text: looked.append(text) or 0), ["a", "b", "c\n", "d", "e"])
     assert looked == ["abc\n"]
 
 
@@ -114,18 +161,19 @@ BLOCKS = {
 }
 
 
+@pytest.mark.parametrize("most", [4, MOST_SEGMENTS])
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
-def test_no_cut_falls_inside(block):
-    text = f"{LONG}\n\n{block}\n{LONG}\n\n{block}\nend\n"
-    starts = (text.index(block), text.rindex(block))
+def test_no_cut_falls_inside(block, most):
+    text = f"{LONG}\n\n{block}\n" * 6 + "end\n"
+    length = len(f"{LONG}\n\n{block}\n")
+    starts = [length * number + len(LONG) + 2 for number in range(6)]
     inside = {at for start in starts for at in range(start + 1, start + len(block.rstrip("\n")))}
-    segments = Segments(safe_text.markdown, safe_text.last_block_start)
-    frozen = fed(segments, text.splitlines(keepends=True)) + segments.finish()
+    segments = Segments(safe_text.markdown, safe_text.last_block_start, most=most)
     cuts, length = [], 0
-    for piece in texts(frozen):
+    for piece in texts(finished(fed(segments, text.splitlines(keepends=True)))):
         length += len(piece)
         cuts.append(length)
-    assert len(cuts) > 1
+    assert 1 < len(cuts) <= most
     assert not inside & set(cuts)
 
 
@@ -134,6 +182,6 @@ def test_how_the_text_arrives_does_not_change_what_it_is():
     results = []
     for step in (1000, 37, len(text)):
         segments = Segments(safe_text.markdown, safe_text.last_block_start)
-        frozen = fed(segments, [text[at : at + step] for at in range(0, len(text), step)]) + segments.finish()
-        results.append("".join(texts(frozen)))
+        fed(segments, [text[at : at + step] for at in range(0, len(text), step)])
+        results.append("".join(texts(finished(segments))))
     assert results == [text] * 3

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.events import Source
 from glm_magic.chat.messages import Message, ToolCall, Usage
+from glm_magic.chat.reply import ToolRun
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import bundle
 from glm_magic.notebook.bundle import Bundle, decode, encode
@@ -34,9 +36,18 @@ FULL = Attempt(
     created=1767225600.5,
     seconds=1.25,
     first_token_seconds=0.5,
+    tool_runs=(ToolRun("c", 0.25, failed=True),),
+    sources=(Source("Clocks", "https://example.org", "Example", "2026-01-01", "ref_1"),),
     interrupted=True,
 )
-LATER = {"call", "system", "cost", "reasoning"}  # keys that 0.1.0 did not write
+LATER = {"call", "system", "cost", "reasoning", "tool_runs", "sources"}  # keys that 0.1.0 did not write
+WITH_IMAGE = Message.of_parts(
+    "user",
+    [
+        {"type": "text", "text": "What is it?"},
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+    ],
+)
 PLAIN = Attempt("id2", (Message("user", "hi"), Message("assistant", "ho")))
 
 
@@ -62,13 +73,15 @@ def test_a_bundle_has_exactly_the_keys_of_version_1():
         "created",
         "seconds",
         "first_token_seconds",
+        "tool_runs",
+        "sources",
         "attempts",
         "state",
     }
 
 
 def test_a_bundle_says_all_in_clear():
-    assert encode("main", dataclasses.replace(FULL, messages=PLAIN.messages), (PLAIN,), 2) == {
+    assert encode("main", dataclasses.replace(FULL, messages=PLAIN.messages, tool_runs=()), (PLAIN,), 2) == {
         "version": 1,
         "kind": "turn",
         "chat": "main",
@@ -94,6 +107,15 @@ def test_a_bundle_says_all_in_clear():
         "created": 1767225600.5,
         "seconds": 1.25,
         "first_token_seconds": 0.5,
+        "sources": [
+            {
+                "title": "Clocks",
+                "link": "https://example.org",
+                "media": "Example",
+                "date": "2026-01-01",
+                "refer": "ref_1",
+            }
+        ],
         "state": "interrupted",
         "attempts": [
             {
@@ -127,6 +149,7 @@ SCHEMA = json.loads(Path(bundle.__file__).with_name("turn.schema.json").read_tex
     [
         encode("main", FULL, (PLAIN,), 2),
         encode("", PLAIN),
+        encode("main", dataclasses.replace(PLAIN, messages=(WITH_IMAGE, PLAIN.messages[1]))),
         encode("main", Attempt("s", (Message("system", "be brief"),), role="system")),
         encode("main", Attempt("e", (), after=("a",), role=""), (PLAIN,)),
         {key: value for key, value in encode("main", FULL).items() if key not in LATER},
@@ -140,7 +163,7 @@ def test_every_bundle_is_as_the_schema_in_the_package_says(made):
 def test_the_schema_knows_every_field_and_no_other():
     assert set(SCHEMA["properties"]) == set(encode("main", FULL))
     assert set(SCHEMA["required"]) == set(encode("main", FULL)) - LATER
-    assert set(SCHEMA["$defs"]["attempt"]["properties"]) == set(encode("main", FULL, (PLAIN,))["attempts"][0])
+    assert set(SCHEMA["$defs"]["attempt"]["properties"]) == set(encode("main", FULL, (FULL,))["attempts"][0])
 
 
 @pytest.mark.parametrize("key", ["id", "messages", "created", "state", "kind"])
@@ -192,7 +215,7 @@ def test_a_bundle_without_what_came_later_is_read():
     for key in LATER:
         del bundle[key]
     read = decode(bundle)
-    assert read.attempt == dataclasses.replace(FULL, system="", cost=None, reasoning="")
+    assert read.attempt == dataclasses.replace(FULL, system="", cost=None, reasoning="", tool_runs=(), sources=())
     assert read.call is None
 
 

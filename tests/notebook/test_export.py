@@ -37,12 +37,30 @@ ACTIVE = (
     "[click](javascript:alert(1)) <iframe srcdoc='<script>1</script>'></iframe>\n\n- ```\n  <svg onload=alert(1)>\n\n"
     "$\\href{javascript:alert(1)}{x}$\n\n<style>*{display:none}</style>\n\n```python\nprint('<b onclick=1>')"
 )
+IMAGE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAQAAAADCAIAAAA7ljmRAAAA"
+    "EElEQVR4nGP4z8AARwzEcQCukw/x0F8jngAAAABJRU5ErkJggg=="
+)
+PARTS = [
+    {"type": "text", "text": f'"url": "{IMAGE}\n  "url": "{IMAGE}"\n' + HOSTILE},
+    {"type": "image_url", "image_url": {"url": IMAGE}},
+    {"type": "text", "text": "or"},
+    {"type": "image_url", "image_url": {"url": "https://evil.example/a.png"}},
+]
+HELLO = (Message("assistant", "Hello."),)
+BARE = [*PARTS[:1], {"type": "image_url", "image_url": {"url": IMAGE.partition(",")[2]}}, *PARTS[2:]]
 
 
 def turn(question="ask", answer="answer", **more):
     more.setdefault("parameters", PARAMETERS)
     more.setdefault("model", more["parameters"].get("model", ""))
     return Attempt("id", (Message("user", question), Message("assistant", answer)), **more)
+
+
+def with_images(*, answer="A cat.", **more):
+    """A turn whose question has text, an image, and the address of one in it."""
+    messages = (Message.of_parts("user", PARTS), Message("assistant", answer))
+    return dataclasses.replace(turn(**more), messages=messages)
 
 
 def put_in(role, text, **more):
@@ -180,6 +198,11 @@ def test_a_line_has_tool_calls_and_results_and_no_reasoning(export):
     assert line == [message.to_api() for message in with_tools().messages]
 
 
+def test_a_line_has_images_as_they_were_sent(export):
+    [line] = lines(export(".jsonl", with_images()))
+    assert line[0] == {"role": "user", "content": PARTS}
+
+
 @pytest.mark.parametrize("read", [str.splitlines, lambda text: text.split("\n")[:-1]])
 def test_a_line_is_one_line_for_every_reader(export, read):
     path = export(".jsonl", turn(HOSTILE, HOSTILE))
@@ -280,6 +303,17 @@ def test_a_hostile_conversation_is_shown_and_cannot_act(export, ending):
     assert "alert(1)" in page  # said, not done
 
 
+@pytest.mark.parametrize("ending", [".ipynb", ".md"])
+def test_for_an_image_stands_a_word_and_nothing_is_fetched(export, ending):
+    path = export(ending, dataclasses.replace(with_images(), messages=(Message.of_parts("user", PARTS[1:]), *HELLO)))
+    text = "\n\n".join(cells(path)) if ending == ".ipynb" else path.read_text()
+    assert "**Prompt**\n\n```text\n[image 4×3 png]or[image https://evil.example/a.png]\n```" in text
+    assert IMAGE not in path.read_text()
+    acting = Acting()
+    acting.feed(MarkdownIt().render(text))
+    assert acting.found == []
+
+
 # -- to ask again
 
 
@@ -363,6 +397,32 @@ def test_the_shell_script_prints_what_the_service_says(export, ask, server):
     done = ask(path)
     assert done.returncode != 0
     assert b"no such key" in done.stdout
+
+
+@pytest.mark.parametrize("ending", [".py", ".sh"])
+def test_the_script_asks_with_images_as_each_host_takes_them(export, ask, server, ending):
+    path = export(ending, with_images(), with_images(), base_url=server.url)
+    hosts = [
+        ({}, PARTS),
+        ({"GLM_BASE_URL": "http://open.bigmodel.cn/api/paas/v4"}, BARE),
+        ({"GLM_BASE_URL": "http://api.z.ai"}, BARE),
+        ({"GLM_BASE_URL": "http://open.bigmodel.cn:8080/v4/"}, BARE),
+        ({"GLM_BASE_URL": "http://open.bigmodel.cn.example/v4"}, PARTS),
+        ({"GLM_BASE_URL": "http://h.example/open.bigmodel.cn/v4"}, PARTS),
+    ]
+    for environment, parts in hosts:  # the server stands as a proxy for what is elsewhere
+        proxy = {"http_proxy": server.url.removesuffix("/v1"), "no_proxy": "127.0.0.1"}
+        done = ask(path, **proxy, **environment)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert server.last.path.startswith(environment.get("GLM_BASE_URL", "/").rstrip("/"))
+        [earlier, answer, last] = server.last.body["messages"]
+        assert (earlier["content"], last["content"]) == (parts, parts)
+        assert answer == {"role": "assistant", "content": "A cat."}
+
+
+@pytest.mark.parametrize("ending", [".py", ".sh"])
+def test_a_script_without_images_has_no_word_about_them(export, ending):
+    assert "image" not in export(ending, turn()).read_text()
 
 
 @pytest.mark.parametrize("ending", [".py", ".sh"])

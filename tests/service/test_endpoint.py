@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from glm_magic.errors import SetupError
@@ -53,3 +55,30 @@ def test_a_name_that_only_begins_like_this_machine_is_another() -> None:
 )
 def test_glms_own_hosts_are_known(url: str, expected: bool) -> None:
     assert Endpoint(url).is_glm is expected
+
+
+DATA_URL = "data:image/jpeg;base64,/9j/AAAA"
+
+
+def request(*urls: str) -> dict[str, Any]:
+    """A request whose texts look like images, and which has images at these addresses."""
+    parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    texts = [{"role": "system", "content": DATA_URL}, {"role": "user", "content": [{"type": "text", "text": DATA_URL}]}]
+    return {"model": "m", "stream": True, "messages": [*texts, {"role": "user", "content": parts}]}
+
+
+@pytest.mark.parametrize("base_url", [GLM_CHINA, "https://api.z.ai/api/paas/v4"])
+def test_glms_own_hosts_are_given_an_image_as_bare_base64(base_url: str) -> None:
+    before = request(DATA_URL, "https://h.example/a.png")
+    assert Endpoint(base_url).written(before) == request("/9j/AAAA", "https://h.example/a.png")
+    assert before == request(DATA_URL, "https://h.example/a.png")
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:8000/v1", "https://open.bigmodel.cn.example/v4"])
+def test_other_hosts_are_given_an_image_as_a_data_url(base_url: str) -> None:
+    assert Endpoint(base_url).written(request(DATA_URL)) == request(DATA_URL)
+
+
+@pytest.mark.parametrize("base_url", [GLM_CHINA, "http://127.0.0.1:8000/v1"])
+def test_a_request_of_texts_is_given_as_it_is(base_url: str) -> None:
+    assert Endpoint(base_url).written(request()) == request()

@@ -13,7 +13,8 @@ from emulator import Terminal
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from glm_magic.chat.events import Event, Notice, ReasoningDelta, TextDelta, Tick, ToolCallDelta, ToolResult
+from glm_magic.chat.events import Event, Notice, ReasoningDelta, TextDelta, Tick, ToolCalling, ToolResult
+from glm_magic.chat.messages import ToolCall
 from glm_magic.display import terminal as terminals
 from glm_magic.display.terminal import LiveView, TerminalView
 from glm_magic.display.view import Ending
@@ -90,7 +91,7 @@ def test_an_answer_longer_than_the_screen_is_there_once_in_order(
     terminal: Terminal, form: str, *, as_text: bool
 ) -> None:
     words = [f"word{number:03}" for number in range(100)]
-    lines = answered(terminal, deltas("".join(map(form.format, words)), 25), as_text=as_text)
+    lines = answered(terminal, deltas("".join(map(form.format, words)), 25), form="text" if as_text else "markdown")
     assert re.findall(r"word\d+", "\n".join(lines)) == words
 
 
@@ -127,7 +128,7 @@ def test_a_resize_in_mid_answer_breaks_nothing_that_is_printed(
 
 def test_plain_text_comes_as_it_is(terminal: Terminal) -> None:
     long = "x" * 150
-    lines = answered(terminal, deltas(f"# *Head*\n\n{long}\nend"), as_text=True)
+    lines = answered(terminal, deltas(f"# *Head*\n\n{long}\nend"), form="text")
     assert lines == ["# *Head*", "", "x" * 60, "x" * 60, "x" * 30, "end", "[GLM-4-Air · 1 s]"]
 
 
@@ -233,15 +234,15 @@ def test_silence_in_mid_answer_is_said_below_the_tail_and_goes(terminal: Termina
 def test_nothing_is_drawn_that_will_be_erased_while_a_tool_may_print(terminal: Terminal) -> None:
     view = live(terminal)
     view.paint(TextDelta("I look it up."))
-    view.paint(ToolCallDelta(0, "1", "weather", "{}"))
+    view.paint(ToolCalling(0, ToolCall("1", "weather", "{}"), runs=True))
     terminal.write("the tool prints\n")
-    view.paint(ToolResult("1", "weather", "rain", 0.2))
+    view.paint(ToolResult(0, ToolCall("1", "weather", "{}"), "rain", 0.2))
     view.paint(TextDelta("It rains."))
     view.settle(ENDING)
     assert terminal.lines == [
         "I look it up.",
         "the tool prints",
-        "[weather gave back 4 characters after 0.2 s]",
+        "[weather() → rain · 0.2 s]",
         "It rains.",
         "[GLM-4-Air · 1 s]",
     ]

@@ -8,10 +8,22 @@ from collections.abc import Iterable
 import pytest
 from emulator import ACTING, Terminal
 
-from glm_magic.chat.events import Event, Notice, ReasoningDelta, TextDelta, Tick, ToolCallDelta, ToolResult
+from glm_magic.chat.events import (
+    AskedAgain,
+    Event,
+    Notice,
+    ReasoningDelta,
+    Source,
+    Sources,
+    TextDelta,
+    Tick,
+    ToolCalling,
+    ToolResult,
+)
+from glm_magic.chat.messages import ToolCall
 from glm_magic.display import terminal as terminals
 from glm_magic.display.terminal import TerminalView
-from glm_magic.display.view import Ending
+from glm_magic.display.view import Ending, Form
 
 ATTACKS = {
     "clear the screen": "\x1b[2J\x1b[H",
@@ -75,8 +87,13 @@ def events(attack: str, cut: int) -> Iterable[Event]:
     text = f"Before {attack} after.\n\n{attack}\n\nLast {attack}"
     for at in range(0, len(text), cut):
         yield TextDelta(text[at : at + cut])
-    yield ToolCallDelta(0, attack, attack, attack)
-    yield ToolResult(attack, f"tool {attack}", attack, 0.1)
+    call = ToolCall(attack, f"tool {attack}", attack)
+    yield ToolCalling(0, call)
+    yield ToolCalling(0, call, runs=True)
+    yield ToolResult(0, call, attack, 0.1)
+    yield ToolResult(1, call, attack, 0.1, failed=True)
+    yield AskedAgain(attack)
+    yield Sources((Source(attack, f"https://example.org/{attack}", attack, attack),))
     yield TextDelta(attack)
 
 
@@ -84,14 +101,12 @@ def test_there_are_many() -> None:
     assert len(ATTACKS) >= 25
 
 
-@pytest.mark.parametrize("as_text", [False, True], ids=["markdown", "text"])
+@pytest.mark.parametrize("form", ["markdown", "text", "code", "json"])
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
-def test_nothing_that_acts_reaches_a_terminal(terminal: Terminal, attack: str, *, as_text: bool) -> None:
+def test_nothing_that_acts_reaches_a_terminal(terminal: Terminal, attack: str, form: Form) -> None:
     for cut in (1, 7, 1000):
         time = iter(range(10_000))
-        view = terminals.view(
-            terminal, title=f"model {attack}", as_text=as_text, clock=lambda time=time: float(next(time))
-        )
+        view = terminals.view(terminal, title=f"model {attack}", form=form, clock=lambda time=time: float(next(time)))
         for event in events(attack, cut):
             view.paint(event)
         view.settle(Ending((f"GLM {attack}", attack)))

@@ -1,0 +1,52 @@
+"""The text of an answer in the form in which it is to be shown: as it is, its code alone, or the value that it is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from glm_magic.display.view import Form
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A text as `markdown`, which is a model's still, and as `plain` text; `page` is what a page shows instead."""
+
+    markdown: str
+    plain: str
+    page: str = ""
+
+
+_NO_CODE = Shown("*The answer has no code; its text is* `_glm.text`", "The answer has no code; its text is _glm.text")
+
+
+def shown_as(form: Form, text: str, *, whole: bool = True) -> Shown:
+    """Return `text` in its form. One that is not `whole`, or no JSON, is shown as code where it should be a value."""
+    match form:
+        case "code":
+            from glm_magic.chat import code  # noqa: PLC0415 - few answers are code or JSON alone
+
+            shown = Shown(code.only_code(text), code.code(text))
+            return _NO_CODE if whole and not shown.plain else shown
+        case "json":
+            return (_as_value(text) if whole else None) or Shown(_fenced(text), text)
+        case _:
+            return Shown(text, text)
+
+
+def _as_value(text: str) -> Shown | None:
+    from glm_magic.chat.schemas import SchemaMismatch, read_json  # noqa: PLC0415
+    from glm_magic.display.values import value_data  # noqa: PLC0415
+
+    try:
+        data = value_data(read_json(text))
+    except SchemaMismatch:
+        return None
+    return Shown(_fenced(data["text/plain"]), data["text/plain"], data["text/html"])
+
+
+def _fenced(text: str) -> str:
+    if text.lstrip().startswith("```"):  # so did the model
+        return text
+    marks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{marks}json\n{text}\n{marks}\n" if text.strip() else ""

@@ -1,0 +1,140 @@
+"""Asking from Python, without magics."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from glm_server import CUT, Answer, GlmServer, calls, chunk, stream
+
+from glm_magic import Chat
+from glm_magic.chat.events import Finished, ToolResult
+from glm_magic.errors import BrokenStream, HistoryError, OptionError, PromptError, SettingError
+
+
+@pytest.fixture
+def chat(server: GlmServer) -> Any:
+    with Chat(model="GLM-4-Air", base_url=server.url) as chat:
+        yield chat
+
+
+def double(x: int) -> int:
+    """Double a number."""
+    return 2 * x
+
+
+@dataclass
+class City:
+    name: str
+
+
+def test_a_question_gives_its_reply_and_the_next_is_sent_after_it(chat: Chat, server: GlmServer) -> None:
+    server.answer(stream("Halley."))
+    reply = chat("Name a comet.")
+    assert str(reply) == "Halley."
+    assert reply.usage.total_tokens == 12
+    chat("And its tail?")
+    assert server.last.messages == [("user", "Name a comet."), ("assistant", "Halley."), ("user", "And its tail?")]
+    assert [message.content for message in chat.messages][:2] == ["Name a comet.", "Halley."]
+
+
+def test_an_answer_is_streamed_as_it_comes(chat: Chat, server: GlmServer) -> None:
+    gate = threading.Event()
+    server.answer(stream("one ", gate, "two"))
+    answer = chat.stream("hi")
+    assert next(answer) == "one "
+    gate.set()
+    assert list(answer) == ["two"]
+    assert answer.reply.text == "one two"
+
+
+def test_who_leaves_early_keeps_what_had_arrived(chat: Chat, server: GlmServer) -> None:
+    server.answer(stream("one ", threading.Event(), "two"))
+    with chat.stream("hi") as answer:
+        assert next(answer) == "one "
+    assert answer.reply.interrupted
+    assert chat.messages[-1].content == "one "
+    assert server.hung_up.wait(5)
+
+
+def test_settings_of_a_call_are_for_that_call(chat: Chat, server: GlmServer) -> None:
+    chat("hi", temperature=0.2, system="Be short.")
+    assert server.last.body["temperature"] == 0.2
+    assert server.last.messages[0] == ("system", "Be short.")
+    chat("hi", extra={"seed": 7})
+    assert "temperature" not in server.last.body
+    assert server.last.body["seed"] == 7
+
+
+def test_what_is_wrong_is_said_before_anything_is_sent(chat: Chat, server: GlmServer) -> None:
+    with pytest.raises(SettingError, match="temperature"):
+        Chat(temperatur=0.2)
+    with pytest.raises(SettingError, match="0 to 1"):
+        chat("hi", temperature=3.0)
+    with pytest.raises(PromptError):
+        chat("  ")
+    with pytest.raises(OptionError):
+        chat("hi", tools=[7])
+    assert server.requests == []
+
+
+def test_tools_run_and_may_be_refused(server: GlmServer) -> None:
+    server.answer(calls(("double", {"x": 21})), stream("42"), calls(("double", {"x": 1})), stream("no"))
+    allowed: list[str] = []
+    chat = Chat(model="m", base_url=server.url, tools=[double], approve=lambda call: allowed.append(call.name) or False)
+    events = list(chat.stream("hi").events())
+    assert [event.failed for event in events if isinstance(event, ToolResult)] == [True]
+    assert isinstance(events[-1], Finished)
+    assert allowed == ["double"]
+    other = Chat(model="m", base_url=server.url)
+    reply = other("hi", tools=[double])
+    assert [message.content for message in reply.steps if message.role == "tool"] == ["2"]
+
+
+def test_a_schema_gives_values(chat: Chat, server: GlmServer) -> None:
+    server.answer(stream('{"name": "Seoul"}'), stream('{"items": [{"name": "Busan"}]}'))
+    assert chat("hi", schema=City).parsed == City("Seoul")
+    assert chat("hi", schema=list[City]).parsed == [City("Busan")]
+
+
+def test_the_conversation_is_changed(chat: Chat, server: GlmServer) -> None:
+    chat("one")
+    chat("two")
+    chat.undo()
+    assert [message.content for message in chat.messages] == ["one", "You said: one"]
+    chat("once", history=False)
+    assert server.last.messages == [("user", "once")]
+    assert len(chat.messages) == 2
+    chat.clear()
+    assert chat.messages == ()
+
+
+def test_a_failure_is_raised_and_leaves_nothing(chat: Chat, server: GlmServer) -> None:
+    server.answer(Answer([chunk("half"), CUT]))
+    with pytest.raises(BrokenStream) as caught:
+        chat("hi")
+    assert caught.value.partial.text == "half"
+    assert chat.messages == ()
+
+
+def test_a_chat_of_a_notebook_is_taken_over(chat: Chat, tmp_path: Any) -> None:
+    empty = tmp_path / "empty.ipynb"
+    empty.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    with pytest.raises(HistoryError, match="no chat"):
+        chat.restore(empty)
+
+
+def test_neither_ipython_nor_widgets_are_needed(server: GlmServer) -> None:
+    code = f"""
+import sys
+for name in ("IPython", "ipykernel", "ipywidgets", "anywidget", "traitlets", "nbformat", "rich"):
+    sys.modules[name] = None
+from glm_magic import Chat
+print(Chat(model="m", base_url={server.url!r})("hi"))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "You said: hi\n", done.stderr
