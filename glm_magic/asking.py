@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from glm_magic.chat import catalogue, request
-from glm_magic.chat.conversation import Attempt, Place, context_digest
+from glm_magic.chat.conversation import Attempt, context_digest
 from glm_magic.chat.events import Event, Finished
-from glm_magic.chat.messages import Message
+from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.chat.recording import fingerprint
-from glm_magic.chat.settings import Value
-from glm_magic.chat.turn import Stream, Toolbox, TurnUnderWay
+from glm_magic.chat.settings import SETTINGS
+from glm_magic.chat.turn import Approve, Stream, Toolbox, TurnUnderWay
 from glm_magic.chats import Chats
-from glm_magic.errors import AnswerError
+from glm_magic.errors import AnswerError, GlmError
+from glm_magic.questions import Question
 
 if TYPE_CHECKING:
     from glm_magic.chat.reply import Reply
-    from glm_magic.chat.schemas import Schema
-    from glm_magic.chat.tools import Tool
+    from glm_magic.chat.tools import Call, Outcome, Tool
     from glm_magic.notebook.document import SavedTurn
-    from glm_magic.service.endpoint import Endpoint
 
 
 def new_id() -> str:
@@ -31,34 +31,21 @@ def new_id() -> str:
     return uuid.uuid4().hex[:16]
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """All that is known before anything is sent: what would be sent, where, and after which turns.
+def toolbox(question: Question, approve: Approve | None, acting: Callable[[], AbstractContextManager[None]]) -> Toolbox:
+    """Return what the model may call; `approve`, and the tools themselves, act within `acting`."""
+    from glm_magic import calling  # noqa: PLC0415 - few questions offer tools
 
-    `system` is the system message that the request begins with. `keep` is False for a question that neither
-    sends nor enters a conversation. A `recorded` turn answers it, if there is one; else `endpoint` is asked, or,
-    where it is None, the embedded model. The model may call the `tools`, and its answer must fit the `schema`.
-    """
+    def run(tool: Tool, call: Call) -> Outcome:
+        with acting():
+            return calling.run(tool, call)
 
-    chat: str
-    place: Place
-    message: Message
-    body: Mapping[str, Any]
-    endpoint: Endpoint | None
-    sent_after: tuple[Attempt, ...]
-    new: bool
-    keep: bool
-    settings: Mapping[str, Value]
-    system: str = ""
-    tools: tuple[Tool, ...] = ()
-    schema: Schema | None = None
-    is_embedded: bool = False
-    recorded: SavedTurn | None = None
+    def agreed(tool: Tool, call: ToolCall) -> ToolCall | None:
+        assert approve is not None, "it is asked only where there is one"
+        with acting():
+            return approve(tool, call)
 
-    @property
-    def model(self) -> str:
-        """The name of the model that is asked."""
-        return str(self.body["model"])
+    steps = int(question.settings["max_steps"] or SETTINGS["max_steps"].default or 0)
+    return Toolbox(question.tools, run, agreed if approve else None, steps)
 
 
 class Asking:
@@ -121,8 +108,9 @@ class Asking:
                     yield Finished(self.reply)
                 else:
                     yield event
-        except AnswerError:  # it was asked; where nothing could be asked, nothing has changed
-            self._retire()
+        except GlmError as error:  # where nothing could be asked, nothing has changed
+            if isinstance(error, AnswerError) or self._turn.has_begun:
+                self._retire()
             raise
 
     def _replay(self, recorded: SavedTurn) -> Iterator[Event]:

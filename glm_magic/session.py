@@ -9,28 +9,29 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from glm_magic import calling
-from glm_magic.asking import Asking, Question, new_id
+from glm_magic.asking import Asking, new_id, toolbox
 from glm_magic.chat import catalogue, request
 from glm_magic.chat.conversation import Attempt, Conversation, Place, context_digest
 from glm_magic.chat.events import Event, Notice
-from glm_magic.chat.messages import Message, Role, ToolCall
-from glm_magic.chat.recording import canonical, fingerprint
+from glm_magic.chat.messages import Message, Role
+from glm_magic.chat.recording import fingerprint
 from glm_magic.chat.settings import SETTINGS, Sources, Value
-from glm_magic.chat.turn import Toolbox
+from glm_magic.chat.turn import Approve
 from glm_magic.chats import DEFAULT_CHAT, Chats
 from glm_magic.errors import GlmError, NotRecorded, PromptError, SettingError, SetupError
 from glm_magic.notebook import bundle
+from glm_magic.questions import Question, check_encodes, offered, system_message
 from glm_magic.recordings import OFF, THIS_NOTEBOOK, Recordings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from glm_magic.chat.schemas import Schema
-    from glm_magic.chat.tools import Call, Outcome, Tool
+    from glm_magic.chat.tools import Tool
     from glm_magic.notebook.document import SavedTurn
     from glm_magic.service.client import Client
     from glm_magic.service.embedded import EmbeddedModel
@@ -152,8 +153,8 @@ class Session:
         if not message.content.strip():
             raise PromptError("The prompt is empty; nothing was sent.", "Write it below the %%glm line, or after %glm.")
         settings = self.sources.values(options or {})
-        system = _system(settings, schema)
-        fields = {**_fields(settings, tools, schema), **(extra or {})}
+        system = system_message(settings, schema)
+        fields = {**offered(settings, tools, schema), **(extra or {})}
         before: tuple[Attempt, ...] = ()
         if keep:
             before = self.chats.conversation(chat).reserve(place, message).sent(place, new=new)
@@ -161,7 +162,7 @@ class Session:
         if system:
             messages.insert(0, Message("system", system))
         messages.append(message)
-        _check_encodes(*messages[:1], message, *fields.values())  # what was said before has been checked
+        check_encodes(*messages[:1], message, *fields.values())  # what was said before has been checked
 
         def question(endpoint: Endpoint | None, model: str, recorded: SavedTurn | None = None) -> Question:
             is_embedded = endpoint is None and model == self.embedded.name
@@ -230,21 +231,21 @@ class Session:
         self,
         question: Question,
         *,
-        run: Callable[[Tool, Call], Outcome] = calling.run,
-        approve: Callable[[Tool, ToolCall], ToolCall | None] | None = None,
+        approve: Approve | None = None,
+        acting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> Asking:
         """Return the question under way; iterate over it for its events.
 
-        `run` runs a tool that the model calls, `approve` says whether it may, and with what arguments.
+        `approve` says whether a tool that the model calls may run, and with what arguments; it and the tools act
+        within `acting`.
         """
-        steps = int(question.settings["max_steps"] or SETTINGS["max_steps"].default or 0)
         return Asking(
             question,
             self.chats,
             lambda body: self.events(question, body),
             created=self._wall(),
             clock=self.clock,
-            toolbox=Toolbox(question.tools, run, approve, steps) if question.tools else None,
+            toolbox=toolbox(question, approve, acting) if question.tools else None,
             put_in_cell=self._put_in_cell,
             answered=self._keep,
         )
@@ -270,7 +271,7 @@ class Session:
         if not text.strip():
             raise PromptError("The message is empty; nothing has changed.", "Write it below the %%glm line.")
         message = Message(role, text)
-        _check_encodes(message)
+        check_encodes(message)
         before = self.chats.conversation(chat).reserve(place, message).sent(place, new=new)
         attempt = self._noted(
             Attempt(
@@ -387,34 +388,6 @@ class Session:
         turn = self.chats.turn(chat, place)
         assert turn.counting is not None, "it has been answered"
         return bundle.encode(chat, turn.counting, turn.earlier, place.call)
-
-
-def _system(settings: Mapping[str, Value], schema: Schema | None) -> str:
-    """Return the system message: what is set, and what a structured answer needs to have said."""
-    parts = [_text(settings["system"])]
-    if schema is not None and settings["schema_mode"] == "json_object":
-        parts.append(schema.instructions())
-    return "\n\n".join(filter(None, parts))
-
-
-def _fields(settings: Mapping[str, Value], tools: tuple[Tool, ...], schema: Schema | None) -> dict[str, Any]:
-    """Return the fields of the request that offer tools and ask for a structured answer."""
-    fields: dict[str, Any] = {}
-    if tools:
-        fields["tools"] = [tool.api for tool in tools]
-    if schema is not None:
-        fields["response_format"] = schema.response_format(str(settings["schema_mode"]))
-    return fields
-
-
-def _check_encodes(*sent: Any) -> None:
-    try:
-        canonical([part.to_api() if isinstance(part, Message) else part for part in sent])
-    except UnicodeEncodeError as error:
-        raise PromptError(
-            f"Half a character cannot be sent: the prompt has U+{ord(error.object[error.start]):04X} in it.",
-            "It comes from text that was decoded wrongly, or cut in the middle.",
-        ) from None
 
 
 def _source(setting: Value, *, replay: bool | None = None) -> str:

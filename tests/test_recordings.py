@@ -97,7 +97,7 @@ def test_an_interrupted_answer_is_given_only_where_a_turn_was_asked_after_it(rec
     half = attempt("half", interrupted=True)
     record = source(at("a", half), at("", Attempt("e", (), ("half",), role="")))
     assert given(recordings, record, ASKED) == [""]
-    assert "interrupted" in recordings.nearest("ask f")
+    assert "interrupted" in recordings.nearest(Message("user", "ask f"))
     record = source(at("b", attempt("next", "g", after=("half",))))
     recordings.read(record)
     assert given(recordings, record, ASKED) == ["half"]
@@ -128,7 +128,7 @@ def test_a_record_that_cannot_be_read_leaves_the_one_before(recordings: Recordin
 )
 def test_what_to_do_where_nothing_is_recorded(recordings: Recordings, source, prompt: str, remedy: str) -> None:
     given(recordings, source(at("a", attempt("1")), at("b", attempt("2", "g"))), ASKED)
-    assert remedy in recordings.nearest(prompt)
+    assert remedy in recordings.nearest(Message("user", prompt))
 
 
 # --- keeping ---------------------------------------------------------------------------------------

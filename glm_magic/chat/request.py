@@ -75,18 +75,20 @@ def extra_field(text: str) -> tuple[str, Any]:
     if name in _SAID_OTHERWISE:
         raise OptionError(f"--param does not set {name!r}.", _SAID_OTHERWISE[name])
     try:
-        return name, json.loads(written, parse_constant=_no_constant, parse_float=_finite)
+        return name, json.loads(written, parse_constant=no_constant, parse_float=finite)
     except ValueError as error:
         if written.lstrip()[:1] in ("{", "[", '"'):
             raise OptionError(f"--param {name}: {written!r} begins as JSON and is not: {error}.") from None
     return name, written
 
 
-def _no_constant(name: str) -> object:
+def no_constant(name: str) -> object:
+    """Refuse what Python's reader of JSON takes for a number, and JSON does not. Raises `ValueError`."""
     raise ValueError(f"{name} is not JSON")
 
 
-def _finite(number: str) -> float:
+def finite(number: str) -> float:
+    """Return the number that JSON writes so. Raises `ValueError` if a float cannot be so large."""
     value = float(number)
     if not math.isfinite(value):
         raise ValueError(f"{number} is larger than a number can be")

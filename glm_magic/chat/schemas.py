@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from glm_magic.chat.json_schema import (
     tidied,
     with_known_typed_dicts,
 )
+from glm_magic.chat.request import finite, no_constant
 from glm_magic.errors import OptionError, quoted
 
 _DEEPEST = 100  # levels of an answer
@@ -155,8 +155,8 @@ def read_json(text: str) -> Any:
         data = json.loads(
             text,
             object_pairs_hook=_without_doubles,
-            parse_constant=_no_constant,
-            parse_float=_finite,
+            parse_constant=no_constant,
+            parse_float=finite,
         )
         json.dumps(data, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -198,17 +198,6 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         double = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {json.dumps(double)} stands twice in one object")
     return found
-
-
-def _no_constant(name: str) -> object:
-    raise ValueError(f"{name} is no number of JSON")
-
-
-def _finite(number: str) -> float:
-    value = float(number)
-    if not math.isfinite(value):
-        raise ValueError(f"{number} is larger than a number can be")
-    return value
 
 
 def _depth(data: Any) -> int:

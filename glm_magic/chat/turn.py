@@ -40,20 +40,19 @@ if TYPE_CHECKING:
     from glm_magic.chat.tools import Call, Outcome, Tool
 
 Stream: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Event]]
+# Whether a call may run: it, or the call with other arguments; None if it may not.
+Approve: TypeAlias = "Callable[[Tool, ToolCall], ToolCall | None]"
 
 _KEPT = "What had arrived is on the page; it is not in the conversation. Run the cell again."
 
 
 @dataclass(frozen=True, slots=True)
 class Toolbox:
-    """The `tools` that a turn may call, and how: `run` calls one, in at most `max_steps` rounds.
-
-    `approve`, if there is one, returns the call as it may run, None if it may not run.
-    """
+    """The `tools` that a turn may call, and how: `run` calls one if `approve` agrees, in at most `max_steps` rounds."""
 
     tools: tuple[Tool, ...]
     run: Callable[[Tool, Call], Outcome]
-    approve: Callable[[Tool, ToolCall], ToolCall | None] | None = None
+    approve: Approve | None = None
     max_steps: int = 8
 
     @property

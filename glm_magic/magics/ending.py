@@ -16,9 +16,10 @@ from glm_magic.notebook.bundle import MIME_TYPE
 _MOST_NAMED = 5
 
 if TYPE_CHECKING:
-    from glm_magic.asking import Asking, Question
+    from glm_magic.asking import Asking
     from glm_magic.chat.conversation import Attempt, Place, Turn
     from glm_magic.chat.reply import Reply
+    from glm_magic.questions import Question
     from glm_magic.session import Session
 
 

@@ -6,15 +6,13 @@ import atexit
 import contextlib
 import os
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import TraitError, TraitType
 
-from glm_magic import calling
 from glm_magic.chat.settings import SETTINGS, Setting, Sources
-from glm_magic.errors import AnswerError, GlmError, Interrupted, SettingError
+from glm_magic.errors import AnswerError, Interrupted, SettingError
 from glm_magic.magics import new_cell, offers, transform
 from glm_magic.magics.background import Background, Pending
 from glm_magic.magics.cells import Cells
@@ -28,19 +26,15 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
     from traitlets.utils.bunch import Bunch
 
-    from glm_magic.asking import Asking, Question
     from glm_magic.chat.conversation import Conversation, Place
     from glm_magic.chat.messages import Role
     from glm_magic.chat.reply import Reply
     from glm_magic.chat.tools import Tool
-    from glm_magic.display.view import View
     from glm_magic.magics.options import Asked, Evaluate
+    from glm_magic.questions import Question
     from glm_magic.session import Session
 
 LAST_REPLY = "_glm"
-
-_Params = ParamSpec("_Params")
-_Result = TypeVar("_Result")
 
 
 class SettingTrait(TraitType[Any, Any]):
@@ -80,7 +74,7 @@ class GLMMagics(Magics):
         self.cells = Cells(shell)
         self._marked: list[Conversation] = []
         self._mirroring = False
-        self._interrupts = Interrupts(time.monotonic)
+        self.interrupts = Interrupts(time.monotonic)
         configured = {name: getattr(self, name) for name in SETTINGS}
         self.sources.config.update(
             {name: value for name, value in configured.items() if value != SETTINGS[name].default}
@@ -198,8 +192,10 @@ class GLMMagics(Magics):
             return None
         if question.tools and question.settings["approve"] and question.recorded is None:
             offers.check_can_ask(self._shell, background=asked.background)
-        with self._interrupts:
-            return self._ask(question, asked)
+        with self.interrupts:
+            from glm_magic.magics.answering import answer  # noqa: PLC0415
+
+            return answer(self, question, asked)
 
     @no_var_expand
     @line_magic
@@ -263,105 +259,12 @@ class GLMMagics(Magics):
         with contextlib.nullcontext() if is_over else said:
             self.background.wait(pendings, place)
 
-    def _ask(self, question: Question, asked: Asked) -> Reply | Pending:
-        if not question.keep:
-            self.session.chats.retire(question.place)
-        if asked.background:
-            return self._ask_in_background(self.session.ask(question), asked)
-        approve = self._at_once(offers.approve) if question.settings["approve"] else None
-        asking = self.session.ask(question, run=self._at_once(calling.run), approve=approve)
-        from glm_magic.magics.ending import ending_of  # noqa: PLC0415
-
-        view = self._view(question, asked)
-        reply: Reply | None = None
-        try:
-            with contextlib.closing(iter(asking)) as events:
-                for event in events:
-                    view.paint(event)
-                    self._interrupts.check()
-            reply = asking.reply
-        except KeyboardInterrupt:
-            reply = asking.interrupt()
-            view.settle(ending_of(self.session, asking, reply, quiet=asked.quiet))
-            kept = "What had arrived is kept." if reply and reply.text else "Nothing had arrived; nothing is kept."
-            if reply and not reply.text:
-                what = "called tools" if reply.tool_calls else "thought"
-                kept = f"It had only {what}; nothing is kept in the conversation."
-            raise Interrupted(f"Stopped. {kept}") from None
-        except GlmError as error:
-            partial = error.partial if isinstance(error, AnswerError) else None
-            view.settle(ending_of(self.session, asking, partial, error, quiet=asked.quiet))
-            raise
-        finally:
-            if reply is not None:
-                self._bind(reply, asked.out)
-        assert reply is not None
-        view.settle(ending_of(self.session, asking, reply, quiet=asked.quiet))
-        if self._interrupts.has_come:  # too late for this answer, and not for the cells after it
-            raise Interrupted("Stopped. The answer was whole already; it is kept.")
-        return reply
-
     def _tools(self, asked: Asked) -> tuple[Tool, ...]:
         named = self.sources.values({**asked.settings})["tools"] if asked.role == "user" else None
         return offers.tools(str(named or ""), self._shell.user_ns)
 
-    def _at_once(self, act: Callable[_Params, _Result]) -> Callable[_Params, _Result]:
-        """Return `act` such that an interrupt breaks in: it is the notebook's own code, or waits for a person."""
-
-        def acting(*args: _Params.args, **kwargs: _Params.kwargs) -> _Result:
-            with self._interrupts.acting_at_once():
-                return act(*args, **kwargs)
-
-        return acting
-
-    def _ask_in_background(self, asking: Asking, asked: Asked) -> Pending:
-        from glm_magic.magics.ending import ending_of  # noqa: PLC0415
-
-        question, session, here = asking.question, self.session, self.outputs.here()
-        pending = Pending(asking)
-        asking.take_place()
-        view = self._view(question, asked, show=here.show, on_stop=pending.stop)
-
-        def work() -> None:
-            reply, error = pending.follow(view.paint)
-            partial = error.partial if isinstance(error, AnswerError) else reply
-            try:
-                known = error if isinstance(error, GlmError) else None
-                view.settle(ending_of(session, asking, partial, known, quiet=asked.quiet))
-                if error is not None:
-                    here.fail(error)
-            finally:
-                pending.end(reply, error)
-
-        if question.recorded is not None:  # it is there at once
-            work()
-        else:
-            self.background.start(question.chat if question.keep else "", question.place, pending, work)
-        self._bind(pending, asked.out)
-        if not (self.outputs.is_a_page or pending.done):
-            self.outputs.show_text(f"[{question.model} answers in the background: _glm.wait()]")
-        return pending
-
-    def _view(self, question: Question, asked: Asked, **options: Any) -> View:
-        conversation = self.session.chats.conversation(question.chat)
-        turn = conversation.find(question.place) if question.keep else None
-        stale = len(conversation.stale() & {attempt.id for attempt in question.sent_after})
-        return self.outputs.view(
-            question.place,
-            f"{question.model} (embedded model)" if question.is_embedded else question.model,
-            quiet=asked.quiet,
-            form="json" if question.schema else question.settings["format"],
-            with_calls=bool(question.tools),
-            at_once=question.recorded is not None,
-            live=self.cells.have_ids,  # who sends none has nobody before the page
-            marks=(
-                *((f"attempt {len(turn.attempts) + 1}",) if turn and turn.attempts else ()),
-                *((f"{stale} of the turns sent {'is' if stale == 1 else 'are'} stale",) if stale else ()),
-            ),
-            **options,
-        )
-
-    def _bind(self, reply: Reply | Pending, name: str) -> None:
+    def bind(self, reply: Reply | Pending, name: str) -> None:
+        """Let `_glm`, and `name` if there is one, be the reply; it is not shown once more as the cell's value."""
         self.formatter.show_once(reply)
         self._shell.user_ns[LAST_REPLY] = reply
         if name:
@@ -421,9 +324,9 @@ class GLMMagics(Magics):
         if run is None:
             return
         if self.outputs.is_in_a_kernel:
-            self._interrupts.forget()
+            self.interrupts.forget()
         else:
-            self._interrupts.end()
+            self.interrupts.end()
         self.formatter.show_once(None)
         if self._session is not None and (
             result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted))

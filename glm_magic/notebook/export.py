@@ -88,4 +88,14 @@ def _lines(conversations: Mapping[str, tuple[Attempt, ...]]) -> Iterator[str]:
             asked = _asked(stretch)
             messages = _messages(stretch[asked[-1]].system if asked else "", stretch)
             if messages:
-                yield json_text({"messages": messages}) + "\n"
+                tools = _tools(stretch)
+                yield json_text({"messages": messages, **({"tools": tools} if tools else {})}) + "\n"
+
+
+def _tools(attempts: list[Attempt]) -> list[Any]:
+    """Return the tools that were offered, each once: calls say nothing to who does not know them."""
+    offered: list[Any] = []
+    for attempt in attempts:
+        tools = attempt.parameters.get("tools")
+        offered += [tool for tool in (tools if isinstance(tools, list) else ()) if tool not in offered]
+    return offered

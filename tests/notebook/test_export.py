@@ -198,6 +198,14 @@ def test_a_line_has_tool_calls_and_results_and_no_reasoning(export):
     assert line == [message.to_api() for message in with_tools().messages]
 
 
+def test_a_line_names_the_tools_that_were_offered_each_once(export):
+    weather = {"type": "function", "function": {"name": "weather", "description": "Tell.", "parameters": {}}}
+    search = {"type": "web_search"}
+    asked = [with_tools(parameters={**PARAMETERS, "tools": tools}) for tools in ([weather], [weather, search], [])]
+    assert json.loads(export(".jsonl", *asked).read_bytes())["tools"] == [weather, search]
+    assert list(json.loads(export(".jsonl", turn(), force=True).read_bytes())) == ["messages"]
+
+
 def test_a_line_has_images_as_they_were_sent(export):
     [line] = lines(export(".jsonl", with_images()))
     assert line[0] == {"role": "user", "content": PARTS}

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glm_magic.chat.events import Event, TextDelta
+from glm_magic.chat.messages import Message
 from glm_magic.chat.reply import ReplyBuilder
 from glm_magic.errors import BrokenStream, GlmError, ModelUnknown, ServiceError
 from glm_magic.service import wire
@@ -179,7 +180,7 @@ def outcome(pieces: Iterable[bytes]) -> tuple[object, str]:
     except GlmError as error:
         said = repr(error)
     reply = builder.reply()
-    assert reply.message.to_api()
+    assert Message("assistant", reply.text, reply.tool_calls).to_api()
     return reply, said
 
 
