@@ -79,12 +79,13 @@ class Sources:
 class ToolCalling:
     """A call of a tool as far as it is written; `number` counts the calls of the turn, from 0.
 
-    `runs` says that it is whole, and that the tool runs now, or that the person is asked whether it may.
+    `runs` says that it is whole, and that the tool runs now; `asks` that the person is asked whether it may.
     """
 
     number: int
     call: ToolCall
     runs: bool = False
+    asks: bool = False
 
 
 @dataclass(frozen=True, slots=True)

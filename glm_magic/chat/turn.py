@@ -247,9 +247,9 @@ class TurnUnderWay:
         ran: list[ToolCall] = []
         results: list[Message] = []
         for number, asked in enumerate(calls, self._answer.first_call):
-            yield ToolCalling(number, asked, runs=True)
-            begun = self._clock()
-            call, outcome = self._call(asked)
+            call, run_it = yield from self._readied(number, asked)
+            begun = self._clock()  # a person who is asked takes time that is not the tool's
+            outcome = run_it()
             run = ToolRun(call.id, round(self._clock() - begun, 3), outcome.failed)
             self._runs.append(run)
             yield ToolResult(number, call, outcome.text, run.seconds, outcome.failed)
@@ -258,25 +258,31 @@ class TurnUnderWay:
             results.append(Message("tool", outcome.text, tool_call_id=call.id))
         return self._go_on(Message("assistant", self._answer.text, tuple(ran)), *results)
 
-    def _call(self, call: ToolCall) -> tuple[ToolCall, Outcome]:
-        """Run one call; return it as it ran, and what came of it, which is an error where it could not run."""
+    def _readied(self, number: int, call: ToolCall) -> Generator[Event, None, tuple[ToolCall, Callable[[], Outcome]]]:
+        """Return a call as it may run, and what runs it; where it may not run, that gives the error for the model."""
         from glm_magic.chat.tools import Outcome, ToolArgumentsError, arguments  # noqa: PLC0415 - few turns have tools
 
         assert self._toolbox is not None, "there are functions to call"
         tool = self._functions.get(call.name)
         if tool is None:
             there = ", ".join(self._functions)
-            return call, Outcome(f"There is no tool {quoted(call.name)!r}. There are: {there}.", failed=True)
+            missing = Outcome(f"There is no tool {quoted(call.name)!r}. There are: {there}.", failed=True)
+            return call, lambda: missing
+        toolbox = self._toolbox
         try:
             ready = arguments(tool, call.arguments)
-            if self._toolbox.approve is not None:
-                approved = self._toolbox.approve(tool, call)
+            if toolbox.approve is not None:
+                yield ToolCalling(number, call, asks=True)
+                approved = toolbox.approve(tool, call)
                 if approved is None:
-                    return call, Outcome("The person at the notebook did not allow this call.", failed=True)
+                    refused = Outcome("The person at the notebook did not allow this call.", failed=True)
+                    return call, lambda: refused
                 call, ready = approved, arguments(tool, approved.arguments)
         except ToolArgumentsError as error:
-            return call, Outcome(str(error), failed=True)
-        return call, self._toolbox.run(tool, ready)
+            invalid = Outcome(str(error), failed=True)
+            return call, lambda: invalid
+        yield ToolCalling(number, call, runs=True)
+        return call, lambda: toolbox.run(tool, ready)
 
     # --- structured answers ------------------------------------------------------------------
 

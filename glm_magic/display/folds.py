@@ -28,13 +28,14 @@ _SHORT = 60  # characters of arguments, and of a result, in the line
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A call as far as it has come: `result` is None until there is one; `runs` from its beginning."""
+    """A call as far as it has come: `result` is None until there is one; `asks` says that it waits for a person."""
 
     call: ToolCall
     result: str | None = None
     seconds: float = 0.0
     failed: bool = False
     runs: bool = False
+    asks: bool = False
 
     @property
     def name(self) -> str:
@@ -45,7 +46,7 @@ class Shown:
     def outcome(self) -> str:
         """What came of it, in one line."""
         if self.result is None:
-            return "running …" if self.runs else "…"
+            return "running …" if self.runs else "may it run?" if self.asks else "…"
         return f"{shorten(self.result, _SHORT)} · {self.seconds:.1f} s"
 
 

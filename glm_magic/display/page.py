@@ -85,9 +85,9 @@ class PageView:
                 self._say("thinking")
                 if self._line is not None:
                     self._line.think(text)
-            case ToolCalling(_, call, runs):
+            case ToolCalling(_, call, runs, asks):
                 self._show_thoughts()
-                self._say(f"{call.name} {'runs' if runs else 'is called'}")
+                self._say(f"{call.name} {'runs' if runs else 'waits for your answer' if asks else 'is called'}")
             case ToolResult():
                 self._say("asking")
             case AskedAgain():

@@ -77,7 +77,7 @@ class _Calls(_One):
     def add(self, number: int, call: folds.Shown) -> None:
         self._calls[number] = call
         self._is_stale = True
-        if call.runs or call.result is not None:  # while a tool runs nothing is painted
+        if call.runs or call.asks or call.result is not None:  # while a tool runs nothing is painted
             self._painted_at = float("-inf")
 
     def paint(self) -> None:
@@ -125,8 +125,8 @@ class Parts:
         match event:
             case TextDelta(text):
                 self._text().add(text)
-            case ToolCalling(number, call, runs):
-                self._calls(number).add(number, folds.Shown(call, runs=runs))
+            case ToolCalling(number, call, runs, asks):
+                self._calls(number).add(number, folds.Shown(call, runs=runs, asks=asks))
             case ToolResult(number, call, text, seconds, failed):
                 self._calls(number).add(number, folds.Shown(call, text, seconds, failed))
             case AskedAgain(reason):

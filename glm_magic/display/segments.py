@@ -1,8 +1,8 @@
 """A growing text as segments that are finished and a tail, so that little is sent again while it grows.
 
-A cut falls only between two top-level blocks. What is finished is a segment of its own as long as half of the
-outputs are free; from then on it is joined to the last segment until this has its share of the text. So the tail
-stays short, and there are never more segments than outputs, however long the text becomes.
+A cut falls only between two top-level blocks. Each segment is a little longer than the one before, so that the
+outputs last for 400,000 characters; only what comes after that is joined to the last segment, for a page draws one
+output after the other, and what moves between two of them stands there twice, or not at all, for some frames.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SEGMENT_CHARACTERS = 3000
+SEGMENT_CHARACTERS, LONGEST_CHARACTERS = 3000, 23_000  # of the first segment, and of the last before any is joined
 MOST_SEGMENTS = 36  # JupyterLab shows 50 outputs of a cell; some are for bars and tools
 
-_SHARES = 4  # the share of a segment is four times that of an output; 36 outputs then last for 400,000 characters
 _JOINED_AT = 8  # what is joined has an eighth of what it is joined to, which is sent again with it
 
 
@@ -51,13 +50,11 @@ class Segments:
         self._closed: list[Segment] = []  # whole blocks, not enough of them yet for a segment
         self._closed_length = 0
         self._open = ""  # the block that is still growing
-        self._length = 0
         self._line_ended = False
 
     def add(self, text: str) -> None:
         """Append what came."""
         self._open += text
-        self._length += len(text)
         self._line_ended = self._line_ended or "\n" in text
 
     def freeze(self) -> None:
@@ -93,14 +90,13 @@ class Segments:
             self._closed_length += len(block.strip())  # an output of blank lines would be none
 
     def _freeze_closed(self) -> None:
-        if self._closed_length < SEGMENT_CHARACTERS:
-            return
         used = len(self.frozen)
-        last_length = len(self.frozen[-1].text) if self.frozen else 0
-        share = self._length * _SHARES / self._most
-        if used < self._most // 2 or (last_length >= share and used < self._most - 1):
+        growth = (LONGEST_CHARACTERS - SEGMENT_CHARACTERS) * used / self._most
+        if self._closed_length < SEGMENT_CHARACTERS + growth:
+            return
+        if used < self._most - 1:
             self.frozen.append(self._take_closed())
-        elif used and self._closed_length >= last_length / _JOINED_AT:
+        elif used and self._closed_length >= len(self.frozen[-1].text) / _JOINED_AT:
             self.frozen[-1] += self._take_closed()
 
     def _take_closed(self) -> Segment:

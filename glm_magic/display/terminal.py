@@ -285,12 +285,12 @@ class LiveView:
                 self._end_text()
                 self._thought.add(text)
                 self._waits_for = ""
-            case ToolCalling(_, call, runs):
+            case ToolCalling(_, call, runs, asks):
                 self._end_notice()
                 self._end_thought()
                 self._end_text()
-                self._waits_for = "" if runs else f"calling {safe_text.one_line(call.name)}"
-                if runs:  # it may print, or ask: nothing may be drawn then that is to be erased
+                self._waits_for = "" if runs or asks else f"calling {safe_text.one_line(call.name)}"
+                if runs or asks:  # it may print, or ask: nothing may be drawn then that is to be erased
                     self._show()
             case ToolResult(_, call, text, seconds, failed):
                 self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))

@@ -1,8 +1,20 @@
 import pytest
 
-from glm_magic.chat.events import Facts, Finished, Notice, ReasoningDelta, TextDelta, Tick, ToolCallDelta
+from glm_magic import calling
+from glm_magic.chat.events import (
+    Facts,
+    Finished,
+    Notice,
+    ReasoningDelta,
+    TextDelta,
+    Tick,
+    ToolCallDelta,
+    ToolCalling,
+    ToolResult,
+)
 from glm_magic.chat.messages import Usage
-from glm_magic.chat.turn import TurnUnderWay
+from glm_magic.chat.tools import Outcome, tool
+from glm_magic.chat.turn import Toolbox, TurnUnderWay
 from glm_magic.errors import (
     BrokenStream,
     ConnectionFailed,
@@ -180,3 +192,66 @@ def test_leaving_a_turn_closes_its_stream():
     assert not closed
     events.close()
     assert closed
+
+
+# --- tools ---------------------------------------------------------------------------------------
+
+
+def weather(city: str) -> str:
+    """Tell the weather."""
+    return f"sunny in {city}"
+
+
+def called(*rounds, clock=None, run=None, **more):
+    """The events of a turn whose model asks for these calls, one list for each round, and then answers."""
+    clock = clock or Clock()
+    asked = []
+
+    def stream(request):
+        asked.append(request["messages"])
+        calls = rounds[len(asked) - 1] if len(asked) <= len(rounds) else ()
+        for number, (name, arguments) in enumerate(calls):
+            yield ToolCallDelta(number, f"call_{number}", name, arguments)
+        yield from () if calls else (TextDelta("done"),)
+        yield STOP
+
+    toolbox = Toolbox((tool(weather, "weather"),), run or calling.run, **more)
+    events = list(TurnUnderWay({"model": "m", "messages": [{"role": "user"}]}, stream, clock, toolbox=toolbox))
+    return events, asked
+
+
+def test_the_time_of_a_tool_is_not_that_of_the_person_who_is_asked():
+    clock = Clock()
+
+    def approve(tool, call):
+        clock.now += 100
+        return call
+
+    def run(tool, call):
+        clock.now += 2
+        return Outcome("sunny")
+
+    events, _ = called([("weather", '{"city": "Seoul"}')], clock=clock, run=run, approve=approve)
+    assert [event.seconds for event in events if isinstance(event, ToolResult)] == [2]
+    stages = [(event.asks, event.runs) for event in events if isinstance(event, ToolCalling)]
+    assert stages == [(False, False), (True, False), (False, True)]
+
+
+def test_what_did_not_run_says_so_and_never_begins():
+    wrong = [("weather", "{"), ("wether", "{}"), ("weather", '{"town": "x"}')]
+    events, asked = called(wrong)
+    results = [event for event in events if isinstance(event, ToolResult)]
+    assert [event.failed for event in results] == [True] * 3
+    assert not any(event.runs for event in events if isinstance(event, ToolCalling))
+    assert [message["role"] for message in asked[1]] == ["user", "assistant", "tool", "tool", "tool"]
+
+
+def test_each_call_of_a_turn_has_a_number_and_an_id_of_its_own():
+    one = [("weather", '{"city": "Seoul"}'), ("weather", '{"city": "Busan"}')]
+    events, _ = called(one, one)
+    results = [event for event in events if isinstance(event, ToolResult)]
+    assert [event.number for event in results] == [0, 1, 2, 3]
+    assert len({event.call.id for event in results}) == 4
+    reply = events[-1].reply
+    assert reply.open_calls == ()
+    assert reply.usage.total_tokens == 9
