@@ -106,8 +106,11 @@ class Session:
             return ""
         return endpoint.base_url if endpoint else ""
 
-    def _endpoint(self, settings: Mapping[str, Value]) -> Endpoint | None:
-        """Return whom to ask; None means the embedded model. Raises `SetupError` if nobody can be asked."""
+    def _endpoint(self, settings: Mapping[str, Value], *, dry_run: bool = False) -> Endpoint | None:
+        """Return whom to ask; None means the embedded model.
+
+        Raises `SetupError` if nobody can be asked; in a `dry_run` that is GLM, which would want a key.
+        """
         if settings["model"] == catalogue.EMBEDDED:
             return None
         from glm_magic.service import endpoint  # noqa: PLC0415
@@ -120,6 +123,8 @@ class Session:
             return endpoint.endpoint(endpoint.GLM_CHINA, key)
         if settings["model"] is None and is_installed():
             return None
+        if dry_run:
+            return endpoint.endpoint(endpoint.GLM_CHINA, None)
         raise SetupError(
             "There is no key, no base_url" + (" and no embedded model." if settings["model"] is None else "."),
             "Set a key:          %env GLM_API_KEY=…   (or %glm_config --login)\n"
@@ -143,11 +148,12 @@ class Session:
         keep: bool = True,
         stream: bool = True,
         replay: bool | None = None,
+        dry_run: bool = False,
     ) -> Question:
         """Return what asking `prompt`, a text or a user message, at `place` would send, or the recorded answer to it.
 
         Nothing is sent, nothing changes. Raises `CellError` if the prompt or a setting is wrong, or an answer
-        must be recorded and is not; `SetupError` if nobody can be asked.
+        must be recorded and is not; `SetupError` if nobody can be asked, but for a `dry_run`.
         """
         message = Message("user", prompt) if isinstance(prompt, str) else prompt
         if not message.content.strip():
@@ -203,8 +209,8 @@ class Session:
                     f"No answer to this request is recorded in {source}; nothing was sent.",
                     self.recordings.nearest(message),
                 )
-        endpoint = self._endpoint(settings)
-        if endpoint is None:
+        endpoint = self._endpoint(settings, dry_run=dry_run)
+        if endpoint is None and not dry_run:
             self.embedded.check()
         asked = question(endpoint, self._model(settings, endpoint))
         request.refuse_images(asked.body, embedded=asked.is_embedded)

@@ -43,6 +43,7 @@ def main() -> None:
             "nbval",
             "pytest",
             "hypothesis",
+            "matplotlib",
         )
     )
     run([oldest, "-m", "pytest", "-q", "tests/magics", "tests/kernel", "-p", "no:cacheprovider"])

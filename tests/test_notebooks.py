@@ -10,6 +10,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
+
+from glm_magic.notebook.bundle import MIME_TYPE
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
@@ -21,11 +24,11 @@ def copies(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def strictly(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the notebooks of a folder; nothing but the record can answer, because nobody is at the address."""
+def strictly(folder: Path, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run notebooks of a folder, or all; nothing but the record can answer, because nobody is at the address."""
     record = {"GLM_REPLAY": ".", "GLM_REPLAY_MISSING": "error", "GLM_BASE_URL": "http://127.0.0.1:9/v1"}
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider", str(folder)],
+        [sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider", *(names or (str(folder),))],
         env={**os.environ, **record, **environment},
         cwd=folder,
         capture_output=True,
@@ -45,11 +48,32 @@ def test_a_prompt_that_was_edited_fails_its_cell_and_asks_nobody(copies: Path) -
     (cell,) = (cell for cell in notebook.cells if cell.id == "ask")
     cell.source = cell.source.replace("the sky", "the sea")
     nbformat.write(notebook, path)
-    ran = strictly(copies, NO_COLOR="1")
+    ran = strictly(copies, "quickstart.ipynb", "history.ipynb", NO_COLOR="1")
     assert ran.returncode == 1
     assert "NotRecorded" in ran.stdout
     assert "quickstart.ipynb::Cell 1 " in ran.stdout  # counted in code cells, from 0
     assert "history.ipynb::" not in ran.stdout
+
+
+def test_without_a_key_or_a_server_the_tools_are_answered_from_their_notebook_and_the_answers_say_so(
+    copies: Path,
+) -> None:
+    notebook = nbformat.read(copies / "tools.ipynb", as_version=4)
+    resources = {"metadata": {"path": str(copies)}}
+    NotebookClient(notebook, timeout=100, kernel_name="python3", resources=resources).execute()
+    lines = [
+        output.data["text/plain"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if MIME_TYPE in output.get("data", {})
+    ]
+    assert len(lines) == 3
+    assert all("tool call" in line and "replayed" in line for line in lines)
+
+
+def test_a_notebook_that_a_script_has_answered_says_so_in_its_first_lines() -> None:
+    first, *_ = nbformat.read(NOTEBOOKS / "tools.ipynb", as_version=4).cells
+    assert "come from a scripted server, not from a model" in "".join(first.source.splitlines()[:3])
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
@@ -59,4 +83,5 @@ def test_a_notebook_keeps_nothing_of_the_machine_that_made_it(path: Path) -> Non
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
     assert str(Path.home()) not in text
     assert str(NOTEBOOKS) not in text
+    assert "127.0.0.1" not in text
     assert not any(output.output_type == "error" for cell in notebook.cells for output in cell.get("outputs", ()))

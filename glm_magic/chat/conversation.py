@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from glm_magic.chat.events import Event, ReasoningDelta, Source, Sources, TextDelta, ToolResult
-from glm_magic.chat.messages import Message, Usage
+from glm_magic.chat.events import Event, ReasoningDelta, Source, Sources, TextDelta, ToolCalling, ToolResult
+from glm_magic.chat.messages import Message, ToolCall, Usage
 from glm_magic.chat.recording import canonical
 from glm_magic.chat.reply import Reply, ToolRun
 
@@ -78,14 +78,18 @@ class Attempt:
         if self.reasoning:
             yield ReasoningDelta(self.reasoning)
         runs = {run.id: run for run in self.tool_runs}
-        numbered = enumerate(call for message in self.messages for call in message.tool_calls)
+        numbered: dict[str, tuple[int, ToolCall]] = {}
         for message in self.messages[1:]:
             if message.role == "tool":
-                number, call = next(numbered)
-                run = runs.get(message.tool_call_id, ToolRun(message.tool_call_id, 0.0))
+                number, call = numbered[message.tool_call_id]
+                run = runs.get(call.id, ToolRun(call.id, 0.0))
                 yield ToolResult(number, call, message.content, run.seconds, run.failed)
-            elif message.content:
+                continue
+            if message.content:
                 yield TextDelta(message.content)
+            for call in message.tool_calls:
+                numbered[call.id] = len(numbered), call
+                yield ToolCalling(*numbered[call.id])
         if self.sources:
             yield Sources(self.sources)
 

@@ -32,6 +32,7 @@ _TAKES = (
 _FENCE = re.compile(r"(?:```+|~~~+)[^\n`]*(?:\n|\Z)")
 
 _DEFINITIONS = ("$defs", "definitions")
+WRAPPERS = ("items", "value")  # of a list, and of what else is no object: JSON mode wants one
 _SAYING_NOTHING = {"title", "description", "default", "examples", "deprecated"}
 
 
@@ -129,7 +130,7 @@ def schema(value: object, name: str) -> Schema:
     is_own = isinstance(kind, dict)  # then its titles are the person's words
     if has_object:
         return Schema(name, tidied(told, titles=is_own), kind)
-    wrapper = "items" if told.get("type") == "array" else "value"
+    wrapper = WRAPPERS[told.get("type") != "array"]
     whole: dict[str, Any] = {key: told[key] for key in _DEFINITIONS if key in told}
     whole |= {"type": "object", "required": [wrapper], "additionalProperties": False}
     inside = {key: told[key] for key in told if key not in _DEFINITIONS}

@@ -35,14 +35,17 @@ def shown_as(form: Form, text: str, *, whole: bool = True) -> Shown:
 
 
 def _as_value(text: str) -> Shown | None:
-    from glm_magic.chat.schemas import SchemaMismatch, read_json  # noqa: PLC0415
+    from glm_magic.chat.schemas import WRAPPERS, SchemaMismatch, read_json  # noqa: PLC0415
     from glm_magic.display.values import value_data  # noqa: PLC0415
 
     try:
-        data = value_data(read_json(text))
+        value = read_json(text)
     except SchemaMismatch:
         return None
-    return Shown(_fenced(data["text/plain"]), data["text/plain"], data["text/html"])
+    plain = value_data(value)["text/plain"]
+    if isinstance(value, dict) and len(value) == 1 and (name := next(iter(value))) in WRAPPERS:
+        value = value[name]  # it is an object for the service's sake, and a list or a number to the person
+    return Shown(_fenced(plain), plain, value_data(value)["text/html"])
 
 
 def _fenced(text: str) -> str:

@@ -120,11 +120,14 @@ def last_block_start(text: str) -> int:
     Only whole lines count, so that a block which is said to be over stays so whatever comes next.
     """
     whole = text[: text.rfind("\n") + 1]
-    starts = [token.map[0] for token in _blocks(plain(whole)) if token.map and token.level == 0 and token.nesting >= 0]
+    blocks = [token for token in _blocks(plain(whole)) if token.map and token.level == 0 and token.nesting >= 0]
+    starts = [_line_offsets(whole)[token.map[0]] for token in blocks if token.map]
     if len(starts) < 2:
         return 0
-    offset = _line_offsets(whole)[starts[-1]]
-    return offset if whole.count("$$", 0, offset) % 2 == 0 else 0
+    prose = (whole[at:end] for block, at, end in zip(blocks, starts, starts[1:], strict=False) if block.type != "fence")
+    left = _WHOLE_DISPLAY.sub("", "".join(prose))
+    opened = _DISPLAY.search(left)  # a line in display maths may look like a list's; but two dollars may be a word too
+    return 0 if opened and len(left) - opened.start() < _LONGEST_MATHS else starts[-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,6 +97,8 @@ def dry_run(question: Question) -> str:
     else:
         key = f"Authorization: Bearer {endpoint.key.masked}" if endpoint.key else "no Authorization"
         lines.append(f"POST {endpoint.url}  ({key})")
+        if endpoint.is_glm and not endpoint.key:
+            lines.append("No key is set: asked like this, it would be refused. See %glm_config --login")
     body = endpoint.written(question.body) if endpoint else question.body
     lines.append(json.dumps(images.shortened(body), ensure_ascii=False, indent=2))
     tokens = estimated_tokens(question.body)

@@ -186,6 +186,7 @@ class GLMMagics(Magics):
             keep=asked.history,
             stream=asked.stream,
             replay=False if asked.dry_run else asked.replay,
+            dry_run=asked.dry_run,
         )
         if asked.dry_run:
             self._show_request(question)

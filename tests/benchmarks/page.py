@@ -1,13 +1,13 @@
-"""How long a token takes from the service to the screen: python tests/benchmarks/page.py [TOKENS …]
+"""How long a token takes from the service to the screen: python tests/benchmarks/page.py [--middle] [TOKENS …]
 
 JupyterLab in a headless Chromium, an answer at 200 tokens a second (10,000 of them unless told otherwise). Text is sent
 on ten times a second: `newest` is the delay of the newest token in each of these updates, from the moment at which the
 server wrote it to the frame in which the page showed it; `any` is that of every token, the wait for its update
 included.
 
-A reader follows the end of the answer, and scrolls on when most of what is seen has been read. Whenever a paragraph in
-the middle of the page is elsewhere one frame later though the reader has not scrolled, it has jumped: by the height of
-the page if it is not in the middle any more.
+A reader follows the end of the answer, or, with `--middle`, the middle of what there is of it, and scrolls on when most
+of what is seen has been read. Whenever a paragraph in the middle of the page is elsewhere one frame later though the
+reader has not scrolled, it has jumped: by the height of the page if it is not in the middle any more.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ RATE = 200  # tokens a second
 IN_A_PARAGRAPH = 60
 
 # Notes in each frame the number of the latest token on the page, and whether the text in the middle has moved.
-WATCH = """() => {
+# The reader leaves a share of the answer unread.
+WATCH = """unread => {
     const seen = window.seen = [], jumps = window.jumps = [];
     const cell = document.querySelectorAll('.jp-Notebook .jp-Cell')[1];
     const scrolled = document.querySelector('.jp-WindowedPanel-outer') ?? document.querySelector('.jp-Notebook');
@@ -47,7 +48,8 @@ WATCH = """() => {
             if (moved > 1) jumps.push(moved);
             read = now;
         }
-        const below = end ? end.getBoundingClientRect().bottom - top - height : 0;
+        const box = end?.closest('.jp-OutputArea').getBoundingClientRect();
+        const below = box ? box.bottom - unread * box.height - top - height : 0;
         if (below > 0) {
             scrolled.scrollTop += below + height / 3;
             read = null;
@@ -71,8 +73,8 @@ def paced(tokens: int, sent: dict[int, float]) -> Iterator[bytes]:
     yield data("[DONE]")
 
 
-def measure(tokens: int) -> None:
-    """Stream one answer, and print the delays."""
+def measure(tokens: int, unread: float) -> None:
+    """Stream one answer to a reader who leaves a share of it unread, and print the delays."""
     sent: dict[int, float] = {}
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -84,7 +86,7 @@ def measure(tokens: int) -> None:
         lab.open_new("long", f"%load_ext glm_magic\n%glm_config base_url={server.url} model=m", "%%glm\nCount.")
         lab.run_cell(0)
         server.answer(Answer(paced(tokens, sent)))
-        lab.page.evaluate(WATCH)
+        lab.page.evaluate(WATCH, unread)
         lab.start(1)
         lab.page.wait_for_function("window.glmRuns[1] === 'done'", timeout=2000 * tokens / RATE + 60_000)
         lab.page.wait_for_timeout(500)
@@ -115,5 +117,5 @@ def _spread(delays: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    for argument in sys.argv[1:] or ["10000"]:
-        measure(int(argument))
+    for argument in [argument for argument in sys.argv[1:] if argument != "--middle"] or ["10000"]:
+        measure(int(argument), unread=0.5 if "--middle" in sys.argv else 0.0)

@@ -73,7 +73,7 @@ def test_at_each_moment_the_page_has_all_that_has_been_painted(most: int) -> Non
 def test_what_is_joined_is_there_before_the_tail_loses_it() -> None:
     cell = Cell()
     text = cell.text(most=2)
-    cell.paint(text, *numbered(50))
+    cell.paint(text, *numbered(400))
     joined = [at for at, name in enumerate(cell.sent) if name == "n-0" and "n-1" in cell.sent[:at]]
     assert len(joined) > 2
     assert all(cell.sent[at + 1] == "n-1" for at in joined)

@@ -347,6 +347,15 @@ def test_a_model_without_a_key_is_not_given_to_the_embedded_model(
         notebook.run("%%glm -m GLM-4-Plus\nhi")
 
 
+def test_a_dry_run_needs_no_key_and_says_that_there_is_none(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GLM_BASE_URL")
+    notebook.run("%%glm -m GLM-4-Plus -N\nhi")
+    assert "No key is set" in notebook.page.text
+    assert '"model": "GLM-4-Plus"' in notebook.page.text
+
+
 def test_an_error_is_shown_without_a_traceback(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(OptionError):
         notebook.run("%%glm --nothing\nhi")
