@@ -31,13 +31,21 @@ def new_id() -> str:
     return uuid.uuid4().hex[:16]
 
 
-def toolbox(question: Question, approve: Approve | None, acting: Callable[[], AbstractContextManager[None]]) -> Toolbox:
-    """Return what the model may call; `approve`, and the tools themselves, act within `acting`."""
+def toolbox(
+    question: Question,
+    approve: Approve | None,
+    acting: Callable[[], AbstractContextManager[None]],
+    stopped: Callable[[], bool] | None,
+) -> Toolbox:
+    """Return what the model may call; `approve`, and the tools themselves, act within `acting`.
+
+    `stopped` tells whether a person has stopped what runs in the background; None where an interrupt does that.
+    """
     from glm_magic import calling  # noqa: PLC0415 - few questions offer tools
 
     def run(tool: Tool, call: Call) -> Outcome:
         with acting():
-            return calling.run(tool, call)
+            return calling.run(tool, call, stopped)
 
     def agreed(tool: Tool, call: ToolCall) -> ToolCall | None:
         assert approve is not None, "it is asked only where there is one"

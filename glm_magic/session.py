@@ -239,11 +239,12 @@ class Session:
         *,
         approve: Approve | None = None,
         acting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext,
+        stopped: Callable[[], bool] | None = None,
     ) -> Asking:
         """Return the question under way; iterate over it for its events.
 
         `approve` says whether a tool that the model calls may run, and with what arguments; it and the tools act
-        within `acting`.
+        within `acting`. In the background, `stopped` tells whether the person has stopped it.
         """
         return Asking(
             question,
@@ -251,7 +252,7 @@ class Session:
             lambda body: self.events(question, body),
             created=self._wall(),
             clock=self.clock,
-            toolbox=toolbox(question, approve, acting) if question.tools else None,
+            toolbox=toolbox(question, approve, acting, stopped) if question.tools else None,
             put_in_cell=self._put_in_cell,
             answered=self._keep,
         )

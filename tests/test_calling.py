@@ -19,9 +19,9 @@ from glm_magic.chat.tools import arguments, tool
 WHERE = contextvars.ContextVar("WHERE", default="nowhere")
 
 
-def outcome(function, written="{}"):
+def outcome(function, written="{}", stopped=None):
     offered = tool(function, "f")
-    return run(offered, arguments(offered, written))
+    return run(offered, arguments(offered, written), stopped)
 
 
 def interrupt():
@@ -298,10 +298,10 @@ def test_what_was_interrupted_before_it_began_does_not_begin():
     async def f():
         begun.append(True)
 
-    running = calling._Running()
-    running.cancel()
+    task = calling._Task(f())
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        asyncio.run(running.whole(f()))
+        asyncio.run(task.whole())
     assert not begun
 
 
@@ -309,9 +309,43 @@ def test_an_interrupt_after_the_end_is_harmless():
     async def f():
         return 1
 
-    running = calling._Running()
-    assert asyncio.run(running.whole(f())) == 1
-    running.cancel()
+    task = calling._Task(f())
+    assert asyncio.run(task.whole()) == 1
+    task.cancel()
+
+
+# --- in the background, where no interrupt comes -------------------------------------------------
+
+
+def test_what_is_stopped_in_the_background_is_left_behind_at_once():
+    stopped, ends = threading.Event(), threading.Event()
+
+    def f():
+        stopped.set()
+        ends.wait(60)
+
+    with pytest.raises(KeyboardInterrupt):
+        outcome(f, stopped=stopped.is_set)
+    ends.set()
+
+
+def test_an_async_function_that_is_stopped_in_the_background_is_cancelled():
+    stopped, cleaned = threading.Event(), threading.Event()
+
+    async def f():
+        try:
+            stopped.set()
+            await asyncio.sleep(60)
+        finally:
+            cleaned.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        outcome(f, stopped=stopped.is_set)
+    assert cleaned.wait(10)
+
+
+def test_what_ends_in_the_background_gives_its_result():
+    assert outcome(lambda: 7, stopped=lambda: False).text == "7"
 
 
 CELL = """

@@ -22,13 +22,22 @@ _CODE_STYLE = (
     "background: transparent; color: inherit; "
     "font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px)"
 )
+_CALL_STYLE = (  # the chip that a front end puts behind code is louder than the answer
+    "background: transparent; padding: 0; color: var(--jp-content-font-color1, inherit); font-size: inherit"
+)
+_OUTCOME_STYLE = "font-family: var(--jp-code-font-family, monospace)"
+_UNDER_STYLE = "padding-left: 14px"  # as far in as the name is behind its triangle
 _FAULT_STYLE = "color: var(--jp-error-color1, #d32f2f)"
+_SHORTEST = 0.05  # seconds; what takes less is not said
 _SHORT = 60  # characters of arguments, and of a result, in the line
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A call as far as it has come: `result` is None until there is one; `asks` says that it waits for a person."""
+    """A call as far as it has come: `result` is None until there is one; `asks` says that it waits for a person.
+
+    One that `is_over` gets no result any more: it was stopped, or never ran.
+    """
 
     call: ToolCall
     result: str | None = None
@@ -36,6 +45,7 @@ class Shown:
     failed: bool = False
     runs: bool = False
     asks: bool = False
+    is_over: bool = False
 
     @property
     def name(self) -> str:
@@ -45,9 +55,19 @@ class Shown:
     @property
     def outcome(self) -> str:
         """What came of it, in one line."""
+        if self.is_over:
+            return "stopped" if self.runs else "not run"
         if self.result is None:
             return "running …" if self.runs else "may it run?" if self.asks else "…"
-        return f"{shorten(self.result, _SHORT)} · {self.seconds:.1f} s"
+        took = f" · {self.seconds:.1f} s" if self.seconds >= _SHORTEST else ""
+        return f"{shorten(self.result, _SHORT)}{took}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is more to read than its line says before it has a result: what is below would move else."""
+        if self.result is not None or self.is_over:
+            return False
+        return self.asks or (not self.runs and len(self.call.arguments) > _SHORT)
 
 
 def thoughts(text: str) -> dict[str, str]:
@@ -59,7 +79,7 @@ def thoughts(text: str) -> dict[str, str]:
 
 
 def calls(shown: Iterable[Shown]) -> dict[str, str]:
-    """Return tool calls, a folded line each, by MIME type; one that has no result yet is unfolded."""
+    """Return tool calls, a folded line each, by MIME type."""
     shown = list(shown)
     return {
         "text/html": "".join(map(_call, shown)),
@@ -79,7 +99,7 @@ def sources(found: Iterable[Source]) -> dict[str, str]:
     for number, source in enumerate(found, 1):
         title = shorten(source.title or source.link, 200)
         about = [shorten(said) for said in (source.media, source.date) if said]
-        address = safe_text.one_line(source.link)
+        address = safe_text.one_line(source.link).replace("\\", "/")  # as browsers read it
         host = _host(address)
         link = f'<a href="{html.escape(address)}" target="_blank" rel="noopener noreferrer">{html.escape(host)}</a>'
         said = [html.escape(title), *([link] if host else []), *map(html.escape, about)]
@@ -92,12 +112,13 @@ def sources(found: Iterable[Source]) -> dict[str, str]:
 
 def _call(shown: Shown) -> str:
     name, outcome = html.escape(shown.name), html.escape(shown.outcome)
-    if shown.failed:
-        outcome = f'<span style="{_FAULT_STYLE}">failed: {outcome}</span>'
+    style, mark = (f"{_OUTCOME_STYLE}; {_FAULT_STYLE}", "failed:") if shown.failed else (_OUTCOME_STYLE, "→")
     parts = [_code("arguments", _in_full(shown.call.arguments))]
     if shown.result is not None:
         parts.append(_code("error" if shown.failed else "result", _in_full(shown.result)))
-    return _fold(f"<code>{name}</code> → {outcome}", "".join(parts), is_open=shown.result is None)
+    summary = f'<code style="{_CALL_STYLE}">{name}</code> <span style="{style}">{mark} {outcome}</span>'
+    body = f'<div style="{_UNDER_STYLE}">{"".join(parts)}</div>'
+    return _fold(summary, body, is_open=shown.is_open)
 
 
 def _fold(summary: str, body: str, *, is_open: bool = False) -> str:

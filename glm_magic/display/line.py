@@ -95,10 +95,11 @@ class Line:
         if self._bar is not None:
             self._bar.forget_thoughts()
 
-    def go_on(self) -> None:
-        """Bring the live bar up when it is time, and up to date."""
+    def go_on(self, *, at_once: bool = False) -> None:
+        """Bring the live bar up when it is time, or at once, and up to date."""
         now = self._clock()
-        if self._bar is None and self._may_be_live and now - self._begun >= LIVE_AFTER_SECONDS:
+        is_time = at_once or now - self._begun >= LIVE_AFTER_SECONDS
+        if self._bar is None and self._may_be_live and is_time:
             self._may_be_live = False
             self._lender = self._bars()
             if self._lender is not None:

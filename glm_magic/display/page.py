@@ -71,7 +71,8 @@ class PageView:
         self._tell(event)
         self._parts.paint()
         if self._line is not None:
-            self._line.go_on()
+            blocks = isinstance(event, ToolCalling) and (event.runs or event.asks)  # no event comes meanwhile
+            self._line.go_on(at_once=blocks)
 
     def _tell(self, event: Event) -> None:
         """Let the line say what happens."""

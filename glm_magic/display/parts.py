@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
@@ -80,6 +81,13 @@ class _Calls(_One):
         if call.runs or call.asks or call.result is not None:  # while a tool runs nothing is painted
             self._painted_at = float("-inf")
 
+    def stop(self) -> None:
+        """Let what has no result by now have none: nothing runs any more."""
+        for number, call in self._calls.items():
+            if call.result is None:
+                self._calls[number] = replace(call, is_over=True)
+                self._is_stale = True
+
     def paint(self) -> None:
         if self._is_stale and self._clock() - self._painted_at >= UPDATE_SECONDS:
             self._painted_at = self._clock()
@@ -110,9 +118,9 @@ class Parts:
         with_calls: bool = False,
         clock: Callable[[], float],
     ) -> None:
-        self._show = show
-        self._used: list[str] = []
-        self._names = self._noted(names)
+        self._used: list[str] = []  # the names of the outputs, as they stand on the page
+        self._show = self._noted(show)
+        self._names = names
         self._form: Form = form
         self._clock = clock
         self._most = MOST_SEGMENTS // 2 if with_calls else MOST_SEGMENTS
@@ -152,6 +160,8 @@ class Parts:
         if carried and not self._parts:
             self._text()
         for part in self._parts:
+            if isinstance(part, _Calls):
+                part.stop()
             part.finish(carried if part is self._parts[-1] else _NOTHING)
 
     def withdraw(self) -> None:
@@ -172,7 +182,7 @@ class Parts:
         for event in events:
             other.take(event)
         other.finish()
-        shown = [put[name] for name in other._used if name in put]
+        shown = [put[name] for name in other._used]
         at = len(self._used) - 1
         fitting = [*shown[:at], *([_joined(shown[at:])] if shown[at:] else [])]
         blank = [{"text/plain": ""}] * (len(self._used) - len(fitting))
@@ -211,10 +221,13 @@ class Parts:
         self._ended += self._parts[-1:]
         self._parts.append(part)
 
-    def _noted(self, names: Iterator[str]) -> Iterator[str]:
-        for name in names:
-            self._used.append(name)
-            yield name
+    def _noted(self, show: Show) -> Show:
+        def noted(data: dict[str, Any], name: str, *, update: bool) -> None:
+            if not update:
+                self._used.append(name)
+            show(data, name, update=update)
+
+        return noted
 
 
 def _joined(shown: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 from glm_magic.errors import AnswerError, GlmError, Interrupted
@@ -24,7 +25,7 @@ def answer(magics: GLMMagics, question: Question, asked: Asked) -> Reply | Pendi
     if not question.keep:
         magics.session.chats.retire(question.place)
     if asked.background:
-        return _in_background(magics, magics.session.ask(question), asked)
+        return _in_background(magics, question, asked)
     approve = offers.approve if question.settings["approve"] else None
     asking = magics.session.ask(question, approve=approve, acting=magics.interrupts.acting_at_once)
     view = _view(magics, question, asked)
@@ -52,9 +53,10 @@ def answer(magics: GLMMagics, question: Question, asked: Asked) -> Reply | Pendi
     return reply
 
 
-def _in_background(magics: GLMMagics, asking: Asking, asked: Asked) -> Pending:
-    question, here = asking.question, magics.outputs.here()
-    pending = Pending(asking)
+def _in_background(magics: GLMMagics, question: Question, asked: Asked) -> Pending:
+    here, stopping = magics.outputs.here(), threading.Event()
+    asking = magics.session.ask(question, stopped=stopping.is_set)
+    pending = Pending(asking, stopping)
     asking.take_place()
     view = _view(magics, question, asked, show=here.show, on_stop=pending.stop)
 

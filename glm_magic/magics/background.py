@@ -25,12 +25,13 @@ class Pending:
     Before, whatever it does not have yet raises `StillPending`.
     """
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: Asking, stopping: threading.Event) -> None:
+        """`stopping` is set when it is to stop."""
         self._asking = asking
+        self._stopping = stopping
         self._reply: Reply | None = None
         self._error: BaseException | None = None
         self._ended = threading.Event()
-        self._stopped = False
 
     @property
     def done(self) -> bool:
@@ -59,7 +60,7 @@ class Pending:
 
     def stop(self) -> None:
         """Stop it at once; what has arrived is kept."""
-        self._stopped = True
+        self._stopping.set()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -89,8 +90,10 @@ class Pending:
             with contextlib.closing(iter(self._asking)) as events:
                 for event in events:
                     paint(event)
-                    if self._stopped:
-                        return self._asking.interrupt(), None
+                    if self._stopping.is_set():
+                        raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            return self._asking.interrupt(), None
         except Exception as error:
             return None, error
         return self._asking.reply, None

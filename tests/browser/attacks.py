@@ -90,6 +90,7 @@ _TEXTS = {
     "lie_domain": "[**bank.com**](¦http://attack-ID.invalid/)",
     "lie_entity": "[https&#58;//bank.example](¦http://attack-ID.invalid/)",
     "lie_reference": "[https://bank.example][e]¦\n\n[e]: http://attack-ID.invalid/",
+    "lie_backslash": "[bank.example](¦http://attack-ID.invalid\\\\@bank.example/)",
     "lie_definition": "[https://bank.example]¦\n\n[https://bank.example]: http://attack-ID.invalid/",
     # pictures
     "image": f"![x](¦{AWAY}i.png)",

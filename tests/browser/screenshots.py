@@ -6,6 +6,7 @@ picture of the README (quickstart) the embedded model answers.
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1]))
 
 from conftest import THEMES, Lab, headless_chromium, jupyterlab, lab_page
-from glm_server import GlmServer, chunk, error, stream
+from glm_server import Answer, GlmServer, calls, chunk, error, stream
 from playwright.sync_api import expect
 
 from glm_magic.chat.request import estimated_text_tokens
@@ -211,6 +212,80 @@ def attempts(lab: Lab, server: GlmServer, camera: Camera) -> None:
     camera.take("attempts", 1, 2, 3, 4, 5)
 
 
+def tools(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    """An answer that calls functions, one of which fails; and one whose call runs still."""
+    functions = '''
+import time
+def get_weather(city: str, days: int = 1) -> dict:
+    """Tell the weather."""
+    if city == "Atlantis":
+        raise LookupError("no station in Atlantis; the nearest is Lisboa")
+    time.sleep(0.4 if city == "Seoul" else 300 if city == "Busan" else 0)
+    return {"city": city, "days": [{"day": "today", "sky": "clear", "degrees": 21}] * days}
+'''
+    server.answer(
+        calls(
+            ("get_weather", {"city": "Seoul", "days": 2}),
+            ("get_weather", {"city": "Jeju"}),
+            text="I look up the weather of **both** places.",
+        ),
+        calls(("get_weather", {"city": "Atlantis"}), text="And of the third:"),
+        stream(
+            "In Seoul and on Jeju it is clear, at 21 degrees. There is no station in Atlantis.\n\n",
+            "- Take a hat.\n- Leave the umbrella.\n",
+        ),
+        Answer(
+            [
+                *stream(gate := threading.Event(), finish_reason=None).steps,
+                *calls(("get_weather", {"city": "Busan"}), text="One moment.").steps,
+            ]
+        ),
+    )
+    cells = (
+        "%%glm -T get_weather\nWhat do I wear in Seoul, on Jeju and in Atlantis?",
+        "%%glm -T get_weather\nAnd in Busan?",
+    )
+    lab.open_new("tools", setup(server) + functions, *cells)
+    lab.run_cell(0, SHOWN)
+    lab.outputs(SHOWN).locator("summary").first.click()
+    lab.start(2)
+    expect(lab.bar(2)).to_be_visible()
+    gate.set()
+    expect(lab.bar(2)).to_contain_text("get_weather runs")
+    camera.take("tools", SHOWN, 2)
+    lab.bar(2).locator("button").click()
+    lab.wait_idle(2)
+
+
+def structured(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    """A table of records, and a tree."""
+    cities = [
+        {"name": "Seoul", "people": 9_411_000, "capital": True, "known_for": ["palaces", "night markets"]},
+        {"name": "Busan", "people": 3_343_000, "capital": False, "known_for": ["beaches", "film"]},
+        {"name": "제주", "people": 674_000, "capital": False, "known_for": []},
+    ]
+    trip = {
+        "title": "Three days in Korea",
+        "days": [{"day": 1, "city": "Seoul", "plan": "palaces"}, {"day": 2, "city": "Busan", "plan": "the sea"}],
+        "budget": {"currency": "KRW", "per_day": 120_000.5, "split": {"food": 0.4, "bed": 0.6}},
+        "notes": None,
+    }
+    model = """
+from pydantic import BaseModel
+class City(BaseModel):
+    name: str
+    people: int
+    capital: bool
+    known_for: list[str]
+"""
+    server.answer(stream(json.dumps(cities)), stream(json.dumps(trip)))
+    cells = ("%%glm --schema list[City]\nThree places in Korea.", "%%glm --json\nA trip there, as JSON.")
+    lab.open_new("structured", setup(server) + model, *cells)
+    lab.run_cell(0, SHOWN, 2)
+    expect(lab.outputs(2).locator("details")).to_have_count(3)
+    camera.take("structured", SHOWN, 2)
+
+
 def quickstart(lab: Lab, _server: GlmServer, camera: Camera) -> None:
     """The picture of the README: the embedded model's own answers."""
     cells = (
@@ -246,7 +321,7 @@ def studio() -> Iterator[tuple[Lab, GlmServer]]:
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with studio() as (lab, server):
-        for scene in (quickstart, answer, bar, panel, errors, history, attempts):
+        for scene in (quickstart, answer, bar, panel, errors, history, attempts, tools, structured):
             scene(lab, server, Camera(lab, folder))
 
 

@@ -18,7 +18,7 @@ import nbformat
 import pytest
 from attacks import ATTACKS, CUT, halves, whole
 from conftest import lab_page
-from glm_server import Answer, GlmServer, chunk, error, stream
+from glm_server import Answer, GlmServer, calls, chunk, error, stream
 from sharing import run
 
 if TYPE_CHECKING:
@@ -29,6 +29,16 @@ pytestmark = pytest.mark.browser
 
 NAMES = [*ATTACKS]
 FILLER = "Some words of a long answer. " * 105 + "\n\n"
+STRICT = 8  # attacks in the answers to one question that do not fit its schema: the reason names as many
+TOOLS = """
+from pydantic import BaseModel
+def echo(texts: list[str]) -> dict:
+    return {text: [text, {"text": text}] for text in texts}
+def boom(texts: list[str]):
+    raise ValueError(" ".join(texts))
+class Strict(BaseModel, extra="forbid"):
+    number: int
+"""
 A_CELL = 15  # answers: JupyterLab shows 50 outputs of a cell, and an answer has up to three
 
 # Whatever in the outputs is not simply text, and where it stands: [what, the first words of its output].
@@ -36,7 +46,7 @@ SCAN = r"""root => {
     const TAGS = new Set(`a p div span pre code br sub sup kbd b i em strong u s del ins mark small ul ol li blockquote
         h1 h2 h3 h4 h5 h6 table thead tbody tr th td hr input`.split(/\s+/));
     const ATTRIBUTES = new Set('class align start rel target title href id data-jupyter-id data-mime-type'.split(' '));
-    const OWN = new Set(['style', 'data-glm-turn']);  // of lines and tables about answers
+    const OWN = new Set(['style', 'data-glm-turn', 'scope']);  // of lines and tables about answers
     const host = text => (text.trim().match(/^(?:https?:\/\/)?(?:www\.)?((?:[\w-]+\.)+[a-z]{2,})(?:[/:?#]\S*)?$/i) ?? [])[1];
     const found = [];
     for (const output of document.querySelectorAll(root)) {
@@ -53,7 +63,7 @@ SCAN = r"""root => {
             } else if (!TAGS.has(tag) && !(isHtml && /^(details|summary)$/.test(tag))) say('tag', element);
             for (const { name, value } of element.attributes) {
                 const allowed = inMaths ? !/^on|^(href|id|src|data-(?!mml|mjx|c$|semantic|latex))/.test(name)
-                    : ATTRIBUTES.has(name) || isHtml && OWN.has(name) || tag === 'input' && /^(checked|disabled|type)$/.test(name);
+                    : ATTRIBUTES.has(name) || isHtml && (OWN.has(name) || tag === 'details' && name === 'open') || tag === 'input' && /^(checked|disabled|type)$/.test(name);
                 if (!allowed) say('attribute ' + name, element);
                 if (name === 'class' && value.split(/\s+/).some(word => /^(evil-|jp-Dialog|lm-)/.test(word))) say('mark', element);
                 if (name === 'style' && /position|url\(|z-index/.test(value) && !inMaths?.contains(element)) say('style', element);
@@ -63,8 +73,8 @@ SCAN = r"""root => {
                 const href = element.getAttribute('href') ?? '';
                 if (isText && (!href || href === element.textContent)) continue;
                 if (!/^(https?:\/\/|mailto:)/i.test(href)) say('link', element);
-                const says = host(element.textContent);
-                if (says && host(href) && says !== host(href)) say('lie', element);
+                const says = host(element.textContent), leads = host(element.href);  // as a browser reads it
+                if (says && leads && says !== leads) say('lie', element);
             }
         }
     }
@@ -212,12 +222,51 @@ def over_segments(names: Sequence[str]) -> Answer:
     return stream(*parts)
 
 
-def a_call(names: Sequence[str]) -> Answer:
-    calls = [
-        {"index": at, "id": f"c{at}", "type": "function", "function": {"name": whole(name), "arguments": "{}"}}
-        for at, name in enumerate(names)
+def written(names: Sequence[str]) -> Answer:
+    """Calls whose names and arguments attack, the arguments in two parts."""
+    first = [fragment(at, name=whole(name), arguments=halves(name)[0]) for at, name in enumerate(names)]
+    rest = [fragment(at, arguments=halves(name)[1]) for at, name in enumerate(names)]
+    # a page takes what comes in a tenth of a second at once
+    return Answer([*first, *[Pause()] * 5, *rest, *stream(finish_reason="tool_calls").steps])
+
+
+def called(names: Sequence[str]) -> list[Answer]:
+    """Calls whose arguments, results and errors attack, one of them of a tool that there is not; then sources that do."""
+    texts = [*map(whole, names)]
+    answer = calls(("echo", {"texts": texts}), ("boom", {"texts": texts}), (texts[0], texts[-1]))
+    found = [
+        {"title": text, "link": link, "media": text, "publish_date": text, "refer": text}
+        for text in texts
+        for link in (text, f"http://a.example/{text}", f"//{text}")
     ]
-    return Answer([chunk(delta={"role": "assistant", "tool_calls": calls}), *stream(finish_reason="tool_calls").steps])
+    return [answer, Answer([chunk(web_search=found), *stream("Called.").steps])]
+
+
+def fragment(index: int, **function: str) -> bytes:
+    call = {"index": index, "function": function, **({"id": f"c{index}"} if "name" in function else {})}
+    return chunk(delta={"role": "assistant", "tool_calls": [call]})
+
+
+def in_two(text: str) -> Answer:
+    """An answer of which the page shows a half."""
+    return stream(text[: len(text) // 2], *[Pause()] * 5, text[len(text) // 2 :])
+
+
+def as_json(names: Sequence[str]) -> Answer:
+    """A tree whose names attack, with tables whose heads and cells do."""
+    return in_two(json.dumps({whole(name): [{whole(name): whole(name), "b": [whole(name)]}] for name in names}))
+
+
+def unfitting(names: Sequence[str]) -> list[Answer]:
+    """Two answers that do not fit: the reason of the first, and the error of the second, name what does not."""
+    answer = json.dumps({"number": 1} | {whole(name): 1 for name in names})
+    return [stream(answer), stream(answer)]
+
+
+def in_code(names: Sequence[str]) -> Answer:
+    """Attacks in blocks of code, in what names their language, and outside of them."""
+    blocks = (f"{whole(name)}\n\n~~~~~~~py\n{whole(name)}\n~~~~~~~\n\n" for name in names)
+    return in_two("".join(blocks) + "".join(f"```{' '.join(whole(name).split())}\nx\n```\n\n" for name in names))
 
 
 def each(values: Sequence[Any], *statements: str) -> str:
@@ -245,7 +294,19 @@ def cells_and_answers() -> Iterator[tuple[str, list[Answer]]]:
             error(400, {"error": {"code": "1", "message": " ".join(map(whole, three))}}) for three in in_rows(row, 3)
         ]
         yield each([*range(len(refusals))], "ip.run_line_magic('glm', f'-c errors {value}')"), refusals
-    yield each(numbers, "ip.run_line_magic('glm', f'-c calls {value}')"), [a_call(group) for group in groups]
+    twenties = in_rows(NAMES, 20)
+    some = [*range(1, len(twenties) + 1)]
+    yield each(some, "ip.run_line_magic('glm', f'-c written {value}')"), [written(group) for group in twenties]
+    for row in in_rows(NAMES, 3 * 10):  # of each three, four outputs
+        threes = in_rows(row, 3)
+        answers = [answer for group in threes for answer in called(group)]
+        yield each([*range(len(threes))], "ip.run_line_magic('glm', f'-c called -T echo,boom {value}')"), answers
+    yield each(some, "ip.run_line_magic('glm', f'-c json --json {value}')"), [as_json(group) for group in twenties]
+    yield each(some, "ip.run_line_magic('glm', f'-c code -f code {value}')"), [in_code(group) for group in twenties]
+    for row in in_rows(NAMES, 9 * STRICT):
+        fours = in_rows(row, STRICT)
+        answers = [answer for group in fours for answer in unfitting(group)]
+        yield each([*range(len(fours))], "ip.run_line_magic('glm', f'-c misfits --schema Strict {value}')"), answers
     prompts = [joined(group) for group in groups]
     ask = each(prompts, "ip.run_cell_magic('glm', '--raw -c prompts', value)")
     yield ask, [stream("Before.") for _ in groups]
@@ -272,7 +333,7 @@ def attacked(chromium: Browser, lab_server: tuple[str, Path]) -> Iterator[Attack
         watch = Watch(lab.page, lab_server[0])
         sources, answers = zip(*cells_and_answers(), strict=True)
         again = next(source for source in sources if "-c prompts'" in source)
-        setup = f"%load_ext glm_magic\n%glm_config base_url={server.url} model=GLM-4-Air"
+        setup = f"%load_ext glm_magic\n%glm_config base_url={server.url} model=GLM-4-Air\n{TOOLS}"
         numbers = [*range(1, -(-len(NAMES) // 10) + 1)]
         compare = each(numbers, "ip.run_line_magic('glm_history', f'-c prompts --show {value} --diff')")
         lab.open_new(
