@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ from glm_magic.chat.events import Event, TextDelta
 from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.chat.settings import Sources, Value
 from glm_magic.chats import DEFAULT_CHAT
+from glm_magic.errors import SettingError
 from glm_magic.session import Session
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ class AnswerStream(Iterator[str]):
         self._asking = asking
         self._events = iter(asking)
         self._reply: Reply | None = None
-        self._has_failed = False
+        self._error: Exception | None = None
 
     def __next__(self) -> str:
         while (event := self._next_event()) is not None:
@@ -58,8 +61,8 @@ class AnswerStream(Iterator[str]):
         except KeyboardInterrupt:
             self.close()
             raise
-        except Exception:
-            self._has_failed = True
+        except Exception as error:
+            self._error = error
             raise
 
     @property
@@ -67,6 +70,8 @@ class AnswerStream(Iterator[str]):
         """The reply: the rest is waited for. Raises `GlmError` if it ends unwell, or nothing had arrived."""
         for _ in self:
             pass
+        if self._error is not None:
+            raise self._error
         reply = self._reply or self._asking.reply
         if reply is None:
             from glm_magic.errors import BrokenStream  # noqa: PLC0415
@@ -77,7 +82,7 @@ class AnswerStream(Iterator[str]):
     def close(self) -> None:
         """Stop the answer, if it has not ended; what had arrived is kept."""
         self._events.close()
-        if not self._has_failed and self._asking.reply is None and self._reply is None:
+        if self._error is None and self._asking.reply is None and self._reply is None:
             self._reply = self._asking.interrupt()
 
     def __enter__(self) -> AnswerStream:  # noqa: PYI034 - Self is of Python 3.11
@@ -112,7 +117,8 @@ class Chat:
     ) -> None:
         """`settings` are those of ``%glm_config``: `model`, `temperature` (0 to 1), `system`, `base_url` and so on.
 
-        The model may call the functions `tools`, each only if `approve`, where it is given, agrees; its answers
+        The model may call the functions `tools` (``GLM_TOOLS`` names those of a notebook, and says nothing here),
+        each only if `approve`, where it is given, agrees; its answers
         must fit `schema` (a pydantic model, dataclass, TypedDict, JSON Schema, or ``list`` of one). Raises
         `SettingError` for a setting that there is not, or a value out of its range, and `OptionError` for a tool
         or schema that cannot be offered.
@@ -122,8 +128,10 @@ class Chat:
         weakref.finalize(self, self._session.close)
         self._tools = _tools(tools)
         self._schema = _schema(schema)
+        if approve is not None and not callable(approve):
+            raise SettingError("approve takes a function that is asked before each call.", "approve=lambda call: …")
         self._approve = approve
-        self._asked = 0
+        self._calls = itertools.count()
 
     def __call__(self, prompt: str | Sequence[object], **options: Any) -> Reply:
         """Ask `prompt`, and return the whole answer; `options` are those of `stream`."""
@@ -148,14 +156,15 @@ class Chat:
         """
         question = self._session.prepare(
             _message(prompt),
-            Place("chat", self._asked),
+            Place("chat", next(self._calls)),
             options=_checked(settings),
             extra=extra,
             tools=self._tools if tools is None else _tools(tools),
             schema=self._schema if schema is None else _schema(schema),
             keep=history,
         )
-        self._asked += 1
+        if question.tools and question.settings["approve"] and self._approve is None:
+            raise SettingError("approve is on, and this Chat has nobody to ask.", "Chat(approve=function)")
         return AnswerStream(self._session.ask(question, approve=self._agrees if self._approve else None))
 
     @property
@@ -182,7 +191,9 @@ class Chat:
         found = document.restore(Path(notebook)).conversations
         if chat not in found:
             raise HistoryError(f"There is no chat {chat!r} in {notebook}.", f"There are: {', '.join(found) or 'none'}.")
-        self._session.chats.swap(DEFAULT_CHAT, lambda _: found[chat])
+        # no cell comes back here, so nobody claims a turn by asking the same again
+        turns = tuple(replace(turn, restored=False) for turn in found[chat])
+        self._session.chats.swap(DEFAULT_CHAT, lambda _: Conversation(turns))
 
     def close(self) -> None:
         """Free connections, and end the embedded model."""

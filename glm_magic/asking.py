@@ -138,7 +138,7 @@ class Asking:
         """Return the value of a recorded structured answer; one that was stopped has none."""
         if self.question.schema is None:
             return None
-        with contextlib.suppress(ValueError):  # of which a mismatch is one
+        with contextlib.suppress(Exception):  # a mismatch, or a bug in a check of the person's own
             return self.question.schema.read(attempt.answer)
         return None
 
@@ -150,7 +150,7 @@ class Asking:
             self._retire()
             return None
         reply = self._priced(self._turn.partial(interrupted=True))
-        if reply.text:
+        if reply.text.strip():
             self._keep(self._attempt(reply), reply)
         else:
             self._retire()
@@ -191,17 +191,19 @@ class Asking:
         self.attempt = attempt
         # an unanswered call, or an empty message, could not be sent again; what is left of an interrupted answer
         # is its text, which is on the page
-        if (reply.open_calls and not reply.interrupted) or not reply.text:
+        if (reply.open_calls and not reply.interrupted) or not reply.text.strip():
             self._retire()
             return
         if question.keep:
-            self._chats.swap(question.chat, lambda current: current.commit(question.place, attempt, others))
+            self._chats.swap(  # its place may have gone meanwhile, as by a tool that clears the history
+                question.chat, lambda current: current.reserve(question.place).commit(question.place, attempt, others)
+            )
         self._answered(question, attempt)
 
     def _retire(self) -> None:
         if self.question.keep:
             place = self.question.place
-            self._chats.swap(self.question.chat, lambda current: current.retire(place))
+            self._chats.swap(self.question.chat, lambda current: current.reserve(place).retire(place))
 
     def _priced(self, reply: Reply) -> Reply:
         known = catalogue.MODELS.get(str(self.question.body["model"]))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from glm_magic.asking import Asking, new_id, toolbox
 from glm_magic.chat import catalogue, request
-from glm_magic.chat.conversation import Attempt, Conversation, Place, context_digest
+from glm_magic.chat.conversation import Attempt, Conversation, Place, context_digest, is_whole
 from glm_magic.chat.events import Event, Notice
 from glm_magic.chat.messages import Message, Role
 from glm_magic.chat.recording import fingerprint
@@ -380,7 +380,8 @@ class Session:
         """Return what the notebook keeps of a question whose `attempt` is its answer; None if there is nothing."""
         call = question.place.call
         if not question.keep:  # it belongs to no conversation
-            return bundle.encode("", attempt, call=call) if attempt is not None else None
+            is_kept = attempt is not None and is_whole(attempt.role, attempt.messages)
+            return bundle.encode("", attempt, call=call) if attempt is not None and is_kept else None
         turn = self.chats.turn(question.chat, question.place)
         if turn.counting is not None:
             return self.bundle_at(question.chat, question.place)

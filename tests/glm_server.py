@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -177,6 +178,10 @@ class GlmServer:
 
         class Http(ThreadingHTTPServer):
             request_queue_size = 128  # a rush of connections is not reset
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                if not isinstance(sys.exc_info()[1], OSError):  # a client that leaves is no fault
+                    super().handle_error(request, client_address)
 
         self._http = Http(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True

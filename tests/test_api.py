@@ -138,3 +138,38 @@ print(Chat(model="m", base_url={server.url!r})("hi"))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "You said: hi\n", done.stderr
+
+
+def test_what_must_be_agreed_to_does_not_run_where_nobody_is_asked(
+    server: GlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLM_APPROVE", "on")
+    with pytest.raises(SettingError, match="nobody to ask"):
+        Chat(model="m", base_url=server.url, tools=[double])("hi")
+    with pytest.raises(SettingError, match="function"):
+        Chat(approve=True)
+    assert server.requests == []
+
+
+def test_questions_from_many_threads_are_all_kept(chat: Chat) -> None:
+    begin = threading.Barrier(16)
+
+    def ask(number: int) -> None:
+        begin.wait()
+        chat(f"question {number}")
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    asked = [message.content for message in chat.messages if message.role == "user"]
+    assert sorted(asked) == sorted(f"question {number}" for number in range(16))
+
+
+def test_an_error_is_raised_again_by_whoever_looks_for_the_reply(chat: Chat, server: GlmServer) -> None:
+    server.answer(Answer([chunk("half"), CUT]))
+    answer = chat.stream("hi")
+    for _ in range(2):
+        with pytest.raises(BrokenStream, match="broke"):
+            _ = answer.reply

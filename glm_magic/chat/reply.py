@@ -176,7 +176,7 @@ class ReplyBuilder:
         taken = set(self.taken)
         for number, call in enumerate(self._calls, self.first_call):
             id_ = call["id"] or f"call_{number}"
-            if id_ in taken:
+            while id_ in taken:
                 id_ = f"{id_}_{number}"
             taken.add(id_)
             calls.append(ToolCall(id_, call["name"], "".join(call["arguments"])))

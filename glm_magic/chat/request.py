@@ -119,8 +119,17 @@ def estimated_content_tokens(content: str | Iterable[Mapping[str, Any]]) -> int:
 
 
 def estimated_tokens(request: Mapping[str, Any]) -> int:
-    """Return roughly how many tokens the messages of a request body are; each message has a few of its own."""
-    return sum(estimated_content_tokens(message["content"]) + 4 for message in request["messages"])
+    """Return roughly how many tokens a request body is to read; each message has a few of its own."""
+    tools = request.get("tools")
+    offered = estimated_text_tokens(json.dumps(tools, ensure_ascii=False)) if tools else 0
+    return offered + sum(estimated_message_tokens(message) for message in request["messages"])
+
+
+def estimated_message_tokens(message: Mapping[str, Any]) -> int:
+    """Return roughly how many tokens a message is, with the calls in it."""
+    calls = (call["function"] for call in message.get("tool_calls", ()))
+    called = sum(estimated_text_tokens(call["name"] + call["arguments"]) for call in calls)
+    return estimated_content_tokens(message["content"]) + called + 4
 
 
 def refuse_images(request: Mapping[str, Any], *, embedded: bool = False) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from glm_magic.chat.events import (
@@ -23,6 +23,7 @@ from glm_magic.chat.events import (
 )
 from glm_magic.chat.messages import Message, ToolCall, Usage
 from glm_magic.chat.reply import Reply, ReplyBuilder, ToolRun
+from glm_magic.chat.request import finite, no_constant
 from glm_magic.errors import (
     AnswerError,
     AnswerMismatch,
@@ -127,7 +128,7 @@ class TurnUnderWay:
     @property
     def has_begun(self) -> bool:
         """Whether anything of an answer has come."""
-        return bool(self._steps) or not self._answer.is_empty
+        return bool(self._earlier) or not self._answer.is_empty
 
     def partial(self, **circumstances: Any) -> Reply:
         """Return the reply as it stands now.
@@ -136,8 +137,8 @@ class TurnUnderWay:
         that nobody has answered is in neither.
         """
         text, steps = self._answer.text, list(self._steps)
-        if circumstances.get("interrupted") and not text:
-            while steps and not text:
+        if circumstances.get("interrupted") and not text.strip():
+            while steps and not text.strip():
                 message = steps.pop()
                 text = message.content if message.role == "assistant" else ""
         return self._answer.reply(
@@ -149,7 +150,7 @@ class TurnUnderWay:
                 "tool_runs": tuple(self._runs),
                 "sources": tuple(dict.fromkeys((*self._sources, *self._answer.sources))),
                 "parsed": self._parsed,
-                "usage": _sum(self._usage, self._answer.usage),
+                "usage": self._tokens(),
                 "request": self._request,
                 "seconds": self._clock() - self._started,
                 "first_token_seconds": self._first_token,
@@ -157,6 +158,14 @@ class TurnUnderWay:
                 **circumstances,
             }
         )
+
+    def _tokens(self) -> Usage | None:
+        """Return the tokens of all requests together; None where one of them was not counted."""
+        counted = [*self._earlier, *([] if self._answer.is_empty and self._earlier else [self._answer.usage])]
+        known = [usage for usage in counted if usage is not None]
+        if len(known) < len(counted):
+            return None
+        return Usage(*map(sum, zip(*map(astuple, known), strict=True)))
 
     # --- one request -------------------------------------------------------------------------
 
@@ -208,7 +217,7 @@ class TurnUnderWay:
         self._calls: list[ToolCall] = []
         self._thoughts: list[str] = []
         self._sources: list[Source] = []
-        self._usage: Usage | None = None
+        self._earlier: list[Usage | None] = []  # the tokens of each answer before the one that grows
         self._parsed: Any = None
         self._rounds = 0
 
@@ -216,10 +225,10 @@ class TurnUnderWay:
         """Begin the next answer; what came with this one is kept, and `steps` are the way to the next."""
         answer = self._answer
         self._steps += steps
-        self._calls += answer.calls
+        self._calls += steps[0].tool_calls if steps else answer.calls
         self._thoughts.append(answer.reasoning)
         self._sources += answer.sources
-        self._usage = _sum(self._usage, answer.usage)
+        self._earlier.append(answer.usage)
         self._answer = ReplyBuilder(
             len(self._calls), frozenset(call.id for call in self._calls), id=answer.id, model=answer.model
         )
@@ -298,6 +307,11 @@ class TurnUnderWay:
             self._parsed = self._schema.read(self._answer.text)
         except SchemaMismatch as mismatch:
             return mismatch
+        except Exception as error:  # a bug in a check of the person's own: to ask again would not help
+            raise AnswerMismatch(
+                f"A check of {quoted(self._schema.name)} failed itself: {type(error).__name__}: {quoted(str(error))}",
+                f"Mend it: a check says by a ValueError what does not fit. {_KEPT}",
+            ) from error
         return None
 
     def _dismiss(self, fault: SchemaMismatch) -> tuple[Message, ...]:
@@ -314,20 +328,7 @@ class TurnUnderWay:
 def _arguments_of(call: ToolCall) -> dict[str, Any] | None:
     """Return the arguments of a call, None where they are no JSON object."""
     try:
-        read = json.loads(call.arguments)
+        read = json.loads(call.arguments, parse_constant=no_constant, parse_float=finite)
     except (ValueError, RecursionError):
         return None
     return read if isinstance(read, dict) else None
-
-
-def _sum(one: Usage | None, other: Usage | None) -> Usage | None:
-    """Return the tokens of two requests together; None where neither was counted."""
-    if one is None or other is None:
-        return one or other
-    return Usage(
-        one.prompt_tokens + other.prompt_tokens,
-        one.completion_tokens + other.completion_tokens,
-        one.total_tokens + other.total_tokens,
-        one.cached_tokens + other.cached_tokens,
-        one.reasoning_tokens + other.reasoning_tokens,
-    )

@@ -54,6 +54,7 @@ class PageView:
         self._thoughts: list[str] = []
         self._thoughts_name = ""
         self._thoughts_are_stale = False
+        self._has_thought = False  # what it thinks now is another thought
         self._line = None if quiet else Line(show, next(self._names), title, clock=clock, **live)
         if not at_once:
             self._say("asking")
@@ -62,9 +63,12 @@ class PageView:
         """Show text at once if the last update is a while ago, else with the next event or tick."""
         match event:
             case ReasoningDelta(text):
-                self._thoughts.append(text)
+                again = "\n\n" if self._thoughts and self._has_thought else ""
+                self._has_thought = False
+                self._thoughts.append(again + text)
                 self._thoughts_are_stale = True
             case _:
+                self._has_thought = self._has_thought or isinstance(event, (TextDelta, ToolCalling))
                 self._parts.take(event)
         if self._at_once:
             return

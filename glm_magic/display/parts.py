@@ -125,6 +125,7 @@ class Parts:
         self._clock = clock
         self._most = MOST_SEGMENTS // 2 if with_calls else MOST_SEGMENTS
         self._parts: list[Part] = []
+        self._goes_on_elsewhere = False  # no part is left for the next text, which joins an earlier one
         self._ended: list[Part] = []  # another part follows, and the page may not show all of it
         self._sources: dict[Source, None] = {}
 
@@ -132,7 +133,8 @@ class Parts:
         """Take in what came, for when it is painted."""
         match event:
             case TextDelta(text):
-                self._text().add(text)
+                self._text().add(("\n\n" if self._goes_on_elsewhere else "") + text)
+                self._goes_on_elsewhere = False
             case ToolCalling(number, call, runs, asks):
                 self._calls(number).add(number, folds.Shown(call, runs=runs, asks=asks))
             case ToolResult(number, call, text, seconds, failed):
@@ -202,6 +204,7 @@ class Parts:
         for part in self._parts:
             if isinstance(part, _Calls) and number in part:
                 return part
+        self._goes_on_elsewhere = self._is_full
         found = self._last(_Calls)
         if found is None or (found.has_results and not self._is_full):
             found = _Calls(self._show, next(self._names), self._clock)

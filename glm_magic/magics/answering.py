@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from glm_magic.errors import AnswerError, GlmError, Interrupted
+from glm_magic.errors import AnswerError, GlmError, Interrupted, OptionError
 from glm_magic.magics import offers
 from glm_magic.magics.background import Pending
 from glm_magic.magics.ending import ending_of
@@ -20,6 +23,29 @@ if TYPE_CHECKING:
     from glm_magic.questions import Question
 
 
+_A_TOOL_RUNS: ContextVar[bool] = ContextVar("a tool runs", default=False)
+
+
+def check_no_tool_asks() -> None:
+    """Raise `OptionError` where a tool asks with the magics: the turn that called it is not whole yet."""
+    if _A_TOOL_RUNS.get():
+        raise OptionError(
+            "A tool cannot ask with %glm: the answer that called it is still under way.",
+            "Ask with glm_magic.Chat, which has a conversation of its own.",
+        )
+
+
+@contextlib.contextmanager
+def _acting(guard: AbstractContextManager[None]) -> Iterator[None]:
+    """Within it the notebook's own code acts: a tool that was called, or a question to the person."""
+    token = _A_TOOL_RUNS.set(True)
+    try:
+        with guard:
+            yield
+    finally:
+        _A_TOOL_RUNS.reset(token)
+
+
 def answer(magics: GLMMagics, question: Question, asked: Asked) -> Reply | Pending:
     """Ask, show what comes, and bind the reply. Raises `GlmError`, or `Interrupted` if the person stops it."""
     if not question.keep:
@@ -27,7 +53,7 @@ def answer(magics: GLMMagics, question: Question, asked: Asked) -> Reply | Pendi
     if asked.background:
         return _in_background(magics, question, asked)
     approve = offers.approve if question.settings["approve"] else None
-    asking = magics.session.ask(question, approve=approve, acting=magics.interrupts.acting_at_once)
+    asking = magics.session.ask(question, approve=approve, acting=lambda: _acting(magics.interrupts.acting_at_once()))
     view = _view(magics, question, asked)
     reply: Reply | None = None
     try:
@@ -55,7 +81,7 @@ def answer(magics: GLMMagics, question: Question, asked: Asked) -> Reply | Pendi
 
 def _in_background(magics: GLMMagics, question: Question, asked: Asked) -> Pending:
     here, stopping = magics.outputs.here(), threading.Event()
-    asking = magics.session.ask(question, stopped=stopping.is_set)
+    asking = magics.session.ask(question, acting=lambda: _acting(contextlib.nullcontext()), stopped=stopping.is_set)
     pending = Pending(asking, stopping)
     asking.take_place()
     view = _view(magics, question, asked, show=here.show, on_stop=pending.stop)
@@ -99,7 +125,8 @@ def _what_is_kept(reply: Reply | None) -> str:
         return "Nothing had arrived; nothing is kept."
     if reply.text:
         return "What had arrived is kept."
-    return f"It had only {'called tools' if reply.tool_calls else 'thought'}; nothing is kept in the conversation."
+    did = "called tools" if reply.tool_calls else "thought" if reply.reasoning else "given what does not fit"
+    return f"It had only {did}; nothing is kept in the conversation."
 
 
 def _view(magics: GLMMagics, question: Question, asked: Asked, **options: Any) -> View:

@@ -161,8 +161,10 @@ class GLMMagics(Magics):
             -q, --quiet                      no line about model, tokens and time
             --raw                            no {{ }} in the prompt
         """
-        from glm_magic.magics.options import read_asked  # noqa: PLC0415 - so is all that only asking needs
+        from glm_magic.magics import answering  # noqa: PLC0415 - so is all that only asking needs
+        from glm_magic.magics.options import read_asked  # noqa: PLC0415
 
+        answering.check_no_tool_asks()
         run = self.cells.run
         place = run.next_place()
         evaluate = self._evaluator()
@@ -194,9 +196,7 @@ class GLMMagics(Magics):
         if question.tools and question.settings["approve"] and question.recorded is None:
             offers.check_can_ask(self._shell, background=asked.background)
         with self.interrupts:
-            from glm_magic.magics.answering import answer  # noqa: PLC0415
-
-            return answer(self, question, asked)
+            return answering.answer(self, question, asked)
 
     @no_var_expand
     @line_magic
@@ -261,8 +261,12 @@ class GLMMagics(Magics):
             self.background.wait(pendings, place)
 
     def _tools(self, asked: Asked) -> tuple[Tool, ...]:
-        named = self.sources.values({**asked.settings})["tools"] if asked.role == "user" else None
-        return offers.tools(str(named or ""), self._shell.user_ns)
+        named, source = self.sources.values(asked.settings)["tools"], "%glm_config tools"
+        scope = self._shell.user_ns
+        known = [name for name in scope if name not in self._shell.user_ns_hidden and not name.startswith("_")]
+        return offers.tools(
+            str(named or ""), scope, known=known, as_typed="--tool" if "tools" in asked.settings else source
+        )
 
     def bind(self, reply: Reply | Pending, name: str) -> None:
         """Let `_glm`, and `name` if there is one, be the reply; it is not shown once more as the cell's value."""

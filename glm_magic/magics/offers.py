@@ -14,13 +14,20 @@ if TYPE_CHECKING:
     from glm_magic.chat.tools import Tool
 
 
-def tools(names: str, scope: Mapping[str, Any]) -> tuple[Tool, ...]:
-    """Return the tools that `names`, with commas between, are in the notebook. Raises `OptionError`."""
+def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: str) -> tuple[Tool, ...]:
+    """Return the tools that `names`, with commas between, are in the notebook. Raises `OptionError`.
+
+    `known` are the names that may be meant, `as_typed` is where they were named.
+    """
     if not names:
         return ()
     from glm_magic.chat.tools import checked, tool  # noqa: PLC0415 - most cells offer nothing
 
-    return checked(tool(_named(name, scope), name.rpartition(".")[2]) for name in names.split(","))
+    offered = []
+    for name in names.split(","):
+        where = f"{as_typed} {quoted(name)}"
+        offered.append(tool(_named(name, scope, known, where), name.rpartition(".")[2]))
+    return checked(offered)
 
 
 def schema(written: str, scope: Mapping[str, Any], *, json: bool = False) -> Schema | None:
@@ -34,20 +41,21 @@ def schema(written: str, scope: Mapping[str, Any], *, json: bool = False) -> Sch
     try:
         value = eval(written, dict(scope))  # noqa: S307 - the person's own expression, in their own notebook
     except NameError as error:
-        meant = near_miss(getattr(error, "name", None) or "", _public(scope))
+        public = (name for name in scope if not name.startswith("_"))
+        meant = near_miss(getattr(error, "name", None) or "", public)
         raise OptionError(f"--schema {quoted(written)}: {error}.", f"Did you mean {meant}?" if meant else "") from None
     except Exception as error:
         raise OptionError(f"--schema {quoted(written)}: {type(error).__name__}: {error}") from error
     return schemas.schema(value, written)
 
 
-def _named(name: str, scope: Mapping[str, Any]) -> object:
+def _named(name: str, scope: Mapping[str, Any], known: list[str], where: str) -> object:
     """Return what a name, or a name and its attributes, is in the notebook."""
     first, *attributes = name.split(".")
     if first not in scope:
-        meant = near_miss(first, _public(scope))
+        meant = near_miss(first, known)
         raise OptionError(
-            f"--tool {quoted(name)}: there is no {quoted(first)} in this notebook.",
+            f"{where}: there is no {quoted(first)} in this notebook.",
             f"Did you mean {meant}?" if meant else "Define the function first, in a cell of its own.",
         )
     value = scope[first]
@@ -55,12 +63,8 @@ def _named(name: str, scope: Mapping[str, Any]) -> object:
         try:
             value = getattr(value, attribute)
         except AttributeError as error:
-            raise OptionError(f"--tool {quoted(name)}: {error}.") from None
+            raise OptionError(f"{where}: {error}.") from None
     return value
-
-
-def _public(scope: Mapping[str, Any]) -> list[str]:
-    return [name for name in scope if not name.startswith("_")]
 
 
 # --- agreeing -------------------------------------------------------------------------------------

@@ -284,6 +284,9 @@ def _apply(asked: Asked, option: Option, word: Word | None, evaluate: Evaluate) 
             asked.schema = value
         case "--tool":
             before = str(asked.settings.get("tools") or "")
+            is_inserted = word is not None and any(not isinstance(piece, str) for piece in word.pieces)
+            if is_inserted and "," in value:  # what is inserted is one value, never split
+                raise OptionError(f"--tool takes a name, not {value!r}.", "Repeat -T for each tool.")
             named = str(SETTINGS["tools"].parse(value, as_typed="--tool"))
             asked.settings["tools"] = ",".join(filter(None, (before, named)))
         case "--approve":
@@ -340,8 +343,3 @@ def assignments(words: Iterable[Word], evaluate: Evaluate) -> Iterator[tuple[str
                 raise OptionError(f"{name}={value}: the bracket is not closed.")
             value += following.value(evaluate)
         yield name, value
-
-
-def options_table(options: tuple[Option, ...]) -> str:
-    """Return the options as lines for a docstring."""
-    return "\n".join(f"    {option.usage:<32} {option.help}" for option in options)

@@ -9,13 +9,18 @@ from glm_magic.errors import GlmError, OptionError, PromptError, SettingError
 from glm_magic.magics.config import CONFIG_OPTIONS
 from glm_magic.magics.glm import GLMMagics
 from glm_magic.magics.history import HISTORY_OPTIONS
-from glm_magic.magics.options import ASK_OPTIONS, Asked, assignments, options_table, read_asked, read_words
+from glm_magic.magics.options import ASK_OPTIONS, Asked, assignments, read_asked, read_words
 
 NAMES = {"model": "GLM-4-Plus", "two": "two words -q", "d": {"a b": "x y"}, "t": 0.5}
 
 
 def evaluate(source):
     return evaluator(NAMES)(source)
+
+
+def options_table(options):
+    """The options as lines of a docstring."""
+    return "\n".join(f"    {option.usage:<32} {option.help}" for option in options)
 
 
 def cell(line):

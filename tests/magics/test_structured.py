@@ -216,3 +216,22 @@ def test_a_reply_of_another_kernel_has_no_cell() -> None:
 
     with pytest.raises(SetupError):
         Reply("```\n1\n```").to_cell()
+
+
+def test_a_bug_in_a_check_of_ones_own_is_an_error_that_is_not_asked_about(notebook: Notebook) -> None:
+    notebook.run("""
+import pydantic
+class City(pydantic.BaseModel):
+    name: str
+    @pydantic.field_validator("name")
+    @classmethod
+    def known(cls, name):
+        return {"Seoul": "Seoul"}[name]
+""")
+    notebook.server.answer(stream('{"name": "Seoul"}'), stream('{"name": "Busan"}'))
+    notebook.run("%%glm --schema City\nhi", "a")
+    with pytest.raises(AnswerMismatch, match="KeyError: 'Busan'"):
+        notebook.run("%%glm --schema City\nhi", "a")
+    assert len(notebook.server.requests) == 2
+    assert "failed" in notebook.page.text
+    assert notebook.sent("%%glm\nnext", "b").messages == [("user", "next")]

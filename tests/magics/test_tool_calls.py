@@ -388,3 +388,92 @@ def test_an_older_attempt_comes_back_with_its_calls(tools: Notebook) -> None:
     assert roles == ["user", "assistant", "tool", "assistant", "user"]
     tools.run("%glm_history --show 1")
     assert "get_weather(" in tools.page.text
+
+
+# --- tools that touch what called them -----------------------------------------------------------
+
+MEDDLING = """
+def ask():
+    "Ask."
+    get_ipython().run_line_magic("glm", "inner")
+
+def clear():
+    "Clear."
+    get_ipython().run_line_magic("glm_history", "--clear")
+    return "done"
+"""
+
+
+@pytest.mark.parametrize("options", ["", "--bg", "-c other"])
+def test_a_tool_cannot_ask_with_the_magics(tools: Notebook, options: str) -> None:
+    tools.run(MEDDLING)
+    tools.server.answer(calls(("ask", {})), stream("ok"))
+    reply = tools.run(f"%%glm -T ask {options}\nhi", "a")
+    if options == "--bg":
+        reply = reply.wait(30)
+    assert reply.text == "ok"
+    assert "glm_magic.Chat" in sent_after(tools)[1]["content"]
+    assert len(tools.server.requests) == 2
+    tools.run("%glm next", "b")  # outside of a tool it can
+
+
+def test_an_answer_survives_a_tool_that_clears_the_history(tools: Notebook) -> None:
+    tools.run(MEDDLING)
+    tools.server.answer(calls(("clear", {})), stream("ok"))
+    tools.run("%%glm -T clear\nhi", "a")
+    assert tools.sent("%%glm\nnext", "b").body["messages"][-2] == {"role": "assistant", "content": "ok"}
+
+
+# --- odd answers ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", ['{"x": NaN}', '{"x": 1e999}'])
+def test_numbers_that_are_no_json_are_not_sent_back(tools: Notebook, arguments: str) -> None:
+    tools.server.answer(calls(("fail", arguments)), stream("ok"))
+    tools.run("%%glm -T fail\nhi", "a")
+    assert sent_after(tools)[0]["tool_calls"][0]["function"]["arguments"] == "{}"
+
+
+def test_an_answer_of_white_space_is_none(tools: Notebook) -> None:
+    tools.server.answer(calls(("loud", {})), stream("  \n"))
+    tools.run("%%glm -T loud\nhi", "a")
+    assert tools.page.saved(MIME_TYPE) == []
+    assert tools.sent("%%glm\nnext", "b").messages == [("user", "next")]
+
+
+def test_tokens_that_were_counted_for_one_request_alone_are_not_those_of_the_turn(tools: Notebook) -> None:
+    tools.server.answer(calls(("loud", {})), stream("ok", usage=None))
+    assert tools.run("%%glm -T loud\nhi", "a").usage is None
+
+
+def test_a_one_shot_answer_that_is_not_whole_leaves_no_turn_in_the_file(tools: Notebook) -> None:
+    tools.server.answer(calls(("loud", {})))
+    tools.run("%%glm --no-history\nhi", "a")
+    assert tools.page.saved(MIME_TYPE) == []
+
+
+def test_the_estimate_counts_what_is_offered(tools: Notebook) -> None:
+    tools.run("def big():\n    " + repr("word " * 4000) + "\n")
+    tools.run("%%glm -T big -N\nhi", "a")
+    tokens = int(tools.page.text.split("about ")[-1].split()[0])
+    assert tokens > 4000
+
+
+def test_a_setting_that_names_what_is_gone_is_named_as_it_was_set(tools: Notebook) -> None:
+    tools.run("%glm_config tools=nope")
+    with pytest.raises(OptionError, match=r"%glm_config tools nope"):
+        tools.run("%%glm\nhi", "a")
+    tools.run("names = 'loud,fail'")
+    with pytest.raises(OptionError, match="Repeat -T"):
+        tools.run("%%glm -T {{ names }}\nhi", "a")
+    assert tools.server.requests == []
+
+
+def test_thoughts_before_and_after_a_call_are_two(tools: Notebook) -> None:
+    tools.server.answer(
+        Answer([chunk(delta={"reasoning_content": "First."}), *calls(("loud", {})).steps]),
+        Answer([chunk(delta={"reasoning_content": "Second."}), *stream("ok").steps]),
+    )
+    reply = tools.run("%%glm -T loud\nhi", "a")
+    assert reply.reasoning == "First.\n\nSecond."
+    assert any("First.\n\nSecond." in data.get("text/html", "") for data in tools.page.outputs.values())
