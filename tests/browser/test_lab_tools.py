@@ -69,7 +69,9 @@ def in_order(text: str, *parts: str) -> bool:
     return -1 not in places and places == sorted(places)
 
 
-def test_a_call_is_a_line_where_it_happened_from_its_first_argument_on(lab: Lab, server: GlmServer, tmp_path: Path) -> None:
+def test_a_call_is_a_line_where_it_happened_from_its_first_argument_on(
+    lab: Lab, server: GlmServer, tmp_path: Path
+) -> None:
     written = threading.Event()
     server.answer(
         Answer(
