@@ -16,7 +16,7 @@ from glm_magic.chat.events import Event, TextDelta
 from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.chat.settings import Sources, Value
 from glm_magic.chats import DEFAULT_CHAT
-from glm_magic.errors import SettingError
+from glm_magic.errors import BrokenStream, HistoryError, SettingError
 from glm_magic.session import Session
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ class AnswerStream(Iterator[str]):
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
         self._events = iter(asking)
-        self._reply: Reply | None = None
         self._error: Exception | None = None
 
     def __next__(self) -> str:
@@ -72,18 +71,15 @@ class AnswerStream(Iterator[str]):
             pass
         if self._error is not None:
             raise self._error
-        reply = self._reply or self._asking.reply
-        if reply is None:
-            from glm_magic.errors import BrokenStream  # noqa: PLC0415
-
+        if self._asking.reply is None:
             raise BrokenStream("It was stopped before anything had arrived.", "Ask again.")
-        return reply
+        return self._asking.reply
 
     def close(self) -> None:
         """Stop the answer, if it has not ended; what had arrived is kept."""
         self._events.close()
-        if self._error is None and self._asking.reply is None and self._reply is None:
-            self._reply = self._asking.interrupt()
+        if self._error is None and self._asking.reply is None:
+            self._asking.interrupt()
 
     def __enter__(self) -> AnswerStream:  # noqa: PYI034 - Self is of Python 3.11
         return self
@@ -118,10 +114,9 @@ class Chat:
         """`settings` are those of ``%glm_config``: `model`, `temperature` (0 to 1), `system`, `base_url` and so on.
 
         The model may call the functions `tools` (``GLM_TOOLS`` names those of a notebook, and says nothing here),
-        each only if `approve`, where it is given, agrees; its answers
-        must fit `schema` (a pydantic model, dataclass, TypedDict, JSON Schema, or ``list`` of one). Raises
-        `SettingError` for a setting that there is not, or a value out of its range, and `OptionError` for a tool
-        or schema that cannot be offered.
+        each only if `approve`, where it is given, agrees; its answers must fit `schema` (a pydantic model, dataclass,
+        TypedDict, JSON Schema, or ``list`` of one). Raises `SettingError` for a setting that there is not, or a value
+        out of its range, and `OptionError` for a tool or schema that cannot be offered.
         """
         self._sources = Sources(os.environ, assigned=_checked(settings))
         self._session = Session(self._sources)
@@ -170,7 +165,7 @@ class Chat:
     @property
     def messages(self) -> tuple[Message, ...]:
         """The messages that the next question is sent after, without the system message."""
-        return tuple(message for attempt in self._conversation.sent() for message in attempt.messages)
+        return tuple(message for attempt in self._session.chats.conversation().sent() for message in attempt.messages)
 
     def undo(self) -> None:
         """Take the last turn out."""
@@ -185,7 +180,6 @@ class Chat:
 
         Raises `HistoryError` if there is none of this name in the file.
         """
-        from glm_magic.errors import HistoryError  # noqa: PLC0415
         from glm_magic.notebook import document  # noqa: PLC0415 - it needs nbformat
 
         found = document.restore(Path(notebook)).conversations
@@ -199,7 +193,7 @@ class Chat:
         """Free connections, and end the embedded model."""
         self._session.close()
 
-    def __enter__(self) -> Chat:  # noqa: PYI034
+    def __enter__(self) -> Chat:  # noqa: PYI034 - as above
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -208,10 +202,6 @@ class Chat:
     def __repr__(self) -> str:
         said = ", ".join(f"{name}={value!r}" for name, value in self._sources.assigned.items())
         return f"Chat({said})"
-
-    @property
-    def _conversation(self) -> Conversation:
-        return self._session.chats.conversation()
 
     def _agrees(self, tool: Tool, call: ToolCall) -> ToolCall | None:  # noqa: ARG002 - as the session asks
         assert self._approve is not None, "it is asked only where there is one"

@@ -149,7 +149,7 @@ class Asking:
         if not self._turn.has_begun:
             self._retire()
             return None
-        reply = self._priced(self._turn.partial(interrupted=True))
+        reply = self.reply = self._priced(self._turn.partial(interrupted=True))
         if reply.text.strip():
             self._keep(self._attempt(reply), reply)
         else:

@@ -12,7 +12,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from glm_magic.chat.results import MOST_ITEMS, Items, result_text, taken
-from glm_magic.chat.tools import Call, Outcome, Tool, described
+from glm_magic.chat.tools import Call, Outcome, Tool
+from glm_magic.errors import described
 
 __all__ = ["Outcome", "run"]
 

@@ -55,6 +55,15 @@ def quoted(text: str) -> str:
     return line if len(line) <= _LONGEST_QUOTE else line[: _LONGEST_QUOTE - 1] + "…"
 
 
+def described(error: BaseException) -> str:
+    """Return an error in one printable line of bounded length: its kind, and what it says."""
+    try:
+        said = quoted(str(error))
+    except Exception:  # an error of the person's own may fail at that too
+        said = ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
 def near_miss(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the known word that `word` was probably meant to be, or ``""``."""
     from difflib import get_close_matches  # noqa: PLC0415 - slow to load, and only needed when something is wrong

@@ -31,7 +31,7 @@ def only_code(text: str) -> str:
     What is cut between two top-level blocks gives the same in two parts. It is a model's text still: what shows it
     makes sure that it cannot act.
     """
-    return "".join(_fenced(language, code) for language, code in _blocks(text) if code.strip())
+    return "".join(fenced(language, code) for language, code in _blocks(text) if code.strip())
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
@@ -40,7 +40,8 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
             yield next(iter(token.info.split()), ""), token.content
 
 
-def _fenced(language: str, code: str) -> str:
+def fenced(language: str, code: str) -> str:
+    """Return `code` as a fenced block of Markdown that nothing in it can end."""
     longest = max((len(run) for run in re.findall("`+", code)), default=0)
     marks = "`" * max(3, longest + 1)
     end = "" if code.endswith("\n") else "\n"

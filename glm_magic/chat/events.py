@@ -262,11 +262,16 @@ def _sources(found: object) -> tuple[Source, ...]:
     return tuple(source for source in sources if source.title or source.link)
 
 
+def without_halves(text: str) -> str:
+    """Return `text` as UTF-8 can write it: two halves of a character become one, a lone half U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, as \ud83d alone in JSON: it can be neither shown nor sent back
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 def _text(value: object) -> str | None:
     if not isinstance(value, str) or not value:
         return None
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # half a character, as \ud83d alone in JSON: it can be neither shown nor sent back
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return value
+    return without_halves(value)

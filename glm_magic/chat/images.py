@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import Any
 
-from glm_magic.errors import PromptError, quoted
+from glm_magic.errors import PromptError, described, quoted
 
 # GLM takes images under 5 MB and up to 6000 × 6000 px, as PNG or JPEG (the page of its vision models, 2026).
 MOST_BYTES = 5_000_000
@@ -45,22 +45,22 @@ def image_part(value: object) -> dict[str, Any] | None:
     `Path` of an image file that exists, and a URL object whose path ends as an image's; a text is none, whatever
     it says. A URL stays a URL, all else becomes a data URL. Raises `PromptError` if it cannot be sent.
     """
-    if _is(value, *_FIGURES):
+    if is_one_of(value, *_FIGURES):
         return _part(_drawn(value), _DRAW_SMALLER)
-    if _is(value, "PIL.Image.Image"):
+    if is_one_of(value, "PIL.Image.Image"):
         return _part(_png(value), _SCALE_DOWN)
-    if _is(value, "IPython.core.display.Image"):
+    if is_one_of(value, "IPython.core.display.Image"):
         return _displayed(value)
-    if _is(value, "pathlib.Path"):
+    if is_one_of(value, "pathlib.Path"):
         return _file(value)
-    if _is(value, *_URLS):
+    if is_one_of(value, *_URLS):
         return _link(value)
     return None
 
 
 def is_picture(value: object) -> bool:
     """Whether `value` is an image that no text stands for, as a path or an address does for others."""
-    return _is(value, *_FIGURES, "PIL.Image.Image", "IPython.core.display.Image")
+    return is_one_of(value, *_FIGURES, "PIL.Image.Image", "IPython.core.display.Image")
 
 
 def placeholder(part: Mapping[str, Any]) -> str:
@@ -112,8 +112,8 @@ def _shortened(url: str) -> str:
 # --- kinds of images ------------------------------------------------------------------------------
 
 
-def _is(value: object, *classes: str) -> bool:
-    """Whether `value` is of one of the classes, of which only those that are loaded can be asked."""
+def is_one_of(value: object, *classes: str) -> bool:
+    """Whether `value` is of one of the `classes`, by their full names; no library is loaded to find that out."""
     for name in classes:
         module, _, kind = name.rpartition(".")
         known = getattr(sys.modules.get(module), kind, None)
@@ -134,14 +134,14 @@ def _drawn(value: Any) -> bytes:
     except PromptError:
         raise
     except Exception as error:
-        raise PromptError(f"The figure cannot be drawn: {type(error).__name__}: {quoted(str(error))}") from error
+        raise PromptError(f"The figure cannot be drawn: {described(error)}") from error
     return file.getvalue()
 
 
 @contextmanager
 def _laid_out_anew(figure: Any) -> Iterator[None]:
     """Let a tight layout begin where none has been: each drawing moves it on by parts of a pixel."""
-    if not _is(figure.get_layout_engine(), "matplotlib.layout_engine.TightLayoutEngine"):
+    if not is_one_of(figure.get_layout_engine(), "matplotlib.layout_engine.TightLayoutEngine"):
         yield
         return
     before = {name: getattr(figure.subplotpars, name) for name in _MARGINS}
@@ -170,7 +170,7 @@ def _png(image: Any) -> bytes:
         file = BytesIO()
         _of_eight_bits(image).save(file, "PNG")
     except Exception as error:
-        raise PromptError(f"The image cannot be read: {type(error).__name__}: {quoted(str(error))}") from error
+        raise PromptError(f"The image cannot be read: {described(error)}") from error
     return file.getvalue()
 
 

@@ -19,7 +19,7 @@ _LONGEST_FAULT = 240  # characters
 # The keywords of JSON Schema whose value is a schema by name, and those whose value is none at all.
 _SCHEMAS_BY_NAME = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _NO_SCHEMA = ("const", "default", "enum", "example", "examples", "discriminator", "required", "dependentRequired")
-_DEFINITIONS = ("$defs", "definitions")
+DEFINITIONS = ("$defs", "definitions")
 
 Fault: typing.TypeAlias = "tuple[Iterable[Any], str]"  # where, and what is wrong there
 
@@ -171,7 +171,7 @@ def tidied(told: Any, *, titles: bool, root: str = "#") -> Any:
     tidy: dict[str, Any] = {}
     for key, value in sorted(told.items()):
         if key in _SCHEMAS_BY_NAME and isinstance(value, dict):
-            names = sorted(value) if key in _DEFINITIONS else value
+            names = sorted(value) if key in DEFINITIONS else value
             tidy[key] = {name: tidied(value[name], titles=titles, root=root) for name in names}
         elif key == "$ref" and isinstance(value, str) and re.match(r"#(?!/(?:\$defs|definitions)/)(?:/|$)", value):
             tidy[key] = root + value[1:]
@@ -192,6 +192,12 @@ def listed(faults: Sequence[Fault]) -> str:
     lines = [f"- {told_fault(where, what)}" for where, what in faults[:_MOST_FAULTS]]
     more = len(faults) - _MOST_FAULTS
     return "\n".join([*lines, *([f"- and {more} more"] if more > 0 else [])])
+
+
+def pydantic_faults(error: Any) -> list[dict[str, Any]]:
+    """Return the ``loc``, ``msg`` and ``type`` of each fault in pydantic's `ValidationError`."""
+    faults: list[dict[str, Any]] = error.errors(include_url=False, include_context=False, include_input=False)
+    return faults
 
 
 def told_fault(where: Iterable[Any], what: str) -> str:

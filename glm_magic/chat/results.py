@@ -7,10 +7,12 @@ import enum
 import inspect
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, MappingView, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from glm_magic.chat.events import without_halves
+from glm_magic.chat.images import is_one_of
 from glm_magic.chat.reply import Reply
 from glm_magic.errors import printable
 
@@ -63,7 +65,7 @@ def result_text(value: object) -> str:
         text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
     except Exception:  # whatever an object of the person's own does when it is looked at
         text = _shown(value)
-    text = _without_halves(text)
+    text = without_halves(text)
     if not text.strip():
         return json.dumps(text)
     if len(text) > LONGEST_RESULT:
@@ -97,8 +99,8 @@ class _Writing:
                 return _bytes(bytes(value))
             case Reply():
                 return value.text
-        if (write := _table_writer(value)) is not None:
-            return write(value)
+        if is_one_of(value, "pandas.DataFrame", "pandas.Series"):
+            return _table(value)
         if any(hasattr(type(value), name) for name in _IMAGES):
             return f"[an image, which is not sent: {_shown(value)}]"
         if id(value) in self._inside:
@@ -130,9 +132,9 @@ class _Writing:
             return self._object(((field.name, getattr(value, field.name)) for field in fields), len(fields))
         if hasattr(kind, "model_dump"):  # pydantic's
             return self.plain(value.model_dump(warnings=False))
-        if _is(kind, "numpy", "ndarray") and value.ndim:
+        if is_one_of(value, "numpy.ndarray") and value.ndim:
             return self._list(value)
-        if _is(kind, "numpy", "ndarray", "generic"):
+        if is_one_of(value, "numpy.ndarray", "numpy.generic"):
             item = value.item()
             return _shown(value) if isinstance(item, kind) else self.plain(item)
         return _leaf(value)
@@ -176,23 +178,11 @@ def _bytes(value: bytes) -> str:
     return f"[{len(value):,} bytes that are no text; they begin with {value[:_SHOWN_BYTES]!r}]"
 
 
-def _is(kind: type, library: str, *names: str) -> bool:
-    """Whether a class is one of a library's, or made from it; the library itself is not loaded for that."""
-    return any(base.__name__ in names and base.__module__.partition(".")[0] == library for base in kind.__mro__)
-
-
-def _table_writer(value: Any) -> Callable[[Any], str] | None:
-    if _is(type(value), "pandas", "DataFrame", "Series"):
-        return _pandas_table
-    return None
-
-
-def _pandas_table(table: Any) -> str:
-    is_counted = _is(type(table.index), "pandas", "RangeIndex") and table.index.name is None
-    return _rows(table.head(MOST_ROWS).to_csv(index=not is_counted), len(table))
-
-
-def _rows(text: str, rows: int) -> str:
+def _table(table: Any) -> str:
+    """Return a table of pandas as CSV, with its index if that is more than a count."""
+    is_counted = is_one_of(table.index, "pandas.RangeIndex") and table.index.name is None
+    text: str = table.head(MOST_ROWS).to_csv(index=not is_counted)
+    rows = len(table)
     return text if rows <= MOST_ROWS else f"{text}[cut: these are the first {MOST_ROWS:,} of {rows:,} rows]"
 
 
@@ -201,12 +191,3 @@ def _shown(value: object) -> str:
         return repr(value)
     except Exception:  # it may fail in code of the person's own
         return f"<{type(value).__name__}>"
-
-
-def _without_halves(text: str) -> str:
-    """Return `text` as UTF-8 can write it: two halves of a character become one, a lone half U+FFFD."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glm_magic.chat.json_schema import (
+    DEFINITIONS,
     adapter,
     checked_json_schema,
     checked_type,
@@ -16,6 +17,7 @@ from glm_magic.chat.json_schema import (
     is_object,
     json_schema_of,
     listed,
+    pydantic_faults,
     shortened,
     tidied,
     with_known_typed_dicts,
@@ -31,7 +33,6 @@ _TAKES = (
 )
 _FENCE = re.compile(r"(?:```+|~~~+)[^\n`]*(?:\n|\Z)")
 
-_DEFINITIONS = ("$defs", "definitions")
 WRAPPERS = ("items", "value")  # of a list, and of what else is no object: JSON mode wants one
 _SAYING_NOTHING = {"title", "description", "default", "examples", "deprecated"}
 
@@ -106,8 +107,8 @@ class Schema:
         try:  # as JSON, where a strict model takes a date or an Enum from text
             return adapter(self.kind).validate_json(json.dumps(data))
         except ValidationError as error:
-            errors = error.errors(include_url=False, include_context=False, include_input=False)
-            raise SchemaMismatch(listed([((*path, *fault["loc"]), fault["msg"]) for fault in errors])) from None
+            faults = [((*path, *fault["loc"]), fault["msg"]) for fault in pydantic_faults(error)]
+            raise SchemaMismatch(listed(faults)) from None
 
 
 JSON = Schema("JSON")
@@ -131,9 +132,9 @@ def schema(value: object, name: str) -> Schema:
     if has_object:
         return Schema(name, tidied(told, titles=is_own), kind)
     wrapper = WRAPPERS[told.get("type") != "array"]
-    whole: dict[str, Any] = {key: told[key] for key in _DEFINITIONS if key in told}
+    whole: dict[str, Any] = {key: told[key] for key in DEFINITIONS if key in told}
     whole |= {"type": "object", "required": [wrapper], "additionalProperties": False}
-    inside = {key: told[key] for key in told if key not in _DEFINITIONS}
+    inside = {key: told[key] for key in told if key not in DEFINITIONS}
     whole["properties"] = {wrapper: inside}
     return Schema(name, tidied(whole, titles=is_own, root=f"#/properties/{wrapper}"), kind, wrapper)
 

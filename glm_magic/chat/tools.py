@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from glm_magic.chat.json_schema import listed
+from glm_magic.chat.json_schema import listed, pydantic_faults
 from glm_magic.chat.results import result_text
 from glm_magic.chat.signatures import Call, Signature, signature
-from glm_magic.errors import OptionError, quoted
+from glm_magic.errors import OptionError, described, quoted
 
 __all__ = ["MOST_TOOLS", "Call", "Outcome", "Tool", "ToolArgumentsError", "arguments", "checked", "result_text", "tool"]
 
@@ -100,20 +100,10 @@ def arguments(tool: Tool, written: str) -> Call:
     try:
         return tool.signature.call(written if written.strip() else "{}")
     except ValidationError as error:
-        faults = error.errors(include_url=False, include_context=False, include_input=False)
-        why = listed([(fault["loc"], _fault(fault, tool.signature)) for fault in faults])
+        why = listed([(fault["loc"], _fault(fault, tool.signature)) for fault in pydantic_faults(error)])
     except Exception as error:  # a validator of the person's own
         why = f"- {described(error)}"
     raise ToolArgumentsError(f"The arguments are not valid; the function was not called.\n{why}")
-
-
-def described(error: BaseException) -> str:
-    """Return an error in one printable line of bounded length: its kind, and what it says."""
-    try:
-        said = quoted(str(error))
-    except Exception:  # an error of the person's own may fail at that too
-        said = ""
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
 
 
 def _fault(fault: Mapping[str, Any], takes: Signature) -> str:

@@ -33,6 +33,7 @@ from glm_magic.errors import (
     ServiceDown,
     TooManySteps,
     Withdrawn,
+    described,
     quoted,
 )
 
@@ -309,7 +310,7 @@ class TurnUnderWay:
             return mismatch
         except Exception as error:  # a bug in a check of the person's own: to ask again would not help
             raise AnswerMismatch(
-                f"A check of {quoted(self._schema.name)} failed itself: {type(error).__name__}: {quoted(str(error))}",
+                f"A check of {quoted(self._schema.name)} failed itself: {described(error)}",
                 f"Mend it: a check says by a ValueError what does not fit. {_KEPT}",
             ) from error
         return None

@@ -92,6 +92,11 @@ def line_of_call(call: Shown) -> str:
     return f"[{call.name} {'failed:' if call.failed else '→'} {call.outcome}]"
 
 
+def asked_again(reason: str) -> str:
+    """Return what is said between an answer that does not fit and the next, in one line."""
+    return safe_text.one_line(f"The answer does not fit, and is asked for once more: {reason}")
+
+
 def sources(found: Iterable[Source]) -> dict[str, str]:
     """Return where the service has looked, by MIME type; each page is named beside the host that its link leads to."""
     found = list(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from glm_magic.display.view import Form
@@ -51,5 +50,6 @@ def _as_value(text: str) -> Shown | None:
 def _fenced(text: str) -> str:
     if text.lstrip().startswith("```"):  # so did the model
         return text
-    marks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{marks}json\n{text}\n{marks}\n" if text.strip() else ""
+    from glm_magic.chat.code import fenced  # noqa: PLC0415
+
+    return fenced("json", text) if text.strip() else ""

@@ -140,8 +140,7 @@ class Parts:
             case ToolResult(number, call, text, seconds, failed):
                 self._calls(number).add(number, folds.Shown(call, text, seconds, failed))
             case AskedAgain(reason):
-                said = line((f"The answer does not fit, and is asked for once more: {reason}",))
-                self._append(_One(self._show, next(self._names), said))
+                self._append(_One(self._show, next(self._names), line((folds.asked_again(reason),))))
             case Sources(sources):
                 self._sources.update(dict.fromkeys(sources))
             case _:

@@ -146,7 +146,7 @@ class TerminalView:
             case ToolResult(_, call, text, seconds, failed):
                 self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))
             case AskedAgain(reason):
-                self._note(f"[{asked_again(reason)}]")
+                self._note(f"[{folds.asked_again(reason)}]")
             case Sources(sources):
                 self._sources = sources
             case Notice(kind, text) if kind != self._said and not self._quiet:
@@ -297,7 +297,7 @@ class LiveView:
                 self._waits_for = "asking"
             case AskedAgain(reason):
                 self._end_text()
-                self._note(f"[{asked_again(reason)}]")
+                self._note(f"[{folds.asked_again(reason)}]")
                 self._waits_for = "asking once more"
             case Sources(sources):
                 self._sources = sources
@@ -369,11 +369,6 @@ class LiveView:
         self._screen.show(self._done, draft)
         self._done = []
         self._shown_at = self._clock()
-
-
-def asked_again(reason: str) -> str:
-    """Return what is said where an answer does not fit."""
-    return safe_text.one_line(f"The answer does not fit, and is asked for once more: {reason}")
 
 
 def _line_of(ending: Ending) -> str:

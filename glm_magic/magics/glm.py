@@ -261,12 +261,14 @@ class GLMMagics(Magics):
             self.background.wait(pendings, place)
 
     def _tools(self, asked: Asked) -> tuple[Tool, ...]:
-        named, source = self.sources.values(asked.settings)["tools"], "%glm_config tools"
+        by_option = "tools" in asked.settings
+        named = asked.settings["tools"] if by_option else self.sources.find(SETTINGS["tools"])[0]
+        if not named:
+            return ()
         scope = self._shell.user_ns
         known = [name for name in scope if name not in self._shell.user_ns_hidden and not name.startswith("_")]
-        return offers.tools(
-            str(named or ""), scope, known=known, as_typed="--tool" if "tools" in asked.settings else source
-        )
+        as_typed = "--tool" if by_option else "%glm_config tools"
+        return offers.tools(str(named), scope, known=known, as_typed=as_typed)
 
     def bind(self, reply: Reply | Pending, name: str) -> None:
         """Let `_glm`, and `name` if there is one, be the reply; it is not shown once more as the cell's value."""

@@ -19,8 +19,6 @@ def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: s
 
     `known` are the names that may be meant, `as_typed` is where they were named.
     """
-    if not names:
-        return ()
     from glm_magic.chat.tools import checked, tool  # noqa: PLC0415 - most cells offer nothing
 
     offered = []
