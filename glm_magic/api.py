@@ -10,20 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glm_magic.chat import settings as declared
-from glm_magic.chat.conversation import Conversation, Place
+from glm_magic.asking.chats import DEFAULT_CHAT
+from glm_magic.asking.session import Session
+from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.events import Event, TextDelta
 from glm_magic.chat.messages import Message, ToolCall
-from glm_magic.chat.settings import Sources, Value
-from glm_magic.chats import DEFAULT_CHAT
+from glm_magic.chat.place import Place
 from glm_magic.errors import BrokenStream, HistoryError, SettingError
-from glm_magic.session import Session
+from glm_magic.settings import declared
+from glm_magic.settings.declared import Value
+from glm_magic.settings.layers import Sources
 
 if TYPE_CHECKING:
-    from glm_magic.asking import Asking
+    from glm_magic.asking.ask import Asking
     from glm_magic.chat.reply import Reply
-    from glm_magic.chat.schemas import Schema
-    from glm_magic.chat.tools import Tool
+    from glm_magic.tools.schemas import Schema
+    from glm_magic.tools.tool import Tool
 
 Approve = Callable[[ToolCall], bool]
 
@@ -215,7 +217,7 @@ def _checked(settings: Mapping[str, Value]) -> dict[str, Value]:
 def _tools(offered: Sequence[Callable[..., Any] | Mapping[str, Any]]) -> tuple[Tool, ...]:
     if not offered:
         return ()
-    from glm_magic.chat.tools import checked, tool  # noqa: PLC0415 - it needs pydantic
+    from glm_magic.tools.tool import checked, tool  # noqa: PLC0415 - it needs pydantic
 
     return checked(tool(each, getattr(each, "__name__", "")) for each in offered)
 
@@ -223,7 +225,7 @@ def _tools(offered: Sequence[Callable[..., Any] | Mapping[str, Any]]) -> tuple[T
 def _schema(value: Any) -> Schema | None:
     if value is None:
         return None
-    from glm_magic.chat.schemas import schema  # noqa: PLC0415 - it needs pydantic
+    from glm_magic.tools.schemas import schema  # noqa: PLC0415 - it needs pydantic
 
     return schema(value, getattr(value, "__name__", "answer"))
 

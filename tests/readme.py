@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from glm_magic.chat.catalogue import MODELS
-from glm_magic.chat.settings import SETTINGS
 from glm_magic.magics.config import CONFIG_OPTIONS
 from glm_magic.magics.history import HISTORY_OPTIONS
 from glm_magic.magics.options import ASK_OPTIONS, Option
 from glm_magic.notebook import bundle
+from glm_magic.protocol.models import MODELS
+from glm_magic.settings.declared import SETTINGS
 
 SCHEMA = Path(bundle.__file__).with_name("turn.schema.json")
 README = Path(__file__).resolve().parent.parent / "README.md"

@@ -10,21 +10,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from glm_magic.chat.events import Event, ReasoningDelta, Source, Sources, TextDelta, ToolCalling, ToolResult
+from glm_magic.chat.events import Event, ReasoningDelta, Sources, TextDelta, ToolCalling, ToolResult
+from glm_magic.chat.fingerprint import canonical
 from glm_magic.chat.messages import Message, ToolCall, Usage
-from glm_magic.chat.recording import canonical
-from glm_magic.chat.reply import Reply, ToolRun
+from glm_magic.chat.place import Place
+from glm_magic.chat.reply import Reply, Source, ToolRun
 
 MOST_EARLIER_ATTEMPTS = 10
 _PUT_IN = ("system", "assistant")  # the roles of a message that was not asked
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a turn belongs: its cell, and the how manieth question (from 0) of one run of that cell."""
-
-    cell: str
-    call: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ def shown_as(form: Form, text: str, *, whole: bool = True) -> Shown:
 
 
 def _as_value(text: str) -> Shown | None:
-    from glm_magic.chat.schemas import WRAPPERS, SchemaMismatch, read_json  # noqa: PLC0415
     from glm_magic.display.values import value_data  # noqa: PLC0415
+    from glm_magic.tools.schemas import WRAPPERS, SchemaMismatch, read_json  # noqa: PLC0415
 
     try:
         value = read_json(text)

@@ -15,12 +15,12 @@ from glm_magic.magics.background import Pending
 from glm_magic.magics.ending import ending_of
 
 if TYPE_CHECKING:
-    from glm_magic.asking import Asking
+    from glm_magic.asking.ask import Asking
+    from glm_magic.asking.question import Question
     from glm_magic.chat.reply import Reply
     from glm_magic.display.view import View
     from glm_magic.magics.glm import GLMMagics
     from glm_magic.magics.options import Asked
-    from glm_magic.questions import Question
 
 
 _A_TOOL_RUNS: ContextVar[bool] = ContextVar("a tool runs", default=False)

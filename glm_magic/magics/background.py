@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from glm_magic.errors import GlmError, Interrupted, StillPending, printable
 
 if TYPE_CHECKING:
-    from glm_magic.asking import Asking
-    from glm_magic.chat.conversation import Place
+    from glm_magic.asking.ask import Asking
     from glm_magic.chat.events import Event
+    from glm_magic.chat.place import Place
     from glm_magic.chat.reply import Reply
 
 _WAIT_SECONDS = 0.1  # an interrupt is taken between two waits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from glm_magic.chat.conversation import Place
+from glm_magic.chat.place import Place
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 from typing import TYPE_CHECKING
 
-from glm_magic.chat import settings
-from glm_magic.chat.catalogue import DEFAULT_MODEL
-from glm_magic.chat.settings import SETTINGS, Setting, Sources, Value
+from glm_magic.asking.recordings import OFF
 from glm_magic.errors import OptionError, SettingError, SetupError
 from glm_magic.magics.options import Option, Reader, assignments, read_words
-from glm_magic.recordings import OFF
+from glm_magic.protocol.models import DEFAULT_MODEL
+from glm_magic.settings import declared as settings
+from glm_magic.settings.declared import SETTINGS, Setting, Value
+from glm_magic.settings.layers import Sources
 
 if TYPE_CHECKING:
     from glm_magic.magics.glm import GLMMagics
@@ -128,7 +129,7 @@ def _show_panel(magics: GLMMagics) -> None:
 def _panel_is_shown(magics: GLMMagics) -> bool:
     magics.mirror()
     try:
-        from glm_magic.display.panel import panel  # noqa: PLC0415
+        from glm_magic.display.page.panel import panel  # noqa: PLC0415
 
         widget = panel(magics, lambda: config_line(magics), magics.session.key_status)
     except Exception:  # no ipywidgets, or a kernel without comms, which fails in ways of its own

@@ -5,22 +5,24 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from glm_magic.chat import catalogue, images
+from glm_magic.chat import images
 from glm_magic.chat.messages import Usage
-from glm_magic.chat.request import estimated_tokens
-from glm_magic.chat.settings import SETTINGS
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
 from glm_magic.notebook.bundle import MIME_TYPE
+from glm_magic.protocol import models
+from glm_magic.protocol.tokens import estimated_tokens
+from glm_magic.settings.declared import SETTINGS
 
 _MOST_NAMED = 5
 
 if TYPE_CHECKING:
-    from glm_magic.asking import Asking
-    from glm_magic.chat.conversation import Attempt, Place, Turn
+    from glm_magic.asking.ask import Asking
+    from glm_magic.asking.question import Question
+    from glm_magic.asking.session import Session
+    from glm_magic.chat.conversation import Attempt, Turn
+    from glm_magic.chat.place import Place
     from glm_magic.chat.reply import Reply
-    from glm_magic.questions import Question
-    from glm_magic.session import Session
 
 
 def ending_of(
@@ -102,7 +104,7 @@ def dry_run(question: Question) -> str:
     body = endpoint.written(question.body) if endpoint else question.body
     lines.append(json.dumps(images.shortened(body), ensure_ascii=False, indent=2))
     tokens = estimated_tokens(question.body)
-    known = catalogue.MODELS.get(question.model) if endpoint is not None and endpoint.is_glm else None
+    known = models.MODELS.get(question.model) if endpoint is not None and endpoint.is_glm else None
     price = f", {known.cost(Usage(total_tokens=tokens)):.6f} CNY by the list," if known else ""
     lines.append(f"1 request, about {tokens} tokens to read{price} and the answer. Nothing was sent.")
     return "\n".join(lines)

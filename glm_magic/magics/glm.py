@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import TraitError, TraitType
 
-from glm_magic.chat.settings import SETTINGS, Setting, Sources
 from glm_magic.errors import AnswerError, Interrupted, SettingError
 from glm_magic.magics import new_cell, offers, transform
 from glm_magic.magics.background import Background, Pending
@@ -19,6 +18,8 @@ from glm_magic.magics.cells import Cells
 from glm_magic.magics.formatters import ReplyFormatter
 from glm_magic.magics.interrupts import Interrupts
 from glm_magic.magics.outputs import Outputs
+from glm_magic.settings.declared import SETTINGS, Setting
+from glm_magic.settings.layers import Sources
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
     from traitlets.utils.bunch import Bunch
 
-    from glm_magic.chat.conversation import Conversation, Place
+    from glm_magic.asking.question import Question
+    from glm_magic.asking.session import Session
+    from glm_magic.chat.conversation import Conversation
     from glm_magic.chat.messages import Role
+    from glm_magic.chat.place import Place
     from glm_magic.chat.reply import Reply
-    from glm_magic.chat.tools import Tool
     from glm_magic.magics.options import Asked, Evaluate
-    from glm_magic.questions import Question
-    from glm_magic.session import Session
+    from glm_magic.tools.tool import Tool
 
 LAST_REPLY = "_glm"
 
@@ -108,7 +110,7 @@ class GLMMagics(Magics):
     def session(self) -> Session:
         """The session of this kernel, which the first cell begins."""
         if self._session is None:
-            from glm_magic.session import Session  # noqa: PLC0415
+            from glm_magic.asking.session import Session  # noqa: PLC0415
 
             self._session = Session(self.sources, notebook=self.notebook_file, put_in_cell=new_cell.put_below)
         return self._session

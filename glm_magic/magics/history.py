@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
-from glm_magic.chat.settings import SETTINGS
-from glm_magic.chats import DEFAULT_CHAT
 from glm_magic.errors import HistoryError, OptionError, quoted
 from glm_magic.magics.ending import ending_of_attempt, saves_turns
 from glm_magic.magics.options import Option, Reader
 from glm_magic.notebook.bundle import MIME_TYPE
+from glm_magic.settings.declared import SETTINGS
 
 if TYPE_CHECKING:
     from glm_magic.magics.glm import GLMMagics
@@ -130,8 +130,8 @@ def run(magics: GLMMagics, line: str) -> None:
 
 
 def _show(magics: GLMMagics, chat: str) -> None:
-    from glm_magic.chat.request import estimated_content_tokens, estimated_text_tokens  # noqa: PLC0415
     from glm_magic.display.tables import shorten, table  # noqa: PLC0415
+    from glm_magic.protocol.tokens import estimated_content_tokens, estimated_text_tokens  # noqa: PLC0415
 
     conversation = magics.session.chats.conversation(chat)
     stale, sent = conversation.stale(), {attempt.id for attempt in conversation.sent()}
@@ -183,7 +183,7 @@ def _list(magics: GLMMagics) -> None:
 
 def _show_turn(magics: GLMMagics, chat: str, said: _Line) -> None:
     from glm_magic.display.differences import differences  # noqa: PLC0415
-    from glm_magic.display.line import line  # noqa: PLC0415
+    from glm_magic.display.page.line import line  # noqa: PLC0415
     from glm_magic.magics.ending import about_attempt  # noqa: PLC0415
 
     number, *which = said.words
@@ -304,7 +304,7 @@ def _restore(magics: GLMMagics, words: tuple[str, ...], *, force: bool) -> None:
 
 def _export(magics: GLMMagics, said: _Line) -> None:
     from glm_magic.display import safe_text  # noqa: PLC0415
-    from glm_magic.notebook.export import export  # noqa: PLC0415
+    from glm_magic.notebook.export.write import export  # noqa: PLC0415
 
     path = Path(said.words[0]).expanduser()
     own = magics.notebook_file()

@@ -10,8 +10,8 @@ from glm_magic.errors import OptionError, SetupError, near_miss, printable, quot
 
 if TYPE_CHECKING:
     from glm_magic.chat.messages import ToolCall
-    from glm_magic.chat.schemas import Schema
-    from glm_magic.chat.tools import Tool
+    from glm_magic.tools.schemas import Schema
+    from glm_magic.tools.tool import Tool
 
 
 def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: str) -> tuple[Tool, ...]:
@@ -19,7 +19,7 @@ def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: s
 
     `known` are the names that may be meant, `as_typed` is where they were named.
     """
-    from glm_magic.chat.tools import checked, tool  # noqa: PLC0415 - most cells offer nothing
+    from glm_magic.tools.tool import checked, tool  # noqa: PLC0415 - most cells offer nothing
 
     offered = []
     for name in names.split(","):
@@ -32,7 +32,7 @@ def schema(written: str, scope: Mapping[str, Any], *, json: bool = False) -> Sch
     """Return the schema that ``--schema`` writes, or that of ``--json``; None without either. Raises `OptionError`."""
     if not written and not json:
         return None
-    from glm_magic.chat import schemas  # noqa: PLC0415
+    from glm_magic.tools import schemas  # noqa: PLC0415
 
     if json:
         return schemas.JSON
@@ -105,7 +105,7 @@ def approve(tool: Tool, call: ToolCall) -> ToolCall | None:
 
 def _edited(tool: Tool, call: ToolCall) -> ToolCall:
     from glm_magic.chat.messages import ToolCall  # noqa: PLC0415
-    from glm_magic.chat.tools import ToolArgumentsError, arguments  # noqa: PLC0415
+    from glm_magic.tools.tool import ToolArgumentsError, arguments  # noqa: PLC0415
 
     fault = ""
     while True:

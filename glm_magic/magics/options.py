@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from glm_magic.chat import request
+from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.prompt import OPEN, Piece, expression_end
-from glm_magic.chat.settings import SETTINGS, Setting, Value
-from glm_magic.chats import DEFAULT_CHAT
 from glm_magic.errors import OptionError, near_miss
+from glm_magic.protocol import request
+from glm_magic.settings.declared import SETTINGS, Setting, Value
 
 Evaluate = Callable[[str], str]
 

@@ -18,8 +18,9 @@ from glm_magic.display.view import NoView
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from glm_magic.chat.conversation import Attempt, Place
-    from glm_magic.display.bar import Bars
+    from glm_magic.chat.conversation import Attempt
+    from glm_magic.chat.place import Place
+    from glm_magic.display.page.bar import Bars
     from glm_magic.display.view import Ending, Show, View
 
 
@@ -108,7 +109,7 @@ class Outputs:
     @contextlib.contextmanager
     def saying(self, what: str) -> Iterator[None]:
         """Say on the page what is waited for, as long as it is."""
-        from glm_magic.display.line import line  # noqa: PLC0415
+        from glm_magic.display.page.line import line  # noqa: PLC0415
 
         name = next(self._names)
         self.show(dict(line((f"{what} …",))), name)
@@ -119,7 +120,7 @@ class Outputs:
 
     def show_turn(self, attempt: Attempt) -> None:
         """Put a question and its answer on the page, as they were, without what the model thought."""
-        from glm_magic.display.parts import Parts  # noqa: PLC0415
+        from glm_magic.display.page.parts import Parts  # noqa: PLC0415
         from glm_magic.magics.formatters import data_of_prompt  # noqa: PLC0415
 
         self.show(data_of_prompt(attempt.question))
@@ -138,10 +139,10 @@ class Outputs:
         if not self.is_a_page:
             if show is not None:
                 return NoView()
-            from glm_magic.display import terminal  # noqa: PLC0415
+            from glm_magic.display.terminal import view as terminal  # noqa: PLC0415
 
             return terminal.view(sys.stdout, title=title, form=options.get("form", "markdown"), quiet=quiet)
-        from glm_magic.display.page import PageView  # noqa: PLC0415
+        from glm_magic.display.page.view import PageView  # noqa: PLC0415
 
         if live:
             options["bars"] = self._live_bars
@@ -153,7 +154,7 @@ class Outputs:
     def _live_bars(self) -> Bars | None:
         if self._bars is None:
             try:
-                from glm_magic.display.bar import Bars  # noqa: PLC0415 - slow, and answers come meanwhile
+                from glm_magic.display.page.bar import Bars  # noqa: PLC0415 - slow, and answers come meanwhile
 
                 bars = Bars()
                 bars.give_back(bars.take())
@@ -174,7 +175,7 @@ class Outputs:
             if not stale or not self.is_a_page:
                 return
             try:
-                from glm_magic.display.marks import Marks  # noqa: PLC0415 - slow, and seldom needed
+                from glm_magic.display.page.marks import Marks  # noqa: PLC0415 - slow, and seldom needed
 
                 self._marks = Marks()
             except Exception:  # no widgets, or no comms: the lines of later answers and %glm_history say it as well

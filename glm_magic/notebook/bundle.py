@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from glm_magic.chat.conversation import MOST_EARLIER_ATTEMPTS, Attempt, is_whole
-from glm_magic.chat.events import Source
+from glm_magic.chat.fingerprint import canonical
 from glm_magic.chat.messages import Message, Usage
-from glm_magic.chat.recording import canonical
-from glm_magic.chat.reply import ToolRun
+from glm_magic.chat.reply import Source, ToolRun
 from glm_magic.errors import HistoryError, quoted
 
 MIME_TYPE = "application/vnd.glm-magic.turn+json"

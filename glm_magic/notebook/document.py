@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from glm_magic.chat.conversation import Attempt, Conversation, Place, Turn, contexts_of, in_order
+from glm_magic.chat.conversation import Attempt, Conversation, Turn, contexts_of, in_order
+from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError, quoted
 from glm_magic.notebook import bundle
 

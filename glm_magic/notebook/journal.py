@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glm_magic.chat.conversation import Place
+from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import bundle
 from glm_magic.notebook.document import SavedTurn, saved_turns

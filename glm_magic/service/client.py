@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from glm_magic.chat import refusals
 from glm_magic.chat.events import PART_OF_AN_ANSWER, Event, Facts, Notice, Tick
 from glm_magic.errors import (
     AnswerError,
@@ -34,6 +33,7 @@ from glm_magic.errors import (
     Stalled,
     quoted,
 )
+from glm_magic.protocol import refusals
 from glm_magic.service import wire
 from glm_magic.version import __version__
 

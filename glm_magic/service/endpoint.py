@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from glm_magic.chat import images
-from glm_magic.chat.catalogue import GLM_HOSTS
 from glm_magic.errors import SetupError
+from glm_magic.protocol.models import GLM_HOSTS
 from glm_magic.service.keys import Key
 
 GLM_CHINA = "https://open.bigmodel.cn/api/paas/v4"

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import httpx
 import httpx_sse
 
-from glm_magic.chat import refusals
-from glm_magic.chat.events import DONE, PART_OF_AN_ANSWER, Event, read_chunk, read_completion
+from glm_magic.chat.events import PART_OF_AN_ANSWER, Event
 from glm_magic.errors import BrokenStream, ServiceError, quoted
+from glm_magic.protocol import refusals
+from glm_magic.protocol.chunks import DONE, read_chunk, read_completion
 
 LONGEST_EVENT, LONGEST_BODY, LONGEST_REFUSAL = 16 * 2**20, 64 * 2**20, 2**20  # bytes
 

@@ -25,11 +25,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from glm_server import Answer, GlmServer, chunk, data
 
-from glm_magic.chat.conversation import Attempt, Place
+from glm_magic.asking.session import Session
+from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.messages import Message
-from glm_magic.chat.settings import Sources
+from glm_magic.chat.place import Place
 from glm_magic.notebook.bundle import MIME_TYPE, encode
-from glm_magic.session import Session
+from glm_magic.settings.layers import Sources
 
 TOKENS_A_SECOND = 200
 LOADS = 7

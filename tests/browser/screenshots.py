@@ -20,7 +20,7 @@ from conftest import THEMES, Lab, headless_chromium, jupyterlab, lab_page
 from glm_server import Answer, GlmServer, calls, chunk, error, stream
 from playwright.sync_api import expect
 
-from glm_magic.chat.request import estimated_text_tokens
+from glm_magic.protocol.tokens import estimated_text_tokens
 
 SIZE = (1190, 1500)  # leaves 1100 for the notebook
 SHOWN = 1  # the cells before it only set things up

@@ -11,7 +11,7 @@ import pytest
 from glm_server import GlmServer, chunk, stream
 from playwright.sync_api import expect
 
-from glm_magic.display import bar
+from glm_magic.display.page import bar
 
 if TYPE_CHECKING:
     from conftest import Lab

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glm_magic.chat.conversation import Attempt, Conversation, Place, context_digest, is_whole
+from glm_magic.chat.conversation import Attempt, Conversation, context_digest, is_whole
 from glm_magic.chat.messages import Message, ToolCall
+from glm_magic.chat.place import Place
 
 A, B, C = Place("a"), Place("b"), Place("c")
 

@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glm_magic.chat.events import Facts, Notice, ReasoningDelta, TextDelta, Tick, ToolCallDelta
+from glm_magic.chat.growing import ReplyBuilder
 from glm_magic.chat.messages import Message, ToolCall, Usage
-from glm_magic.chat.reply import Reply, ReplyBuilder
+from glm_magic.chat.reply import Reply
 
 
 def built(*events):

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_values import Reader
 
-from glm_magic.chat.events import Source
 from glm_magic.chat.messages import ToolCall
-from glm_magic.display.folds import LONGEST_SHOWN, Shown, calls, line_of_call, sources, thoughts
+from glm_magic.chat.reply import Source
+from glm_magic.display.page.folds import LONGEST_SHOWN, Shown, calls, line_of_call, sources, thoughts
 from glm_magic.errors import printable
 
 TAGS = {"details", "summary", "code", "span", "div", "pre", "ol", "li", "a"}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from glm_magic.chat.events import Event, Notice, ReasoningDelta, TextDelta, Tick
-from glm_magic.display.page import PageView
+from glm_magic.display.page.view import PageView
 from glm_magic.display.view import Ending
 
 BUNDLE = {"application/x-turn+json": {"id": "a"}}

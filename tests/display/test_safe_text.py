@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from glm_magic.display import safe_text
-from glm_magic.display.segments import Segments
+from glm_magic.display.page.segments import Segments
 
 TAGS = "br|sub|sup|kbd|b|i|em|strong|u|s|del|ins|mark|small|pre|code"
 ALLOWED_TAG = re.compile(rf"</?(?:{TAGS})\s*/?>", re.IGNORECASE)

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glm_magic.display import safe_text
-from glm_magic.display.segments import LONGEST_CHARACTERS, MOST_SEGMENTS, SEGMENT_CHARACTERS, Segment, Segments
+from glm_magic.display.page.segments import LONGEST_CHARACTERS, MOST_SEGMENTS, SEGMENT_CHARACTERS, Segment, Segments
 
 PARAGRAPH = "word " * 100 + "\n\n"
 LONG = "x" * (SEGMENT_CHARACTERS + 100)

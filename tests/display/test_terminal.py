@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 
 from glm_magic.chat.events import Notice, ReasoningDelta, TextDelta, Tick
-from glm_magic.display.terminal import TerminalView
+from glm_magic.display.terminal.view import TerminalView
 from glm_magic.display.view import Ending
 
 

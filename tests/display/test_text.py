@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from glm_magic.display.segments import SEGMENT_CHARACTERS
-from glm_magic.display.text import UPDATE_SECONDS, TextOutputs
+from glm_magic.display.page.segments import SEGMENT_CHARACTERS
+from glm_magic.display.page.text import UPDATE_SECONDS, TextOutputs
 
 PARAGRAPH = "Some words of a paragraph that goes on for a while. " * 6 + "\n\n"
 BUNDLE = {"application/x-turn+json": {"id": "a"}}

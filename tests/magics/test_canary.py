@@ -16,7 +16,7 @@ import pytest
 from glm_server import CUT, Answer, GlmServer, chunk, data, error, stream
 from ipython_shell import Notebook
 
-from glm_magic.chat.conversation import Place
+from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
 from glm_magic.errors import GlmError
 from glm_magic.notebook.bundle import MIME_TYPE
@@ -217,7 +217,7 @@ def test_a_refused_connection_leaves_no_trace_of_the_key(watched: Watched, monke
 
 @pytest.mark.parametrize("text", ["", "half "])
 def test_an_interrupt_leaves_no_trace_of_the_key(watched: Watched, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    from glm_magic.display.page import PageView
+    from glm_magic.display.page.view import PageView
 
     paint = PageView.paint
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from glm_magic.chat.conversation import Place, Turn
+from glm_magic.chat.conversation import Turn
+from glm_magic.chat.place import Place
 from glm_magic.magics.cells import Cells
 
 

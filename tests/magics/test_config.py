@@ -7,9 +7,9 @@ import pytest
 import traitlets
 from ipython_shell import Notebook
 
-from glm_magic.chat.settings import SETTINGS
 from glm_magic.errors import GlmError, OptionError, SettingError, SetupError
 from glm_magic.magics.glm import GLMMagics
+from glm_magic.settings.declared import SETTINGS
 
 
 def magics(notebook: Notebook) -> GLMMagics:
@@ -135,7 +135,7 @@ def test_a_wrong_line_says_what_to_do_and_changes_nothing(
 def test_the_panel_is_linked_with_the_traits_both_ways(notebook: Notebook) -> None:
     import ipywidgets
 
-    from glm_magic.display.panel import panel
+    from glm_magic.display.page.panel import panel
     from glm_magic.magics.config import config_line
 
     own = magics(notebook)

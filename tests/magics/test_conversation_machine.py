@@ -16,13 +16,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from glm_magic.chat.conversation import Conversation, Place, is_whole
+from glm_magic.asking.session import Question, Session
+from glm_magic.chat.conversation import Conversation, is_whole
 from glm_magic.chat.events import Event, Facts, ReasoningDelta, TextDelta, ToolCallDelta
 from glm_magic.chat.messages import ROLES
-from glm_magic.chat.settings import Sources
+from glm_magic.chat.place import Place
 from glm_magic.errors import AnswerError, ContentFiltered, RateLimited, SettingError
 from glm_magic.notebook import bundle
-from glm_magic.session import Question, Session
+from glm_magic.settings.layers import Sources
 
 CHATS = ("main", "side")
 CALL = ToolCallDelta(0, "c1", "look", "{}")

@@ -375,7 +375,7 @@ class Stop:
     """Interrupts the view at the n-th event, as Ctrl-C does while an event is waited for."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, when: Any) -> None:
-        from glm_magic.display.page import PageView
+        from glm_magic.display.page.view import PageView
 
         paint = PageView.paint
 

@@ -8,7 +8,7 @@ from glm_server import stream
 from ipython_shell import Notebook
 
 from glm_magic.chat.events import Finished, TextDelta
-from glm_magic.display.page import PageView
+from glm_magic.display.page.view import PageView
 from glm_magic.errors import Interrupted
 from glm_magic.magics.interrupts import Interrupts
 

@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from ipython_shell import Notebook, close, new_shell
 
 from glm_magic.chat.events import Finished, TextDelta
-from glm_magic.display.page import PageView
+from glm_magic.display.page.view import PageView
 from glm_magic.errors import GlmError, HistoryError, Interrupted, NotRecorded, ServiceError
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.service import embedded

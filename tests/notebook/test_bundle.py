@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from glm_magic.chat.conversation import Attempt
-from glm_magic.chat.events import Source
 from glm_magic.chat.messages import Message, ToolCall, Usage
-from glm_magic.chat.reply import ToolRun
+from glm_magic.chat.reply import Source, ToolRun
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import bundle
 from glm_magic.notebook.bundle import Bundle, decode, encode

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from glm_magic.chat.conversation import Attempt, Place
+from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.fingerprint import canonical
 from glm_magic.chat.messages import Message
-from glm_magic.chat.recording import canonical
+from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook.bundle import MIME_TYPE, encode
 from glm_magic.notebook.document import Restored, restore

@@ -21,9 +21,9 @@ from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.display import safe_text
 from glm_magic.errors import HistoryError
-from glm_magic.notebook import script
-from glm_magic.notebook.export import FORMATS
-from glm_magic.notebook.export import export as export_with
+from glm_magic.notebook.export import script
+from glm_magic.notebook.export.write import FORMATS
+from glm_magic.notebook.export.write import export as export_with
 
 GLM = "https://open.bigmodel.cn/api/paas/v4"
 PARAMETERS = {"model": "GLM-4-Air", "stream": True}

@@ -10,8 +10,9 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from glm_magic.chat.conversation import Attempt, Place
+from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.messages import Message
+from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook.bundle import MIME_TYPE, encode
 from glm_magic.notebook.journal import Journal, recorded

@@ -11,7 +11,8 @@ from glm_server import CUT, USAGE, Answer, GlmServer, chunk, data, error, stream
 from waiting import comes_true, readers
 
 from glm_magic.chat.events import Facts, Notice, TextDelta, Tick
-from glm_magic.chat.reply import Reply, ReplyBuilder
+from glm_magic.chat.growing import ReplyBuilder
+from glm_magic.chat.reply import Reply
 from glm_magic.errors import (
     AnswerError,
     AuthenticationError,

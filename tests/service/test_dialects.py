@@ -16,10 +16,10 @@ import pytest
 from glm_server import Answer, GlmServer
 
 from glm_magic import errors
+from glm_magic.asking.turn import Stream, TurnUnderWay
 from glm_magic.chat.events import Finished
 from glm_magic.chat.messages import Usage
 from glm_magic.chat.reply import Reply
-from glm_magic.chat.turn import Stream, TurnUnderWay
 from glm_magic.service import wire
 from glm_magic.service.client import Client, Patience
 from glm_magic.service.endpoint import endpoint

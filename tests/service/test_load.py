@@ -13,11 +13,11 @@ import pytest
 from glm_server import CUT, Answer, GlmServer, chunk, data, error, stream
 from waiting import comes_true, readers
 
-from glm_magic.chat.conversation import Place
-from glm_magic.chat.settings import Sources
+from glm_magic.asking.session import Session
+from glm_magic.chat.place import Place
 from glm_magic.errors import AnswerError, BrokenStream, ConnectionFailed, RateLimited, ServiceDown, Stalled
 from glm_magic.service.client import Client
-from glm_magic.session import Session
+from glm_magic.settings.layers import Sources
 
 REQUESTS, CONNECTIONS = 200, 32
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glm_magic.chat.events import Event, TextDelta
+from glm_magic.chat.growing import ReplyBuilder
 from glm_magic.chat.messages import Message
-from glm_magic.chat.reply import ReplyBuilder
 from glm_magic.errors import BrokenStream, GlmError, ModelUnknown, ServiceError
 from glm_magic.service import wire
 

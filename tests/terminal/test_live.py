@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from glm_magic.chat.events import Event, Notice, ReasoningDelta, TextDelta, Tick, ToolCalling, ToolResult
 from glm_magic.chat.messages import ToolCall
-from glm_magic.display import terminal as terminals
-from glm_magic.display.terminal import LiveView, TerminalView
+from glm_magic.display.terminal import view as terminals
+from glm_magic.display.terminal.view import LiveView, TerminalView
 from glm_magic.display.view import Ending
 
 ENDING = Ending(("GLM-4-Air", "1 s"))

@@ -15,7 +15,7 @@ from emulator import Shell
 from glm_server import Answer, GlmServer, chunk, data, error, stream
 
 OpenShell = Callable[..., Shell]
-SCREEN = "glm_magic.display.terminal_screen"  # what imports rich; httpx does so as well, for its command line
+SCREEN = "glm_magic.display.terminal.screen"  # what imports rich; httpx does so as well, for its command line
 
 
 def test_an_answer_longer_than_the_screen_is_rendered_while_it_comes_and_is_there_once(

@@ -13,7 +13,6 @@ from glm_magic.chat.events import (
     Event,
     Notice,
     ReasoningDelta,
-    Source,
     Sources,
     TextDelta,
     Tick,
@@ -21,8 +20,9 @@ from glm_magic.chat.events import (
     ToolResult,
 )
 from glm_magic.chat.messages import ToolCall
-from glm_magic.display import terminal as terminals
-from glm_magic.display.terminal import TerminalView
+from glm_magic.chat.reply import Source
+from glm_magic.display.terminal import view as terminals
+from glm_magic.display.terminal.view import TerminalView
 from glm_magic.display.view import Ending, Form
 
 ATTACKS = {

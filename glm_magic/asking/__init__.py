@@ -1,0 +1,1 @@
+"""One question, from plan to turn."""

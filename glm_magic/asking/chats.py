@@ -1,0 +1,108 @@
+"""The conversations of one kernel by name, each an immutable value that is swapped under one lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+
+from glm_magic.chat.conversation import Attempt, Conversation, Turn
+from glm_magic.chat.messages import Message
+from glm_magic.chat.place import Place
+from glm_magic.errors import SettingError, near_miss, quoted
+
+DEFAULT_CHAT = "main"
+
+
+class Chats(Mapping[str, Conversation]):
+    """The chats that have been used. A place is in one of them at most, apart from forked copies."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._conversations: dict[str, Conversation] = {}
+
+    def __getitem__(self, chat: str) -> Conversation:
+        return self._conversations[chat]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._conversations))
+
+    def __len__(self) -> int:
+        return len(self._conversations)
+
+    def conversation(self, chat: str = DEFAULT_CHAT) -> Conversation:
+        """Return a conversation as it is now; an empty one if the chat has not been used."""
+        return self._conversations.get(chat, Conversation())
+
+    def known(self, chat: str) -> str:
+        """Return `chat` if it has been used; else raise `SettingError` with the near miss."""
+        if chat in self or chat == DEFAULT_CHAT:
+            return chat
+        meant = near_miss(chat, self)
+        raise SettingError(
+            f"There is no chat {chat!r}.", f"Did you mean {meant}?" if meant else "%glm_history --list shows them."
+        )
+
+    def turn(self, chat: str, place: Place) -> Turn:
+        """Return the turn at a place that is taken."""
+        found = self.conversation(chat).find(place)
+        assert found is not None, "the place was reserved when it was asked"
+        return found
+
+    def swap(self, chat: str, change: Callable[[Conversation], Conversation]) -> Conversation:
+        """Put what `change` makes of a conversation in its place, and return it."""
+        with self._lock:
+            changed = self._conversations[chat] = change(self.conversation(chat))
+        return changed
+
+    def take(self, chat: str, place: Place, message: Message) -> None:
+        """Take a place in `chat` for a question; a turn of the same cell and call in another chat moves there."""
+        moved: tuple[Attempt, ...] = ()
+        for name, conversation in self.items():
+            if name != chat and (turn := conversation.find(place)) is not None and not turn.forked:
+                moved = (*moved, *turn.attempts)
+                self.swap(name, lambda current: current.without(place))
+        if moved:
+            self.swap(chat, lambda current: current.adopt(place, moved))
+        else:
+            self.swap(chat, lambda current: current.reserve(place, message))
+
+    def retire(self, place: Place) -> None:
+        """Let the turn at `place` leave whatever conversation it is in."""
+        for chat, conversation in self.items():
+            if (turn := conversation.find(place)) is not None and not turn.forked:
+                self.swap(chat, lambda current: current.retire(place))
+
+    def retire_surplus(self, cell: str, calls: int) -> None:
+        """Let the turns of `cell` from number `calls` on leave every conversation: its latest run has fewer."""
+        for conversation in self.values():
+            for turn in conversation:
+                if turn.place.cell == cell and turn.place.call >= calls:
+                    self.retire(turn.place)
+
+    def forked(self, chat: str, new: str) -> Conversation:
+        """Return a copy of a conversation for the chat `new`; what was asked in an earlier fork there is kept.
+
+        Raises `SettingError` if `new` has begun and is no fork, or there is nothing to copy.
+        """
+        begun = self.conversation(new).turns
+        if new == chat or (begun and not any(turn.forked for turn in begun)):
+            raise SettingError(f"Chat {quoted(new)} has begun; nothing has changed.", "Give the fork another name.")
+        own = {turn.place: turn for turn in begun if not turn.forked}
+        copies = self.conversation(chat).fork().turns
+        if not copies:
+            raise SettingError(
+                f"There is nothing to copy: no turn of chat {quoted(chat)} counts.", "Ask something in it first."
+            )
+        turns = [own.pop(turn.place, turn) for turn in copies]
+        return Conversation((*turns, *own.values()))
+
+    def take_over(self, conversations: Mapping[str, Conversation], *, force: bool = False) -> None:
+        """Put whole conversations in. Raises `SettingError` if one of them has begun here, unless `force`."""
+        with self._lock:
+            begun = [quoted(chat) for chat in conversations if self.conversation(chat).turns]
+            if begun and not force:
+                raise SettingError(
+                    f"Already used in this kernel: chat {', '.join(begun)}; nothing was restored.",
+                    "Add --force to put the saved conversation in its place.",
+                )
+            self._conversations.update(conversations)

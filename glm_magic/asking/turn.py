@@ -1,0 +1,326 @@
+"""One turn: ask, stream, run the tools that are called, ask again; its end is the whole reply or an error.
+
+It takes the `Stream` that asks, the clock that measures and the `Toolbox` that runs; it knows no network and
+keeps nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from glm_magic.chat import strict_json
+from glm_magic.chat.events import PART_OF_AN_ANSWER, AskedAgain, Event, Finished, ToolCallDelta, ToolCalling, ToolResult
+from glm_magic.chat.growing import ReplyBuilder
+from glm_magic.chat.messages import Message, ToolCall, Usage
+from glm_magic.chat.reply import Reply, Source, ToolRun
+from glm_magic.errors import (
+    AnswerError,
+    AnswerMismatch,
+    BrokenStream,
+    ContentFiltered,
+    PromptTooLong,
+    ServiceDown,
+    TooManySteps,
+    Withdrawn,
+    described,
+    quoted,
+)
+
+if TYPE_CHECKING:
+    from glm_magic.tools.schemas import Schema, SchemaMismatch
+    from glm_magic.tools.tool import Call, Outcome, Tool
+
+Stream: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Event]]
+# Whether a call may run: it, or the call with other arguments; None if it may not.
+Approve: TypeAlias = "Callable[[Tool, ToolCall], ToolCall | None]"
+
+_KEPT = "What had arrived is on the page; it is not in the conversation. Run the cell again."
+
+
+@dataclass(frozen=True, slots=True)
+class Toolbox:
+    """The `tools` that a turn may call, and how: `run` calls one if `approve` agrees, in at most `max_steps` rounds."""
+
+    tools: tuple[Tool, ...]
+    run: Callable[[Tool, Call], Outcome]
+    approve: Approve | None = None
+    max_steps: int = 8
+
+    @property
+    def functions(self) -> dict[str, Tool]:
+        """The tools that are functions of the notebook, by name; others run at the service."""
+        return {tool.name: tool for tool in self.tools if tool.function is not None}
+
+
+class TurnUnderWay:
+    """A turn from the question to its answer: iterate over it for its events; the last is `Finished`.
+
+    Whatever ends the iteration, `partial` says what had arrived.
+    """
+
+    def __init__(
+        self,
+        request: Mapping[str, Any],
+        stream: Stream,
+        clock: Callable[[], float],
+        *,
+        toolbox: Toolbox | None = None,
+        schema: Schema | None = None,
+        **circumstances: Any,
+    ) -> None:
+        """`clock` counts seconds; `circumstances` are fields of the `Reply` that the service does not say.
+
+        An answer must fit the `schema`, if there is one.
+        """
+        self._request = request
+        self._stream = stream
+        self._clock = clock
+        self._toolbox = toolbox
+        self._schema = schema
+        self._circumstances = circumstances
+        self._functions = toolbox.functions if toolbox else {}
+        self._started = 0.0
+        self._first_token: float | None = None
+        self._forget()
+
+    def __iter__(self) -> Iterator[Event]:
+        """Ask, and yield what happens. Raises `AnswerError`, with `partial` set, if it ends unwell."""
+        self._started = self._clock()
+        body, was_asked_again = self._request, False
+        try:
+            while True:
+                yield from self._ask(body)
+                if self._functions and self._answer.calls:
+                    added = yield from self._call_tools()
+                elif (fault := self._misfit()) is not None:
+                    if was_asked_again:
+                        raise AnswerMismatch(
+                            f"The answer does not fit, and a second one did not either: {fault}",
+                            "Both are on the page; nothing is in the conversation. Reword the prompt, or ask another\n"
+                            "model.",
+                        )
+                    was_asked_again = True
+                    yield AskedAgain(str(fault))
+                    added = self._dismiss(fault)
+                else:
+                    break
+                body = {**body, "messages": [*body["messages"], *(message.to_api() for message in added)]}
+        except ContentFiltered as error:  # also where an error in the stream says it (1301), and not its finish reason
+            if self.has_begun:
+                self._withdraw(error)
+            raise
+        except AnswerError as error:
+            if self.has_begun:
+                error.partial = self.partial()
+            raise
+        yield Finished(self.partial())
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of an answer has come."""
+        return bool(self._earlier) or not self._answer.is_empty
+
+    def partial(self, **circumstances: Any) -> Reply:
+        """Return the reply as it stands now.
+
+        Of one that is `interrupted`, the text is what was said last, and its steps are those before it: a call
+        that nobody has answered is in neither.
+        """
+        text, steps = self._answer.text, list(self._steps)
+        if circumstances.get("interrupted") and not text.strip():
+            while steps and not text.strip():
+                message = steps.pop()
+                text = message.content if message.role == "assistant" else ""
+        return self._answer.reply(
+            **{
+                "text": text,
+                "steps": tuple(steps),
+                "reasoning": "\n\n".join(filter(None, (*self._thoughts, self._answer.reasoning))),
+                "tool_calls": (*self._calls, *self._answer.calls),
+                "tool_runs": tuple(self._runs),
+                "sources": tuple(dict.fromkeys((*self._sources, *self._answer.sources))),
+                "parsed": self._parsed,
+                "usage": self._tokens(),
+                "request": self._request,
+                "seconds": self._clock() - self._started,
+                "first_token_seconds": self._first_token,
+                **self._circumstances,
+                **circumstances,
+            }
+        )
+
+    def _tokens(self) -> Usage | None:
+        """Return the tokens of all requests together; None where one of them was not counted."""
+        counted = [*self._earlier, *([] if self._answer.is_empty and self._earlier else [self._answer.usage])]
+        known = [usage for usage in counted if usage is not None]
+        if len(known) < len(counted):
+            return None
+        return Usage(*map(sum, zip(*map(astuple, known), strict=True)))
+
+    # --- one request -------------------------------------------------------------------------
+
+    def _ask(self, body: Mapping[str, Any]) -> Iterator[Event]:
+        for event in self._stream(body):
+            if self._first_token is None and isinstance(event, PART_OF_AN_ANSWER):
+                self._first_token = self._clock() - self._started
+            if isinstance(event, ToolCallDelta):
+                yield ToolCalling(*self._answer.calling(event))
+                continue
+            self._answer.add(event)
+            if self._answer.finish_reason == "sensitive":
+                self._withdraw()
+            yield event
+        self._check_ending()
+
+    def _check_ending(self) -> None:
+        match self._answer.finish_reason:
+            case "":
+                raise BrokenStream("The stream ended before the answer did.", _KEPT)
+            case "network_error":  # confirmed: inference failed; it comes with HTTP 200, sometimes after text
+                raise ServiceDown("The service broke off the answer (network_error).", _KEPT)
+            case "model_context_window_exceeded":
+                raise PromptTooLong(
+                    "Prompt and answer ran out of the model's context window.",
+                    _KEPT.replace(
+                        "Run the cell again.",
+                        "Send less of the\nconversation: %glm_history --skip TURN, --new or --no-history.",
+                    ),
+                )
+            case _:
+                pass
+
+    def _withdraw(self, error: ContentFiltered | None = None) -> None:
+        """Confirmed: text already shown must be withdrawn and kept out of the history, however the stream ends."""
+        self._forget()
+        if error is None:
+            raise Withdrawn(
+                "The service's content filter withdrew the answer.", "Reword the prompt or what it inserts."
+            )
+        raise Withdrawn(
+            error.what, error.remedy, status=error.status, code=error.code, request_id=error.request_id
+        ) from None
+
+    def _forget(self) -> None:
+        self._answer = ReplyBuilder()
+        self._steps: list[Message] = []
+        self._runs: list[ToolRun] = []
+        self._calls: list[ToolCall] = []
+        self._thoughts: list[str] = []
+        self._sources: list[Source] = []
+        self._earlier: list[Usage | None] = []  # the tokens of each answer before the one that grows
+        self._parsed: Any = None
+        self._rounds = 0
+
+    def _go_on(self, *steps: Message) -> tuple[Message, ...]:
+        """Begin the next answer; what came with this one is kept, and `steps` are the way to the next."""
+        answer = self._answer
+        self._steps += steps
+        self._calls += steps[0].tool_calls if steps else answer.calls
+        self._thoughts.append(answer.reasoning)
+        self._sources += answer.sources
+        self._earlier.append(answer.usage)
+        self._answer = ReplyBuilder(
+            len(self._calls), frozenset(call.id for call in self._calls), id=answer.id, model=answer.model
+        )
+        return steps
+
+    # --- tools -------------------------------------------------------------------------------
+
+    def _call_tools(self) -> Generator[Event, None, tuple[Message, ...]]:
+        """Run what is called, in order, and return the messages that the model is asked with next."""
+        assert self._toolbox is not None, "there are functions to call"
+        calls = self._answer.calls
+        if self._answer.finish_reason == "length" and any(_arguments_of(call) is None for call in calls):
+            raise BrokenStream(
+                f"The answer was cut off at its most tokens, in the middle of a call of {quoted(calls[-1].name)};"
+                " nothing of it was run.",
+                "Raise --max-tokens.",
+            )
+        if self._rounds == self._toolbox.max_steps:
+            raise TooManySteps(
+                f"The model called tools in {self._rounds} rounds, and goes on.",
+                f"What happened is on the page; it is not in the conversation. Let it go on for longer:\n"
+                f"--max-steps {2 * self._rounds}",
+            )
+        self._rounds += 1
+        ran: list[ToolCall] = []
+        results: list[Message] = []
+        for number, asked in enumerate(calls, self._answer.first_call):
+            call, run_it = yield from self._readied(number, asked)
+            begun = self._clock()  # a person who is asked takes time that is not the tool's
+            outcome = run_it()
+            run = ToolRun(call.id, round(self._clock() - begun, 3), outcome.failed)
+            self._runs.append(run)
+            yield ToolResult(number, call, outcome.text, run.seconds, outcome.failed)
+            # what is no JSON could not be sent back: servers put it into their templates as an object
+            ran.append(call if _arguments_of(call) is not None else ToolCall(call.id, call.name, "{}"))
+            results.append(Message("tool", outcome.text, tool_call_id=call.id))
+        return self._go_on(Message("assistant", self._answer.text, tuple(ran)), *results)
+
+    def _readied(self, number: int, call: ToolCall) -> Generator[Event, None, tuple[ToolCall, Callable[[], Outcome]]]:
+        """Return a call as it may run, and what runs it; where it may not run, that gives the error for the model."""
+        from glm_magic.tools.tool import Outcome, ToolArgumentsError, arguments  # noqa: PLC0415 - few turns have tools
+
+        assert self._toolbox is not None, "there are functions to call"
+        tool = self._functions.get(call.name)
+        if tool is None:
+            there = ", ".join(self._functions)
+            missing = Outcome(f"There is no tool {quoted(call.name)!r}. There are: {there}.", failed=True)
+            return call, lambda: missing
+        toolbox = self._toolbox
+        try:
+            ready = arguments(tool, call.arguments)
+            if toolbox.approve is not None:
+                yield ToolCalling(number, call, asks=True)
+                approved = toolbox.approve(tool, call)
+                if approved is None:
+                    refused = Outcome("The person at the notebook did not allow this call.", failed=True)
+                    return call, lambda: refused
+                call, ready = approved, arguments(tool, approved.arguments)
+        except ToolArgumentsError as error:
+            invalid = Outcome(str(error), failed=True)
+            return call, lambda: invalid
+        yield ToolCalling(number, call, runs=True)
+        return call, lambda: toolbox.run(tool, ready)
+
+    # --- structured answers ------------------------------------------------------------------
+
+    def _misfit(self) -> SchemaMismatch | None:
+        """Return in what the answer does not fit the schema; None where it does, or where there is none."""
+        if self._schema is None or self._answer.calls:
+            return None
+        if self._answer.finish_reason == "length":
+            raise AnswerMismatch("The answer was cut off at its most tokens.", f"Raise --max-tokens. {_KEPT}")
+        from glm_magic.tools.schemas import SchemaMismatch  # noqa: PLC0415 - few turns have a schema
+
+        try:
+            self._parsed = self._schema.read(self._answer.text)
+        except SchemaMismatch as mismatch:
+            return mismatch
+        except Exception as error:  # a bug in a check of the person's own: to ask again would not help
+            raise AnswerMismatch(
+                f"A check of {quoted(self._schema.name)} failed itself: {described(error)}",
+                f"Mend it: a check says by a ValueError what does not fit. {_KEPT}",
+            ) from error
+        return None
+
+    def _dismiss(self, fault: SchemaMismatch) -> tuple[Message, ...]:
+        """Return the messages by which another answer is asked for; this one does not enter the conversation."""
+        from glm_magic.tools.schemas import question_again  # noqa: PLC0415
+
+        dismissed = self._answer.text
+        self._go_on()
+        # no text, no message: an empty one is refused
+        answer = (Message("assistant", dismissed),) if dismissed.strip() else ()
+        return (*answer, Message("user", question_again(fault)))
+
+
+def _arguments_of(call: ToolCall) -> dict[str, Any] | None:
+    """Return the arguments of a call, None where they are no JSON object."""
+    try:
+        read = strict_json.loads(call.arguments)
+    except (ValueError, RecursionError):
+        return None
+    return read if isinstance(read, dict) else None

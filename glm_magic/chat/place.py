@@ -1,0 +1,13 @@
+"""Where a turn belongs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a turn belongs: its cell, and the how manieth question (from 0) of one run of that cell."""
+
+    cell: str
+    call: int = 0

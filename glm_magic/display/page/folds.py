@@ -1,0 +1,169 @@
+"""What stands folded beside an answer: what the model thought, each tool call, the sources; of text that cannot act."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from glm_magic.chat.messages import ToolCall
+from glm_magic.chat.reply import Source
+from glm_magic.display import safe_text
+from glm_magic.display.tables import shorten
+
+LONGEST_SHOWN = 20_000  # characters of arguments or of a result; the model gets more
+
+_STYLE = "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px); padding: 0 0 0 11px"
+_BODY_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere"
+_CODE_STYLE = (
+    "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 24em; overflow-y: auto; margin: 2px 0 6px 0; "
+    "background: transparent; color: inherit; "
+    "font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px)"
+)
+_CALL_STYLE = (  # the chip that a front end puts behind code is louder than the answer
+    "background: transparent; padding: 0; color: var(--jp-content-font-color1, inherit); font-size: inherit"
+)
+_OUTCOME_STYLE = "font-family: var(--jp-code-font-family, monospace)"
+_UNDER_STYLE = "padding-left: 14px"  # as far in as the name is behind its triangle
+_FAULT_STYLE = "color: var(--jp-error-color1, #d32f2f)"
+_SHORTEST = 0.05  # seconds; what takes less is not said
+_SHORT = 60  # characters of arguments, and of a result, in the line
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A call as far as it has come: `result` is None until there is one; `asks` says that it waits for a person.
+
+    One that `is_over` gets no result any more: it was stopped, or never ran.
+    """
+
+    call: ToolCall
+    result: str | None = None
+    seconds: float = 0.0
+    failed: bool = False
+    runs: bool = False
+    asks: bool = False
+    is_over: bool = False
+
+    @property
+    def name(self) -> str:
+        """What it is called, in one line."""
+        return f"{shorten(self.call.name)}({shorten(_in_short(self.call.arguments), _SHORT)})"
+
+    @property
+    def outcome(self) -> str:
+        """What came of it, in one line."""
+        if self.is_over:
+            return "stopped" if self.runs else "not run"
+        if self.result is None:
+            return "running …" if self.runs else "may it run?" if self.asks else "…"
+        took = f" · {self.seconds:.1f} s" if self.seconds >= _SHORTEST else ""
+        return f"{shorten(self.result, _SHORT)}{took}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is more to read than its line says before it has a result: what is below would move else."""
+        if self.result is not None or self.is_over:
+            return False
+        return self.asks or (not self.runs and len(self.call.arguments) > _SHORT)
+
+
+def thoughts(text: str) -> dict[str, str]:
+    """Return what the model thought, by MIME type."""
+    shown = safe_text.plain(text).strip("\n")
+    summary = f"Thinking · {len(shown)} characters"
+    body = f'<div class="{safe_text.NO_MATHS}" style="{_BODY_STYLE}">{html.escape(shown)}</div>'
+    return {"text/html": _fold(summary, body), "text/plain": f"[{summary}]"}
+
+
+def calls(shown: Iterable[Shown]) -> dict[str, str]:
+    """Return tool calls, a folded line each, by MIME type."""
+    shown = list(shown)
+    return {
+        "text/html": "".join(map(_call, shown)),
+        "text/plain": "\n".join(map(line_of_call, shown)),
+    }
+
+
+def line_of_call(call: Shown) -> str:
+    """Return a call in one line of plain text."""
+    return f"[{call.name} {'failed:' if call.failed else '→'} {call.outcome}]"
+
+
+def asked_again(reason: str) -> str:
+    """Return what is said between an answer that does not fit and the next, in one line."""
+    return safe_text.one_line(f"The answer does not fit, and is asked for once more: {reason}")
+
+
+def sources(found: Iterable[Source]) -> dict[str, str]:
+    """Return where the service has looked, by MIME type; each page is named beside the host that its link leads to."""
+    found = list(found)
+    items, lines = [], []
+    for number, source in enumerate(found, 1):
+        title = shorten(source.title or source.link, 200)
+        about = [shorten(said) for said in (source.media, source.date) if said]
+        address = safe_text.one_line(source.link).replace("\\", "/")  # as browsers read it
+        host = _host(address)
+        link = f'<a href="{html.escape(address)}" target="_blank" rel="noopener noreferrer">{html.escape(host)}</a>'
+        said = [html.escape(title), *([link] if host else []), *map(html.escape, about)]
+        items.append(f"<li>{' · '.join(said)}</li>")
+        lines.append(" · ".join([f"{number}. {title}", *([address] if host else []), *about]))
+    summary = f"Sources · {len(found)}"
+    body = f'<ol class="{safe_text.NO_MATHS}" style="margin: 0">{"".join(items)}</ol>'
+    return {"text/html": _fold(summary, body, is_open=True), "text/plain": "\n".join([f"[{summary}]", *lines])}
+
+
+def _call(shown: Shown) -> str:
+    name, outcome = html.escape(shown.name), html.escape(shown.outcome)
+    style, mark = (f"{_OUTCOME_STYLE}; {_FAULT_STYLE}", "failed:") if shown.failed else (_OUTCOME_STYLE, "→")
+    parts = [_code("arguments", _in_full(shown.call.arguments))]
+    if shown.result is not None:
+        parts.append(_code("error" if shown.failed else "result", _in_full(shown.result)))
+    summary = f'<code style="{_CALL_STYLE}">{name}</code> <span style="{style}">{mark} {outcome}</span>'
+    body = f'<div style="{_UNDER_STYLE}">{"".join(parts)}</div>'
+    return _fold(summary, body, is_open=shown.is_open)
+
+
+def _fold(summary: str, body: str, *, is_open: bool = False) -> str:
+    opened = " open" if is_open else ""
+    head = f'<summary class="{safe_text.NO_MATHS}">{summary}</summary>'
+    return f'<details{opened} style="{_STYLE}">{head}{body}</details>'
+
+
+def _code(label: str, text: str) -> str:
+    shown = html.escape(safe_text.plain(text))
+    return f'<div>{label}</div><pre class="{safe_text.NO_MATHS}" style="{_CODE_STYLE}">{shown}</pre>'
+
+
+def _in_short(arguments: str) -> str:
+    """Return arguments as Python writes a call, or as they stand where they are no JSON object yet."""
+    read = _read(arguments)
+    if not isinstance(read, dict):
+        return arguments
+    return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in read.items())
+
+
+def _in_full(text: str) -> str:
+    read = _read(text) if len(text) <= LONGEST_SHOWN else None
+    shown = json.dumps(read, ensure_ascii=False, indent=2) if isinstance(read, (dict, list)) else text
+    if len(shown) > LONGEST_SHOWN:
+        return f"{shown[:LONGEST_SHOWN]}\n… ({len(shown) - LONGEST_SHOWN:,} more characters)"
+    return shown
+
+
+def _read(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _host(link: str) -> str:
+    """Return the host of a web address, ``""`` of anything else."""
+    try:
+        parts = urlsplit(link)
+    except ValueError:
+        return ""
+    return (parts.hostname or "") if parts.scheme in ("http", "https") else ""

@@ -1,0 +1,132 @@
+"""The line about an answer: plain at first, live while it lasts, and plain again, with what is saved, at the end."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from glm_magic.display import safe_text
+from glm_magic.display.view import Ending, Show
+from glm_magic.protocol.tokens import tokens_of_signs, wide_signs
+
+if TYPE_CHECKING:
+    from glm_magic.display.page.bar import Bar, Bars
+
+LIVE_AFTER_SECONDS = 0.15  # what is answered sooner needs no Stop; and the first words do not wait for a widget
+UPDATE_SECONDS = 0.25
+
+_STYLE = (
+    "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px); "
+    "border-left: 3px solid var(--jp-brand-color1, #2196f3); padding: 0 0 0 8px"
+)
+_SEPARATOR = " · "
+
+
+def line(facts: tuple[str, ...], turn: str = "") -> dict[str, str]:
+    """Return facts in a line as ``text/html`` and ``text/plain``; `turn` is the id of the answer that it is about."""
+    text = _SEPARATOR.join(map(safe_text.one_line, facts))
+    known_by = f' data-glm-turn="{html.escape(turn)}"' if turn else ""
+    shown = f'<div{known_by} class="{safe_text.NO_MATHS}" style="{_STYLE}">{html.escape(text)}</div>'
+    return {"text/html": shown, "text/plain": text}
+
+
+class Line:
+    """One output that says how an answer goes. `clock` counts seconds.
+
+    `bars` gives the live bars, None where the front end has none; `on_stop` is what their Stop does, None where it
+    interrupts the kernel. `marks` are said beside what happens.
+    """
+
+    def __init__(
+        self,
+        show: Show,
+        name: str,
+        title: str,
+        *,
+        marks: tuple[str, ...] = (),
+        bars: Callable[[], Bars | None] = lambda: None,
+        on_stop: Callable[[], None] | None = None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._show = show
+        self._name = name
+        self._title = safe_text.one_line(title)
+        self._marks = marks
+        self._bars = bars
+        self._on_stop = on_stop
+        self._clock = clock
+        self._begun = clock()
+        self._said = ""
+        self._first_token = 0.0
+        self._wide = self._narrow = 0
+        self._thoughts: list[str] = []
+        self._may_be_live = True
+        self._lender: Bars | None = None
+        self._bar: Bar | None = None
+        self._updated = float("-inf")
+
+    def say(self, what: str) -> None:
+        """Say what happens now."""
+        if what == self._said:
+            return
+        is_new = not self._said
+        self._said = safe_text.one_line(what)
+        if self._bar is None:
+            self._show(line((self._title, f"{what} …", *self._marks)), self._name, update=not is_new)
+        else:
+            self._update()
+
+    def count(self, text: str) -> None:
+        """Take in text of the answer, for the number of its tokens."""
+        if not self._first_token:
+            self._first_token = self._clock() - self._begun
+        wide = wide_signs(text)
+        self._wide += wide
+        self._narrow += len(text) - wide
+
+    def think(self, text: str) -> None:
+        """Take in what the model thinks; it is shown by the live bar alone."""
+        self._thoughts.append(safe_text.plain(text))
+
+    def forget_thoughts(self) -> None:
+        """Show what the model thinks no more: it stands on the page now."""
+        self._thoughts.clear()
+        if self._bar is not None:
+            self._bar.forget_thoughts()
+
+    def go_on(self, *, at_once: bool = False) -> None:
+        """Bring the live bar up when it is time, or at once, and up to date."""
+        now = self._clock()
+        is_time = at_once or now - self._begun >= LIVE_AFTER_SECONDS
+        if self._bar is None and self._may_be_live and is_time:
+            self._may_be_live = False
+            self._lender = self._bars()
+            if self._lender is not None:
+                self._bar = self._lender.take()
+                view = self._bar.begin(self._title, self._marks, now - self._begun, self._on_stop)
+                self._update()
+                # a front end without widgets shows the plain line that stands beside
+                plain = line((self._title, f"{self._said} …", *self._marks))
+                self._show({**plain, **view}, self._name, update=True)
+        if self._bar is not None and now - self._updated >= UPDATE_SECONDS:
+            self._update()
+
+    def settle(self, ending: Ending, *, is_new: bool = False) -> None:
+        """Say the facts, for good, and give the live bar back."""
+        facts = line(ending.facts, ending.turn)
+        self._show({**facts, **ending.attached}, self._name, update=not is_new)
+        if self._bar is not None and self._lender is not None:
+            self._bar.end(facts["text/plain"])
+            self._lender.give_back(self._bar)
+            self._bar = None
+        self._may_be_live = False
+
+    def _update(self) -> None:
+        assert self._bar is not None, "it is live"
+        self._updated = self._clock()
+        tokens = tokens_of_signs(self._wide, self._narrow)
+        self._bar.update(said=self._said, tokens=tokens, first_token_seconds=self._first_token)
+        if self._thoughts:
+            self._bar.think("".join(self._thoughts))
+            self._thoughts.clear()

@@ -1,0 +1,243 @@
+"""The parts of an answer on a page: texts, the tool calls between them, notes and sources, each in its outputs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+
+from glm_magic.chat.events import AskedAgain, Event, Sources, TextDelta, ToolCalling, ToolResult
+from glm_magic.chat.reply import Source
+from glm_magic.display import safe_text
+from glm_magic.display.page import folds
+from glm_magic.display.page.line import line
+from glm_magic.display.page.segments import MOST_SEGMENTS
+from glm_magic.display.page.text import UPDATE_SECONDS, TextOutputs
+from glm_magic.display.view import Form, Show
+
+MOST_PARTS = 16  # with them and their segments, fewer outputs than a front end shows
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Part(Protocol):
+    """A stretch of the answer that is of one kind."""
+
+    def paint(self) -> None:
+        """Bring the page up to date, if it is time."""
+
+    def finish(self, carried: Mapping[str, Any] = _NOTHING) -> None:
+        """Show all that has come; the last output carries other data beside."""
+
+    def withdraw(self) -> None:
+        """Take it off the page."""
+
+
+class _One:
+    """A part that is one output. It is shown when it is painted first."""
+
+    def __init__(self, show: Show, name: str, data: dict[str, str]) -> None:
+        self._show = show
+        self._name = name
+        self._data = data
+        self._is_there = False
+
+    def paint(self) -> None:
+        if not self._is_there:
+            self.finish()
+
+    def finish(self, carried: Mapping[str, Any] = _NOTHING) -> None:
+        if carried or not self._is_there:
+            self._put({**self._data, **carried})
+
+    def withdraw(self) -> None:
+        self._put({"text/plain": "(withdrawn)"})
+
+    def _put(self, data: dict[str, Any]) -> None:
+        self._show(data, self._name, update=self._is_there)
+        self._is_there = True
+
+
+class _Calls(_One):
+    """The calls of one round. `clock` counts seconds."""
+
+    def __init__(self, show: Show, name: str, clock: Callable[[], float]) -> None:
+        super().__init__(show, name, {})
+        self._clock = clock
+        self._calls: dict[int, folds.Shown] = {}
+        self._is_stale = False
+        self._painted_at = float("-inf")
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._calls
+
+    @property
+    def has_results(self) -> bool:
+        return any(call.result is not None for call in self._calls.values())
+
+    def add(self, number: int, call: folds.Shown) -> None:
+        self._calls[number] = call
+        self._is_stale = True
+        if call.runs or call.asks or call.result is not None:  # while a tool runs nothing is painted
+            self._painted_at = float("-inf")
+
+    def stop(self) -> None:
+        """Let what has no result by now have none: nothing runs any more."""
+        for number, call in self._calls.items():
+            if call.result is None:
+                self._calls[number] = replace(call, is_over=True)
+                self._is_stale = True
+
+    def paint(self) -> None:
+        if self._is_stale and self._clock() - self._painted_at >= UPDATE_SECONDS:
+            self._painted_at = self._clock()
+            self.finish()
+
+    def finish(self, carried: Mapping[str, Any] = _NOTHING) -> None:
+        if carried or self._is_stale:
+            self._put({**folds.calls(self._calls.values()), **carried})
+            self._is_stale = False
+
+
+_Kind = TypeVar("_Kind", TextOutputs, _Calls)
+
+
+class Parts:
+    """All that a page shows of an answer but the line about it and what the model thought. `clock` counts seconds.
+
+    The parts stand in the order in which they came. An answer `with_calls` leaves room for them. An output is
+    called by the next of `names`.
+    """
+
+    def __init__(
+        self,
+        show: Show,
+        names: Iterator[str],
+        *,
+        form: Form,
+        with_calls: bool = False,
+        clock: Callable[[], float],
+    ) -> None:
+        self._used: list[str] = []  # the names of the outputs, as they stand on the page
+        self._show = self._noted(show)
+        self._names = names
+        self._form: Form = form
+        self._clock = clock
+        self._most = MOST_SEGMENTS // 2 if with_calls else MOST_SEGMENTS
+        self._parts: list[Part] = []
+        self._goes_on_elsewhere = False  # no part is left for the next text, which joins an earlier one
+        self._ended: list[Part] = []  # another part follows, and the page may not show all of it
+        self._sources: dict[Source, None] = {}
+
+    def take(self, event: Event) -> None:
+        """Take in what came, for when it is painted."""
+        match event:
+            case TextDelta(text):
+                self._text().add(("\n\n" if self._goes_on_elsewhere else "") + text)
+                self._goes_on_elsewhere = False
+            case ToolCalling(number, call, runs, asks):
+                self._calls(number).add(number, folds.Shown(call, runs=runs, asks=asks))
+            case ToolResult(number, call, text, seconds, failed):
+                self._calls(number).add(number, folds.Shown(call, text, seconds, failed))
+            case AskedAgain(reason):
+                self._append(_One(self._show, next(self._names), line((folds.asked_again(reason),))))
+            case Sources(sources):
+                self._sources.update(dict.fromkeys(sources))
+            case _:
+                pass
+
+    def paint(self) -> None:
+        """Bring the page up to date as far as it is time."""
+        for part in self._ended:
+            part.finish()
+        self._ended.clear()
+        for part in self._parts:
+            part.paint()
+
+    def finish(self, carried: Mapping[str, Any] = _NOTHING) -> None:
+        """Show all that has come, for good; the last output carries other data beside."""
+        if self._sources:
+            self._append(_One(self._show, next(self._names), folds.sources(self._sources)))
+        if carried and not self._parts:
+            self._text()
+        for part in self._parts:
+            if isinstance(part, _Calls):
+                part.stop()
+            part.finish(carried if part is self._parts[-1] else _NOTHING)
+
+    def withdraw(self) -> None:
+        """Take all of it off the page."""
+        for part in self._parts:
+            part.withdraw()
+
+    def rewrite(self, events: Iterable[Event], carried: Mapping[str, Any] = _NOTHING) -> None:
+        """Put another answer into the outputs that there are; what has no output of its own stands in the last."""
+        if not self._used:
+            return
+        put: dict[str, dict[str, Any]] = {}
+
+        def keep(data: dict[str, Any], name: str, *, update: bool) -> None:  # noqa: ARG001 - as a `Show` has it
+            put[name] = data
+
+        other = Parts(keep, map(str, itertools.count()), form=self._form, with_calls=True, clock=self._clock)
+        for event in events:
+            other.take(event)
+        other.finish()
+        shown = [put[name] for name in other._used]
+        at = len(self._used) - 1
+        fitting = [*shown[:at], *([_joined(shown[at:])] if shown[at:] else [])]
+        blank = [{"text/plain": ""}] * (len(self._used) - len(fitting))
+        for name, data in zip(self._used, fitting + blank, strict=True):
+            self._show({**data, **(carried if name == self._used[-1] else {})}, name, update=True)
+
+    def _text(self) -> TextOutputs:
+        found = self._last(TextOutputs)
+        if found is None:
+            texts = sum(isinstance(part, TextOutputs) for part in self._parts)
+            most = max(1, self._most >> texts)
+            found = TextOutputs(self._show, self._names, form=self._form, most=most, clock=self._clock)
+            self._append(found)
+        return found
+
+    def _calls(self, number: int) -> _Calls:
+        for part in self._parts:
+            if isinstance(part, _Calls) and number in part:
+                return part
+        self._goes_on_elsewhere = self._is_full
+        found = self._last(_Calls)
+        if found is None or (found.has_results and not self._is_full):
+            found = _Calls(self._show, next(self._names), self._clock)
+            self._append(found)
+        return found
+
+    def _last(self, kind: type[_Kind]) -> _Kind | None:
+        """Return the last part if it is of this kind; or, where no more fit on the page, the last of this kind."""
+        among = self._parts if self._is_full else self._parts[-1:]
+        return next((part for part in reversed(among) if isinstance(part, kind)), None)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._parts) >= MOST_PARTS
+
+    def _append(self, part: Part) -> None:
+        self._ended += self._parts[-1:]
+        self._parts.append(part)
+
+    def _noted(self, show: Show) -> Show:
+        def noted(data: dict[str, Any], name: str, *, update: bool) -> None:
+            if not update:
+                self._used.append(name)
+            show(data, name, update=update)
+
+        return noted
+
+
+def _joined(shown: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return several outputs as one, of Markdown."""
+    if len(shown) == 1:
+        return shown[0]
+    plain = [data["text/plain"] for data in shown]
+    parts = [data.get("text/markdown") or safe_text.markdown(f"```text\n{data['text/plain']}\n```") for data in shown]
+    return {"text/markdown": "\n\n".join(parts), "text/plain": "\n".join(plain)}

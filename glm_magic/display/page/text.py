@@ -1,0 +1,134 @@
+"""The text of an answer on a page: a row of outputs, of which only the last is painted as it grows.
+
+A finished segment is sent with its plain text beside it, and not again unless something is joined to it. The tail is
+sent ten times a second at most, and more seldom when it is long, so that the traffic for a character does not grow
+with the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from glm_magic.display import safe_text
+from glm_magic.display.forms import shown_as
+from glm_magic.display.page.segments import MOST_SEGMENTS, SEGMENT_CHARACTERS, Segment, Segments
+from glm_magic.display.view import Form, Show
+
+UPDATE_SECONDS = 0.1
+
+_NOTHING = Segment("", "")
+
+
+class TextOutputs:
+    """One text, in at most `most` outputs, which stand in order. `clock` counts seconds.
+
+    An output is called by the next of `names`. What follows in a cell after `finish` is put below them, another text
+    in `TextOutputs` of its own.
+    """
+
+    def __init__(
+        self,
+        show: Show,
+        names: Iterator[str],
+        *,
+        form: Form = "markdown",
+        most: int = MOST_SEGMENTS,
+        clock: Callable[[], float],
+    ) -> None:
+        self._show = show
+        self._new_names = names
+        self._form: Form = form
+        self._clock = clock
+        self._segments = self._new_segments(most)
+        self._names: list[str] = []  # of the outputs, in order
+        self._painted: list[Segment] = []  # what stands in them, but for the tail
+        self._is_stale = False
+        self._painted_at = float("-inf")
+        self._tail_length = 0
+
+    def __len__(self) -> int:
+        """How many outputs it has by now."""
+        return len(self._names)
+
+    def add(self, text: str) -> None:
+        """Append what came, for when it is painted."""
+        self._segments.add(text)
+        self._is_stale = True
+
+    def paint(self) -> None:
+        """Bring the page up to date if the last update is a while ago, else with a later call."""
+        if not self._is_stale or self._clock() - self._painted_at < self._interval:
+            return
+        self._is_stale = False
+        self._segments.freeze()
+        self._paint(self._segments.frozen)
+        self._painted_at = self._clock()
+        tail = self._segments.tail
+        self._tail_length = len(tail)
+        at = len(self._painted)
+        if tail.strip() or at < len(self._names):
+            self._put(at, {"text/plain" if self._form == "text" else "text/markdown": tail})
+
+    def finish(self, carried: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Show all that has come, for good; the last output carries other data beside."""
+        self._segments.finish()
+        segments = [segment for segment in self._segments.frozen if segment.text.strip()]
+        if carried and not segments:
+            segments = [_NOTHING]
+        self._paint(segments, carried)
+        for at in range(len(segments), len(self._names)):  # a tail was shown of which nothing is left
+            self._put(at, {"text/plain": ""})
+
+    def rewrite(self, text: str, carried: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Put another text into the outputs that there are."""
+        if not self._names:
+            return
+        self._segments = self._new_segments(len(self._names))
+        self._painted = []
+        self.add(text)
+        self.finish(carried)
+
+    def withdraw(self) -> None:
+        """Take the text off the page."""
+        for at in range(len(self._names)):
+            self._put(at, self._data(Segment("(withdrawn)", "(withdrawn)")))
+
+    @property
+    def _interval(self) -> float:
+        return UPDATE_SECONDS * max(1.0, self._tail_length / SEGMENT_CHARACTERS)
+
+    def _new_segments(self, most: int) -> Segments:
+        match self._form:
+            case "markdown":
+                return Segments(safe_text.markdown, safe_text.last_block_start, most=most)
+            case "text":
+                return Segments(safe_text.plain, lambda text: text.rfind("\n") + 1, most=most)
+            case form:  # what it is shown as, it is as a whole
+                return Segments(
+                    lambda text: safe_text.markdown(shown_as(form, text, whole=False).markdown), lambda _: 0, most=1
+                )
+
+    def _paint(self, segments: list[Segment], carried: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Put those segments into the outputs that do not stand there."""
+        for at, segment in enumerate(segments):
+            beside = carried if at == len(segments) - 1 else {}
+            if beside or segment is not (self._painted[at] if at < len(self._painted) else None):
+                self._put(at, {**self._data(segment), **beside})
+        self._painted = [*segments]
+
+    def _put(self, at: int, data: dict[str, Any]) -> None:
+        is_new = at == len(self._names)
+        if is_new:
+            self._names.append(next(self._new_names))
+        self._show(data, self._names[at], update=not is_new)
+
+    def _data(self, segment: Segment) -> dict[str, Any]:
+        if self._form in ("markdown", "text"):
+            text = safe_text.plain(segment.text).strip("\n")
+            shown = {} if self._form == "text" else {"text/markdown": segment.shown.strip("\n")}
+            return {**shown, "text/plain": text}
+        whole = shown_as(self._form, segment.text)
+        page = {"text/html": whole.page} if whole.page else {"text/markdown": safe_text.markdown(whole.markdown)}
+        return {**page, "text/plain": safe_text.plain(whole.plain).strip("\n")}

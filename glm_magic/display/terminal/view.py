@@ -1,0 +1,383 @@
+"""The terminal's view: finished blocks are printed for good, and only what still grows is drawn anew.
+
+Where there is no terminal (a pipe, a file, ``%%capture``), plain text is written as it comes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TextIO
+
+from glm_magic.chat.events import (
+    AskedAgain,
+    Event,
+    Notice,
+    ReasoningDelta,
+    Sources,
+    TextDelta,
+    Tick,
+    ToolCalling,
+    ToolResult,
+)
+from glm_magic.display import safe_text
+from glm_magic.display.forms import shown_as
+from glm_magic.display.page import folds
+from glm_magic.display.view import Ending, Form, View
+
+if TYPE_CHECKING:
+    from glm_magic.chat.reply import Source
+    from glm_magic.display.terminal.screen import Screen
+
+UPDATE_SECONDS = 0.1
+UPDATE_CHARACTERS = 3000  # what grows is drawn more seldom when it is longer than this
+SILENCE_SECONDS = 5.0
+SHORTEST_THOUGHT = 0.05  # seconds; what comes all at once, as in a replay, says nothing of how long it took
+
+_SEPARATOR = " · "
+
+
+def view(
+    out: TextIO,
+    *,
+    title: str = "",
+    form: Form = "markdown",
+    quiet: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> View:
+    """Return the view for `out`: a live one where that is a terminal which can go back over what it shows.
+
+    `title` is what a live view says while it waits, `clock` counts seconds.
+    """
+    if out.isatty() and os.environ.get("TERM") != "dumb":
+        from glm_magic.display.terminal import screen as terminal_screen  # noqa: PLC0415 - rich is slow, and useless elsewhere
+
+        screen = terminal_screen.open_screen(out)
+        if screen is not None:
+            return LiveView(screen, title=title, form=form, quiet=quiet, clock=clock)
+    return TerminalView(out, form=form, quiet=quiet, clock=clock)
+
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let an interrupt wait for the end of a step: half a step would lose lines, or leave a draft standing."""
+    held: list[int] = []
+    try:
+        before = signal.getsignal(signal.SIGINT)
+        signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    except ValueError:  # only the main thread can, and only it is interrupted
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        if held:
+            signal.raise_signal(signal.SIGINT)
+
+
+class _Thought:
+    """How long the model has been thinking, and how much."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._began: float | None = None
+        self._characters = 0
+
+    @property
+    def is_under_way(self) -> bool:
+        return self._began is not None
+
+    @property
+    def seconds(self) -> float:
+        return 0.0 if self._began is None else self._clock() - self._began
+
+    def add(self, text: str) -> None:
+        if self._began is None:
+            self._began = self._clock()
+        self._characters += len(text)
+
+    def end(self) -> str:
+        """Return the note about it, and begin anew; ``""`` if there was none."""
+        if self._began is None:
+            return ""
+        lasted = f" for {self.seconds:.1f} s" if self.seconds >= SHORTEST_THOUGHT else ""
+        note = f"[thought{lasted}, {self._characters} characters: _glm.reasoning]"
+        self._began, self._characters = None, 0
+        return note
+
+
+class TerminalView:
+    """Writes plain text to `out`, and nothing that acts on a terminal; a `quiet` view writes the answer alone.
+
+    A text of which only a part is to be shown, or its value, is written when it has ended.
+    """
+
+    def __init__(
+        self,
+        out: TextIO,
+        *,
+        form: Form = "markdown",
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._out = out
+        self._form: Form = form
+        self._held = ""
+        self._quiet = quiet
+        self._in_line = False
+        self._said = ""
+        self._sources: tuple[Source, ...] = ()
+        self._thought = _Thought(clock)
+
+    def paint(self, event: Event) -> None:
+        """Write the text of the answer at once; notices in lines of their own, each kind once."""
+        match event:
+            case ReasoningDelta(text):
+                self._thought.add(text)
+            case TextDelta(text) if self._form in ("code", "json"):
+                self._end_thought()
+                self._held += text
+            case TextDelta(text):
+                self._end_thought()
+                self._write_text(text)
+            case ToolResult(_, call, text, seconds, failed):
+                self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))
+            case AskedAgain(reason):
+                self._note(f"[{folds.asked_again(reason)}]")
+            case Sources(sources):
+                self._sources = sources
+            case Notice(kind, text) if kind != self._said and not self._quiet:
+                self._said = kind
+                self._write(f"[{safe_text.plain(text)}]\n")
+            case _:
+                pass
+
+    def settle(self, ending: Ending) -> None:
+        """End the line that is open, and write the facts."""
+        self._end_thought()
+        if ending.withdrawn:
+            self._held = ""
+        self._end_text()
+        if self._sources:
+            self._note(folds.sources(self._sources)["text/plain"])
+        if ending.withdrawn:
+            self._write("[The answer above was withdrawn.]\n")
+        if not self._quiet:
+            self._write(f"[{_line_of(ending)}]\n")
+
+    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
+        """Change nothing: what a terminal shows stays."""
+
+    def _end_thought(self) -> None:
+        if note := self._thought.end():
+            self._note(note)
+
+    def _note(self, text: str) -> None:
+        self._end_text()
+        if not self._quiet:
+            self._write(f"{safe_text.plain(text)}\n")
+
+    def _write_text(self, text: str) -> None:
+        safe = safe_text.plain(text)
+        self._write(safe)
+        self._in_line = not safe.endswith("\n") if safe else self._in_line
+
+    def _end_text(self) -> None:
+        held, self._held = self._held, ""
+        if held:
+            self._write_text(shown_as(self._form, held).plain)
+        self._write("\n" if self._in_line else "")
+        self._in_line = False
+
+    def _write(self, text: str) -> None:
+        self._out.write(_encodable(text, self._out.encoding))
+        self._out.flush()
+
+
+class LiveView:
+    """Shows an answer on `screen`: as Markdown block by block, as text line by line, or in another `form`.
+
+    What is printed for good is printed once, and never touched again. A `quiet` view shows the answer alone.
+    """
+
+    def __init__(
+        self,
+        screen: Screen,
+        *,
+        title: str = "",
+        form: Form = "markdown",
+        quiet: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._screen = screen
+        self._title = title
+        self._form: Form = form
+        self._sources: tuple[Source, ...] = ()
+        self._quiet = quiet
+        self._clock = clock
+        self._open = ""  # text that may still change how it looks
+        self._line_ended = False
+        self._printed_text = False
+        self._after_block = False
+        self._done: list[str] = []  # lines that are to be printed for good
+        self._notice: Notice | None = None
+        self._thought = _Thought(clock)
+        self._waits_for = "asking"
+        self._silence = 0.0
+        self._shown_at = float("-inf")
+
+    def paint(self, event: Event) -> None:
+        """Show at once what came if the last update is a while ago, else with the next event or tick."""
+        with _interrupts_held():
+            self._paint(event)
+
+    def _paint(self, event: Event) -> None:
+        match event:
+            case Tick(silence):
+                self._silence = silence
+            case Notice(kind, text):
+                if self._notice is not None and self._notice.kind != kind:
+                    self._end_notice()
+                self._notice = Notice(kind, text)
+            case _:
+                self._silence = 0.0
+                self._take(event)
+        if self._clock() - self._shown_at >= UPDATE_SECONDS * max(1.0, len(self._open) / UPDATE_CHARACTERS):
+            self._show()
+
+    def settle(self, ending: Ending) -> None:
+        """Print what is left, and the facts."""
+        with _interrupts_held():
+            self._settle(ending)
+
+    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
+        """Change nothing: what a terminal shows stays."""
+
+    def _settle(self, ending: Ending) -> None:
+        self._end_notice()
+        self._end_thought()
+        if ending.withdrawn:
+            self._open = ""
+            what = "answer above" if self._printed_text else "answer"
+            self._done += self._screen.note(f"[The {what} was withdrawn.]")
+        self._end_text()
+        if self._sources:
+            self._note(folds.sources(self._sources)["text/plain"])
+        if not self._quiet:
+            self._done += self._screen.note(f"[{_line_of(ending)}]")
+        self._waits_for = ""
+        self._silence = 0.0
+        self._show()
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case TextDelta(text):
+                self._end_notice()
+                self._end_thought()
+                self._open += text
+                self._line_ended = self._line_ended or "\n" in text
+                self._waits_for = ""
+            case ReasoningDelta(text):
+                self._end_notice()
+                self._end_text()
+                self._thought.add(text)
+                self._waits_for = ""
+            case ToolCalling(_, call, runs, asks):
+                self._end_notice()
+                self._end_thought()
+                self._end_text()
+                self._waits_for = "" if runs or asks else f"calling {safe_text.one_line(call.name)}"
+                if runs or asks:  # it may print, or ask: nothing may be drawn then that is to be erased
+                    self._show()
+            case ToolResult(_, call, text, seconds, failed):
+                self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))
+                self._waits_for = "asking"
+            case AskedAgain(reason):
+                self._end_text()
+                self._note(f"[{folds.asked_again(reason)}]")
+                self._waits_for = "asking once more"
+            case Sources(sources):
+                self._sources = sources
+            case _:
+                pass
+
+    # --- what is done ------------------------------------------------------------------------
+
+    def _end_notice(self) -> None:
+        if self._notice is not None:
+            self._note(f"[{self._notice.text}]")
+        self._notice = None
+
+    def _end_thought(self) -> None:
+        if note := self._thought.end():
+            self._note(note)
+
+    def _note(self, text: str) -> None:
+        if not self._quiet:
+            self._done += self._screen.note(text)
+            self._after_block = False
+
+    def _end_text(self) -> None:
+        self._freeze(len(self._open))
+        self._after_block = False
+
+    def _freeze_blocks(self) -> None:
+        if self._line_ended:
+            self._line_ended = False
+            if self._form != "json":  # it is a value when it is whole
+                is_text = self._form == "text"
+                self._freeze(self._open.rfind("\n") + 1 if is_text else safe_text.last_block_start(self._open))
+
+    def _freeze(self, end: int) -> None:
+        text, self._open = self._open[:end], self._open[end:]
+        lines = self._lines(text, whole=True)
+        if lines:
+            self._done += lines
+            self._printed_text = self._after_block = True
+
+    # --- what is seen ------------------------------------------------------------------------
+
+    def _lines(self, text: str, *, whole: bool) -> list[str]:
+        if self._form == "text":
+            return self._screen.text(text, whole=whole) if text else []
+        shown = shown_as(self._form, text, whole=whole).markdown if self._form != "markdown" else text
+        lines = self._screen.markdown(shown) if shown.strip() else []
+        return ["", *lines] if lines and self._after_block else lines
+
+    def _status(self) -> str:
+        """What is said while nothing of the answer comes."""
+        if self._thought.is_under_way:
+            said = f"thinking … {self._thought.seconds:.0f} s"
+        elif self._notice is not None:
+            return self._notice.text
+        elif self._waits_for:
+            said = f"{self._title}{_SEPARATOR}{self._waits_for} …" if self._title else f"{self._waits_for} …"
+        else:
+            said = ""
+        silent = f"silent for {int(self._silence)} s" if self._silence >= SILENCE_SECONDS else ""
+        return ", ".join(filter(None, (said, silent)))
+
+    def _show(self) -> None:
+        self._freeze_blocks()
+        draft = self._lines(self._open, whole=False)
+        status = self._status()
+        if status and not self._quiet:
+            draft += self._screen.note(status, whole=False)
+        self._screen.show(self._done, draft)
+        self._done = []
+        self._shown_at = self._clock()
+
+
+def _line_of(ending: Ending) -> str:
+    return _SEPARATOR.join(safe_text.plain(fact) for fact in ending.facts)
+
+
+def _encodable(text: str, encoding: str | None) -> str:
+    """A file, or a terminal of old, may not know every character; the rest of the answer is worth having."""
+    if not encoding or encoding.lower().replace("-", "") == "utf8":
+        return text
+    return text.encode(encoding, "replace").decode(encoding)

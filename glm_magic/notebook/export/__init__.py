@@ -1,0 +1,1 @@
+"""A conversation written for others to read or run."""

@@ -1,0 +1,101 @@
+"""A conversation as a file for others: to read, to train on, or to ask its last question again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.messages import Message
+from glm_magic.errors import HistoryError
+from glm_magic.notebook.export.script import json_text, python, shell
+from glm_magic.notebook.export.transcript import markdown, notebook
+from glm_magic.notebook.files import write_atomically
+
+FORMATS = (".ipynb", ".jsonl", ".md", ".py", ".sh")
+
+
+def export(
+    path: Path,
+    conversations: Mapping[str, tuple[Attempt, ...]],
+    *,
+    base_url: str,
+    neutralise: Callable[[str], str],
+    force: bool = False,
+) -> None:
+    """Write the attempts of each chat to `path`, in the format that its ending says.
+
+    Only ``.jsonl`` takes more than one chat. `base_url` is where the scripts ask unless the environment says
+    otherwise (``""``: it must say so), and `neutralise` makes of Markdown what cannot act. Raises `HistoryError`
+    if the ending is unknown, there is nothing to export, or the file exists (unless `force`) or cannot be written.
+    """
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        raise HistoryError(f"{path} does not end in a known format.", f"One of: {' '.join(FORMATS)}")
+    used = {chat: attempts for chat, attempts in conversations.items() if any(made.messages for made in attempts)}
+    if not used:
+        raise HistoryError("There is nothing to export: no turn counts.", "%glm_history shows the conversation.")
+    if ending == ".jsonl":
+        write_atomically(path, "".join(_lines(used)), force=force)
+        return
+    [(chat, attempts)] = used.items()
+    match ending:
+        case ".ipynb":
+            text = notebook(chat, attempts, neutralise)
+        case ".md":
+            text = markdown(chat, attempts, neutralise)
+        case ".py":
+            text = python(_last_request(attempts), base_url)
+        case _:
+            text = shell(_last_request(attempts), base_url)
+    write_atomically(path, text, force=force, executable=ending == ".sh")
+
+
+def _stretches(attempts: tuple[Attempt, ...]) -> list[list[Attempt]]:
+    """Split at the boundaries: each part was a conversation of its own."""
+    stretches: list[list[Attempt]] = []
+    for attempt in attempts:
+        if attempt.new or not stretches:
+            stretches.append([])
+        stretches[-1].append(attempt)
+    return stretches
+
+
+def _messages(system: str, attempts: list[Attempt]) -> list[dict[str, Any]]:
+    leading = [Message("system", system)] if system else []
+    return [message.to_api() for message in (*leading, *(m for made in attempts for m in made.messages))]
+
+
+def _asked(attempts: list[Attempt] | tuple[Attempt, ...]) -> list[int]:
+    return [at for at, attempt in enumerate(attempts) if attempt.role == "user" and attempt.messages]
+
+
+def _last_request(attempts: tuple[Attempt, ...]) -> dict[str, Any]:
+    """Return the body that asks the last question again."""
+    asked = _asked(attempts)
+    if not asked:
+        raise HistoryError("There is no question to ask again: no cell of this chat was asked.")
+    last = attempts[asked[-1]]
+    before = _stretches(attempts[: asked[-1] + 1])[-1][:-1]
+    messages = [*_messages(last.system, before), last.messages[0].to_api()]
+    return {"model": last.model, **last.parameters, "messages": messages}
+
+
+def _lines(conversations: Mapping[str, tuple[Attempt, ...]]) -> Iterator[str]:
+    for attempts in conversations.values():
+        for stretch in _stretches(attempts):
+            asked = _asked(stretch)
+            messages = _messages(stretch[asked[-1]].system if asked else "", stretch)
+            if messages:
+                tools = _tools(stretch)
+                yield json_text({"messages": messages, **({"tools": tools} if tools else {})}) + "\n"
+
+
+def _tools(attempts: list[Attempt]) -> list[Any]:
+    """Return the tools that were offered, each once: calls say nothing to who does not know them."""
+    offered: list[Any] = []
+    for attempt in attempts:
+        tools = attempt.parameters.get("tools")
+        offered += [tool for tool in (tools if isinstance(tools, list) else ()) if tool not in offered]
+    return offered

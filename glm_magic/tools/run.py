@@ -1,0 +1,129 @@
+"""Runs a function of the notebook that a model has called, and returns what came of it as text."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import Any
+
+from glm_magic.errors import described
+from glm_magic.tools.results import MOST_ITEMS, Items, result_text, taken
+from glm_magic.tools.tool import Call, Outcome, Tool
+
+__all__ = ["Outcome", "run"]
+
+_GLANCE_SECONDS = 0.1  # where waiting cannot be interrupted (Windows), this is how late an interrupt is
+_GRACE_SECONDS = 2.0  # how long an interrupted coroutine may take to put itself in order
+
+
+def run(tool: Tool, call: Call, stopped: Callable[[], bool] | None = None) -> Outcome:
+    """Call a tool's function, in this thread; what it raises is the outcome, but for a `KeyboardInterrupt`.
+
+    What it returns to be awaited, and what it yields asynchronously, is run to its end in a thread with a loop of
+    its own (a kernel's own loop is running already), in the context of the caller, so that what it prints is the
+    cell's. An interrupt cancels that, waits two seconds at most for it to end, and is raised.
+
+    In the background no interrupt comes. There, `stopped` tells whether a person has stopped it; a `KeyboardInterrupt`
+    is raised then, and a function that nothing can cancel is left behind in a thread of its own.
+    """
+    if stopped is None:
+        return _run(tool, call, lambda: False)
+    outcome: Outcome = _in_a_thread(lambda: _run(tool, call, stopped), stopped)
+    return outcome
+
+
+def _run(tool: Tool, call: Call, stopped: Callable[[], bool]) -> Outcome:
+    assert tool.function is not None, "the service runs its own tools"
+    try:
+        value = tool.function(*call.args, **call.kwargs)
+        if inspect.isawaitable(value) or hasattr(type(value), "__aiter__"):
+            task = _Task(value)
+            value = _in_a_thread(lambda: asyncio.run(task.whole()), stopped, task.cancel)
+        if isinstance(value, Iterator):  # a generator runs only when it is read
+            value = taken(value)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, or what a library has of its own, must not end the cell either
+        return Outcome(described(error), failed=True)
+    return Outcome(result_text(value))
+
+
+def _in_a_thread(work: Callable[[], Any], stopped: Callable[[], bool], cancel: Callable[[], None] | None = None) -> Any:
+    """Do `work` in a thread, and return what it gives; after an interrupt, wait for the end of what was cancelled."""
+    outcome: Future[Any] = Future()
+    done = threading.Event()
+    context = contextvars.copy_context()
+
+    def whole() -> None:
+        try:
+            outcome.set_result(context.run(work))
+        except BaseException as error:  # it is raised in the caller's thread
+            outcome.set_exception(error)
+        finally:
+            done.set()
+
+    # a daemon: what does not end, though it was cancelled, must not keep the kernel from ending
+    thread = threading.Thread(target=whole, name="glm_magic tool", daemon=True)
+    try:
+        thread.start()
+        while not done.wait(_GLANCE_SECONDS):
+            if stopped():
+                raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        if cancel is not None:
+            cancel()
+            done.wait(_GRACE_SECONDS)
+        raise
+    return outcome.result()
+
+
+class _Task:
+    """What is awaited in a loop of another thread; it can be cancelled from this one, also before it has begun."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+        self._lock = threading.Lock()
+        self._cancel: Callable[[], object] | None = None
+        self._is_cancelled = False
+
+    async def whole(self) -> Any:
+        """Await it, and read what is to be read asynchronously."""
+        value = self._value
+        task = asyncio.current_task()
+        assert task is not None, "this is run by a task"
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
+            if self._is_cancelled:
+                if inspect.iscoroutine(value):
+                    value.close()
+                raise asyncio.CancelledError
+        if inspect.isawaitable(value):
+            value = await value
+        if hasattr(type(value), "__aiter__"):
+            value = await _taken(value)
+        return value
+
+    def cancel(self) -> None:
+        """Cancel the task, or let it end as soon as it begins."""
+        with self._lock:
+            self._is_cancelled = True
+            if self._cancel is not None:
+                with contextlib.suppress(RuntimeError):  # it has just ended, and its loop is closed
+                    self._cancel()
+
+
+async def _taken(values: Any) -> Items:
+    items: list[Any] = []
+    async for item in values:
+        if len(items) == MOST_ITEMS:
+            if inspect.isasyncgen(values):
+                await values.aclose()
+            return Items(tuple(items), more=True)
+        items.append(item)
+    return Items(tuple(items))

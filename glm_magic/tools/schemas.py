@@ -1,0 +1,215 @@
+"""What an answer must be: a JSON Schema for the model, and the reading of its text as a Python value."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from glm_magic.chat import strict_json
+from glm_magic.errors import OptionError, quoted
+from glm_magic.tools.json_schema import (
+    DEFINITIONS,
+    adapter,
+    checked_json_schema,
+    checked_type,
+    faults_by_json_schema,
+    is_object,
+    json_schema_of,
+    listed,
+    pydantic_faults,
+    shortened,
+    tidied,
+    with_known_typed_dicts,
+)
+
+_DEEPEST = 100  # levels of an answer
+
+_TAKES = (
+    "It takes a pydantic model, a dataclass, a TypedDict, an Enum or a JSON Schema (a dict), "
+    'and lists, dicts and unions of types: --schema "list[City]"'
+)
+_FENCE = re.compile(r"(?:```+|~~~+)[^\n`]*(?:\n|\Z)")
+
+WRAPPERS = ("items", "value")  # of a list, and of what else is no object: JSON mode wants one
+_SAYING_NOTHING = {"title", "description", "default", "examples", "deprecated"}
+
+
+class SchemaMismatch(ValueError):
+    """An answer's text is not what was asked for; ``str()`` names each fault and its place, for model and person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What an answer must be.
+
+    `json_schema` is what the model is told; None asks for any JSON object. `kind` is the Python type, or the JSON
+    Schema itself, that an answer is checked against. The root of `json_schema` is always an object, as the
+    service's JSON mode wants it: a `kind` that is none is the one property `wrapper` of it.
+    """
+
+    name: str
+    json_schema: Mapping[str, Any] | None = None
+    kind: Any = None
+    wrapper: str = ""
+
+    def read(self, text: str) -> Any:
+        """Return the value that an answer's text is: an instance of the type, or plain JSON for a JSON Schema.
+
+        Raises `SchemaMismatch` for what is no JSON alone (see `read_json`), and for what does not fit. What a validator
+        of the person's own raises, other than ValueError and AssertionError, comes through.
+        """
+        data = read_json(text)
+        if self.json_schema is None:
+            if not isinstance(data, dict):
+                raise SchemaMismatch(f"The JSON is not an object, but {_kind_of(data)}.")
+            return data
+        if not (self.wrapper and isinstance(data, dict) and self.wrapper in data):
+            return self._checked(data)
+        others = sorted(data.keys() - {self.wrapper})
+        try:
+            if not others:
+                return self._checked(data[self.wrapper], self.wrapper)
+            mismatch = SchemaMismatch(
+                f"- only the property {self.wrapper!r} is expected, not {quoted(', '.join(others))}"
+            )
+        except SchemaMismatch as fault:
+            mismatch = fault
+        try:  # an object may be of this kind without being wrapped, and have a property of that name
+            return self._checked(data)
+        except SchemaMismatch:
+            raise mismatch from None
+
+    def instructions(self) -> str:
+        """Return what the system message says of the answer; ``""`` for any JSON object, where nothing is added."""
+        if self.json_schema is None:
+            return ""
+        written = json.dumps(self.json_schema, ensure_ascii=False)
+        return f"Answer with JSON only, without any other text. The JSON must fit this JSON Schema:\n{written}"
+
+    def response_format(self, mode: str) -> dict[str, Any]:
+        """Return the request field of that name; `mode` is ``json_object`` or ``json_schema``."""
+        if mode == "json_object" or self.json_schema is None:
+            return {"type": "json_object"}
+        name = re.sub(r"[^a-zA-Z0-9_-]+", "_", self.name).strip("_")[:64] or "answer"
+        return {"type": "json_schema", "json_schema": {"name": name, "schema": dict(self.json_schema)}}
+
+    def _checked(self, data: Any, *path: str) -> Any:
+        if isinstance(self.kind, dict):
+            faults = [((*path, *where), what) for where, what in faults_by_json_schema(self.kind, data)]
+            if faults:
+                raise SchemaMismatch(listed(faults))
+            return data
+        from pydantic import ValidationError  # noqa: PLC0415
+
+        try:  # as JSON, where a strict model takes a date or an Enum from text
+            return adapter(self.kind).validate_json(json.dumps(data))
+        except ValidationError as error:
+            faults = [((*path, *fault["loc"]), fault["msg"]) for fault in pydantic_faults(error)]
+            raise SchemaMismatch(listed(faults)) from None
+
+
+JSON = Schema("JSON")
+
+
+def schema(value: object, name: str) -> Schema:
+    """Return what an answer must be by a type or a JSON Schema; `name` is what the person called it.
+
+    Raises `OptionError` if `value` is neither.
+    """
+    try:
+        kind = checked_json_schema(value) if isinstance(value, Mapping) else with_known_typed_dicts(checked_type(value))
+        told = kind if isinstance(kind, dict) else json_schema_of(kind)
+        if told.keys() <= _SAYING_NOTHING:
+            raise ValueError("it asks for nothing; --json asks for any JSON object")
+        has_object = is_object(told, told)
+    except Exception as error:  # whatever a class of the person's own, or its library, does not like
+        why = str(error).partition("\n")[0] or type(error).__name__
+        raise OptionError(f"--schema {quoted(name)}: {quoted(why).rstrip('.')}.", _TAKES) from None
+    is_own = isinstance(kind, dict)  # then its titles are the person's words
+    if has_object:
+        return Schema(name, tidied(told, titles=is_own), kind)
+    wrapper = WRAPPERS[told.get("type") != "array"]
+    whole: dict[str, Any] = {key: told[key] for key in DEFINITIONS if key in told}
+    whole |= {"type": "object", "required": [wrapper], "additionalProperties": False}
+    inside = {key: told[key] for key in told if key not in DEFINITIONS}
+    whole["properties"] = {wrapper: inside}
+    return Schema(name, tidied(whole, titles=is_own, root=f"#/properties/{wrapper}"), kind, wrapper)
+
+
+def question_again(mismatch: SchemaMismatch) -> str:
+    """Return the user message that asks once more, after an answer that did not fit."""
+    return f"That answer does not fit.\n{mismatch}\nGive the whole answer again: JSON only, without any other text."
+
+
+def read_json(text: str) -> Any:
+    """Return the JSON that an answer's text is, as plain values, whatever its kind.
+
+    White space, a byte order mark and a fence may be around it, and no words. Raises `SchemaMismatch`, also for a
+    number beyond all bounds, a key that stands twice in an object, and half a character.
+    """
+    text = _unfenced(text)
+    if not text:
+        raise SchemaMismatch("The answer is empty.")
+    try:
+        data = strict_json.loads(text, object_pairs_hook=_without_doubles)
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        why = "half a character, written as \\ud800 to \\udfff"
+    except json.JSONDecodeError as error:
+        why = f"{error.msg} at line {error.lineno}, column {error.colno}"
+    except ValueError as error:
+        why = str(error)
+    except RecursionError:
+        why = "nested too deeply"
+    else:
+        if _depth(data) <= _DEEPEST:
+            return data
+        why = f"nested more than {_DEEPEST} levels deep"
+    raise SchemaMismatch(f"The answer is not JSON alone: {shortened(why)}.")
+
+
+def plain(value: Any) -> Any:
+    """Return a value that was read as JSON would hold it: models, dataclasses, enums and dates as they are written."""
+    from pydantic_core import to_jsonable_python  # noqa: PLC0415
+
+    return to_jsonable_python(value, bytes_mode="base64", serialize_unknown=True)
+
+
+# --- the text of an answer -------------------------------------------------------------------
+
+
+def _unfenced(text: str) -> str:
+    """Return `text` without a fence around it, whose end may be missing, as where a stop word cut it off."""
+    text = text.strip().lstrip("\ufeff").lstrip()
+    fence = _FENCE.match(text)
+    return text[fence.end() :].rstrip().rstrip("`~").strip() if fence else text
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {json.dumps(double)} stands twice in one object")
+    return found
+
+
+def _depth(data: Any) -> int:
+    depth, level = 0, [data]
+    while level := [
+        child
+        for item in level
+        if isinstance(item, (dict, list))
+        for child in (item.values() if isinstance(item, dict) else item)
+    ]:
+        depth += 1
+    return depth
+
+
+def _kind_of(data: Any) -> str:
+    if isinstance(data, (list, str)):
+        return "a list" if isinstance(data, list) else "a text"
+    return "a number" if type(data) in (int, float) else json.dumps(data)
