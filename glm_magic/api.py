@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.chats import DEFAULT_CHAT
+from glm_magic.asking.question import Wishes
 from glm_magic.asking.session import Session
 from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.events import Event, TextDelta
@@ -19,7 +21,7 @@ from glm_magic.chat.place import Place
 from glm_magic.errors import BrokenStream, HistoryError, SettingError
 from glm_magic.settings import declared
 from glm_magic.settings.declared import Value
-from glm_magic.settings.layers import Sources
+from glm_magic.settings.layers import Layers
 
 if TYPE_CHECKING:
     from glm_magic.asking.ask import Asking
@@ -120,8 +122,8 @@ class Chat:
         TypedDict, JSON Schema, or ``list`` of one). Raises `SettingError` for a setting that there is not, or a value
         out of its range, and `OptionError` for a tool or schema that cannot be offered.
         """
-        self._sources = Sources(os.environ, assigned=_checked(settings))
-        self._session = Session(self._sources)
+        self._layers = Layers(os.environ, assigned=_checked(settings))
+        self._session = Session(self._layers)
         weakref.finalize(self, self._session.close)
         self._tools = _tools(tools)
         self._schema = _schema(schema)
@@ -151,18 +153,17 @@ class Chat:
         and this one is not kept. `extra` are further fields of the request. Raises `CellError` or `SetupError`
         before anything is sent; the stream raises `AnswerError`.
         """
-        question = self._session.prepare(
-            _message(prompt),
-            Place("chat", next(self._calls)),
+        wishes = Wishes(
             options=_checked(settings),
-            extra=extra,
+            extra=extra or {},
             tools=self._tools if tools is None else _tools(tools),
             schema=self._schema if schema is None else _schema(schema),
             keep=history,
         )
-        if question.tools and question.settings["approve"] and self._approve is None:
+        question = self._session.plan(_message(prompt), Place("chat", next(self._calls)), wishes)
+        if wishes.tools and question.settings["approve"] and self._approve is None:
             raise SettingError("approve is on, and this Chat has nobody to ask.", "Chat(approve=function)")
-        return AnswerStream(self._session.ask(question, approve=self._agrees if self._approve else None))
+        return AnswerStream(self._session.ask(question, Circumstances(self._agrees if self._approve else None)))
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -202,7 +203,7 @@ class Chat:
         self.close()
 
     def __repr__(self) -> str:
-        said = ", ".join(f"{name}={value!r}" for name, value in self._sources.assigned.items())
+        said = ", ".join(f"{name}={value!r}" for name, value in self._layers.assigned.items())
         return f"Chat({said})"
 
     def _agrees(self, tool: Tool, call: ToolCall) -> ToolCall | None:  # noqa: ARG002 - as the session asks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,8 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # where journals are
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    if "glm_magic.service.services" in sys.modules:  # the process's own, with the key that a test has typed
+        monkeypatch.setattr("glm_magic.service.services._shared", None)
 
 
 @pytest.fixture

@@ -61,6 +61,12 @@ class Notebook:
         result.raise_error()
         return result.result
 
+    def restart(self) -> None:
+        """Begin anew, as a kernel does that is restarted: nothing is kept, not even by the shell."""
+        self.shell.run_line_magic("unload_ext", "glm_magic")
+        self.shell.meta.clear()
+        self.shell.run_line_magic("load_ext", "glm_magic")
+
     def sent(self, code: str, cell: str | None = None) -> Received:
         """Run a cell, and return the one request that it sent."""
         before = len(self.server.requests)

@@ -1,106 +1,88 @@
-"""A question, from what would be sent to the turn that it becomes."""
+"""A question is asked: its events are passed on, and its turn is committed whole at the end, or not at all."""
 
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
-from glm_magic.asking.chats import Chats
+from glm_magic.asking.history import History, new_id
 from glm_magic.asking.question import Question
-from glm_magic.asking.turn import Approve, Stream, Toolbox, TurnUnderWay
-from glm_magic.chat.conversation import Attempt, context_digest
+from glm_magic.asking.turn import Approve, Toolbox, TurnUnderWay
+from glm_magic.chat.conversation import Attempt, Conversation, Turn, context_digest
 from glm_magic.chat.events import Event, Finished
-from glm_magic.chat.fingerprint import fingerprint
 from glm_magic.chat.messages import Message, ToolCall
+from glm_magic.chat.reply import Reply
 from glm_magic.errors import AnswerError, GlmError
+from glm_magic.notebook.document import SavedTurn
 from glm_magic.protocol import models, request
-from glm_magic.settings.declared import SETTINGS
-
-if TYPE_CHECKING:
-    from glm_magic.chat.reply import Reply
-    from glm_magic.notebook.document import SavedTurn
-    from glm_magic.tools.tool import Call, Outcome, Tool
+from glm_magic.settings.declared import number
+from glm_magic.tools import run as tool_run
+from glm_magic.tools.signatures import Call
+from glm_magic.tools.tool import Outcome, Tool
 
 
-def new_id() -> str:
-    """Return an id for a turn; it is short, because each later turn of the conversation names it."""
-    return uuid.uuid4().hex[:16]
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """How the code of the notebook takes part in an answer.
 
-
-def toolbox(
-    question: Question,
-    approve: Approve | None,
-    acting: Callable[[], AbstractContextManager[None]],
-    stopped: Callable[[], bool] | None,
-) -> Toolbox:
-    """Return what the model may call; `approve`, and the tools themselves, act within `acting`.
-
-    `stopped` tells whether a person has stopped what runs in the background; None where an interrupt does that.
+    `approve` says whether a tool that the model calls may run, and with what arguments; None lets all run. It and
+    the tools run within `acting`. In the background, `stopped` tells whether a person has stopped the answer.
     """
-    from glm_magic.tools import run as calling  # noqa: PLC0415 - few questions offer tools
 
-    def run(tool: Tool, call: Call) -> Outcome:
-        with acting():
-            return calling.run(tool, call, stopped)
+    approve: Approve | None = None
+    acting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+    stopped: Callable[[], bool] | None = None
 
-    def agreed(tool: Tool, call: ToolCall) -> ToolCall | None:
-        assert approve is not None, "it is asked only where there is one"
-        with acting():
-            return approve(tool, call)
+    def toolbox(self, question: Question) -> Toolbox | None:
+        """Return what the model may call; None if that is nothing."""
+        if not question.wishes.tools:
+            return None
+        steps = int(number(question.settings, "max_steps"))
+        return Toolbox(question.wishes.tools, self._run, self._agreed if self.approve else None, steps)
 
-    steps = int(question.settings["max_steps"] or SETTINGS["max_steps"].default or 0)
-    return Toolbox(question.tools, run, agreed if approve else None, steps)
+    def _run(self, tool: Tool, call: Call) -> Outcome:
+        with self.acting():
+            return tool_run.run(tool, call, self.stopped)
+
+    def _agreed(self, tool: Tool, call: ToolCall) -> ToolCall | None:
+        assert self.approve is not None, "it is asked only where there is one"
+        with self.acting():
+            return self.approve(tool, call)
 
 
 class Asking:
-    """A question under way. Its turn is committed whole at the end, or not at all.
+    """A question under way. Iterating asks it, once, or gives the recorded answer.
 
-    Iterating asks, once, or gives the recorded answer. If it is left early, `interrupt` keeps what has
-    arrived. `answered` is called with each attempt as soon as it is made, and before the last event.
+    If the iteration is left early, `interrupt` keeps what has arrived. When it has ended, `reply`, `attempt` and
+    `bundle` tell what came of it.
     """
 
-    def __init__(
-        self,
-        question: Question,
-        chats: Chats,
-        stream: Stream,
-        *,
-        created: float,
-        clock: Callable[[], float],
-        toolbox: Toolbox | None = None,
-        put_in_cell: Callable[[str], object] | None = None,
-        answered: Callable[[Question, Attempt], None],
-    ) -> None:
-        """`created` is the time of day in seconds since the epoch, `clock` counts seconds.
-
-        `toolbox` runs tools, and `put_in_cell` is what the reply puts its code into a cell with.
-        """
+    def __init__(self, question: Question, history: History, under_way: TurnUnderWay, *, created: float) -> None:
+        """`created` is the time of asking in seconds since the epoch."""
         self.question = question
-        self._chats = chats
+        self.history = history
+        self._under_way = under_way
         self._created = created
-        self._answered = answered
-        self._here = {"embedded": question.is_embedded, "put_in_cell": put_in_cell}
-        endpoint = question.endpoint
-        self._turn = TurnUnderWay(
-            question.body,
-            stream,
-            clock,
-            toolbox=toolbox,
-            schema=question.schema,
-            **self._here,
-        )
-        self._lists_price = endpoint is not None and endpoint.is_glm
         self.attempt: Attempt | None = None
         self.reply: Reply | None = None
+        self.bundle: dict[str, Any] | None = None  # what the notebook keeps of it
+
+    @property
+    def turn(self) -> Turn:
+        """The turn that the question belongs to, as it is now."""
+        return self.history.turn(self.question)
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation that the question belongs to, as it is now."""
+        return self.history.chats.conversation(self.question.chat)
 
     def take_place(self) -> None:
         """Take the question's place in its conversation."""
-        if self.question.keep:
-            self._chats.take(self.question.chat, self.question.place, self.question.message)
+        self.history.take_place(self.question)
 
     def __iter__(self) -> Generator[Event, None, None]:
         """Ask, and yield what happens; the last event is `Finished`. Raises `GlmError`."""
@@ -109,59 +91,59 @@ class Asking:
             yield from self._replay(self.question.recorded)
             return
         try:
-            for event in self._turn:
+            for event in self._under_way:
                 if isinstance(event, Finished):
                     self.reply = self._priced(event.reply)
-                    self._keep(self._attempt(self.reply), self.reply)
+                    self._commit(self._attempt(self.reply), self.reply)
                     yield Finished(self.reply)
                 else:
                     yield event
         except GlmError as error:  # where nothing could be asked, nothing has changed
-            if isinstance(error, AnswerError) or self._turn.has_begun:
-                self._retire()
+            self._end_without_answer(retire=isinstance(error, AnswerError) or self._under_way.has_begun)
             raise
 
     def _replay(self, recorded: SavedTurn) -> Iterator[Event]:
-        """Give a recorded turn as it was then; only what it was sent after is of now."""
+        """Give a recorded turn as it was; only what it is sent after is of now."""
         attempt = recorded.attempt
         self.reply = attempt.reply(
             request=self.question.body,
-            **self._here,
+            **self._under_way.circumstances,
             replayed=True,
             parsed=self._parsed(attempt),
         )
         yield from attempt.events()
-        self._keep(replace(attempt, **self._circumstances()), self.reply, recorded.earlier)
+        self._commit(replace(attempt, **self._context()), self.reply, recorded.earlier)
         yield Finished(self.reply)
 
     def _parsed(self, attempt: Attempt) -> Any:
-        """Return the value of a recorded structured answer; one that was stopped has none."""
-        if self.question.schema is None:
+        """Return the value of a recorded structured answer; an interrupted one has none."""
+        schema = self.question.wishes.schema
+        if schema is None:
             return None
-        with contextlib.suppress(Exception):  # a mismatch, or a bug in a check of the person's own
-            return self.question.schema.read(attempt.answer)
+        with contextlib.suppress(Exception):  # a mismatch, or a bug in a validator of the person's own
+            return schema.read(attempt.answer)
         return None
 
     def interrupt(self) -> Reply | None:
-        """Keep what has arrived as the answer; return it, or None if nothing had."""
-        if self.attempt is not None:  # it was whole already
+        """Keep what has arrived as the answer; return it, or None if nothing has."""
+        if self.attempt is not None:  # it had finished
             return self.reply
-        if not self._turn.has_begun:
-            self._retire()
+        if not self._under_way.has_begun:
+            self._end_without_answer()
             return None
-        reply = self.reply = self._priced(self._turn.partial(interrupted=True))
+        reply = self.reply = self._priced(self._under_way.partial(interrupted=True))
         if reply.text.strip():
-            self._keep(self._attempt(reply), reply)
+            self._commit(self._attempt(reply), reply)
         else:
-            self._retire()
+            self._end_without_answer()
         return reply
 
-    def _circumstances(self) -> dict[str, Any]:
-        question = self.question
+    def _context(self) -> dict[str, Any]:
+        before = self.question.sent_after
         return {
-            "after": tuple(other.id for other in question.sent_after),
-            "context": context_digest(question.sent_after),
-            "new": question.new,
+            "after": tuple(other.id for other in before),
+            "context": context_digest(before),
+            "new": self.question.wishes.new,
         }
 
     def _attempt(self, reply: Reply) -> Attempt:
@@ -169,10 +151,10 @@ class Asking:
         return Attempt(
             id=new_id(),
             messages=(question.message, *reply.steps, Message("assistant", reply.text)),
-            **self._circumstances(),
+            **self._context(),
             system=question.system,
             parameters=request.parameters(question.body),
-            fingerprint=fingerprint(question.body),
+            fingerprint=question.fingerprint,
             usage=reply.usage,
             cost=reply.cost,
             reasoning=reply.reasoning,
@@ -186,27 +168,22 @@ class Asking:
             interrupted=reply.interrupted,
         )
 
-    def _keep(self, attempt: Attempt, reply: Reply, others: tuple[Attempt, ...] = ()) -> None:
-        question = self.question
+    def _commit(self, attempt: Attempt, reply: Reply, others: tuple[Attempt, ...] = ()) -> None:
         self.attempt = attempt
-        # an unanswered call, or an empty message, could not be sent again; what is left of an interrupted answer
-        # is its text, which is on the page
+        # an open call, or an empty message, could not be sent again; of an interrupted answer the text is on the page
         if (reply.open_calls and not reply.interrupted) or not reply.text.strip():
-            self._retire()
-            return
-        if question.keep:
-            self._chats.swap(  # its place may have gone meanwhile, as by a tool that clears the history
-                question.chat, lambda current: current.reserve(question.place).commit(question.place, attempt, others)
-            )
-        self._answered(question, attempt)
+            self._end_without_answer()
+        else:
+            self.bundle = self.history.commit(self.question, attempt, others)
 
-    def _retire(self) -> None:
-        if self.question.keep:
-            place = self.question.place
-            self._chats.swap(self.question.chat, lambda current: current.reserve(place).retire(place))
+    def _end_without_answer(self, *, retire: bool = True) -> None:
+        if retire:
+            self.history.retire(self.question)
+        self.bundle = self.history.kept_without_answer(self.question)
 
     def _priced(self, reply: Reply) -> Reply:
-        known = models.MODELS.get(str(self.question.body["model"]))
-        model = reply.model or self.question.model
-        cost = known.cost(reply.usage) if known and reply.usage and self._lists_price else None
-        return replace(reply, cost=cost, model=model)
+        question = self.question
+        known = models.MODELS.get(question.model)
+        is_listed = question.endpoint is not None and question.endpoint.is_glm
+        cost = known.cost(reply.usage) if known and reply.usage and is_listed else None
+        return replace(reply, cost=cost, model=reply.model or question.model)

@@ -13,12 +13,19 @@ from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook.document import SavedTurn
 from glm_magic.notebook.journal import Journal, recorded
+from glm_magic.settings.declared import Value
 
 OFF, THIS_NOTEBOOK = "off", "notebook"
 
 _ANEW = "Ask anew with --no-replay, and save the notebook (or record=FILE.jsonl)."
 
 _MOST_PROBLEMS = 5
+
+
+def source_of(setting: Value, *, replay: bool | None = None) -> str:
+    """Return the recording that may answer; `replay` is what the cell says of it, None if nothing."""
+    source = str(setting or OFF)
+    return OFF if replay is False else THIS_NOTEBOOK if replay and source == OFF else source
 
 
 class Recordings:

@@ -79,7 +79,7 @@ class TurnUnderWay:
         self._clock = clock
         self._toolbox = toolbox
         self._schema = schema
-        self._circumstances = circumstances
+        self.circumstances = circumstances
         self._functions = toolbox.functions if toolbox else {}
         self._started = 0.0
         self._first_token: float | None = None
@@ -146,7 +146,7 @@ class TurnUnderWay:
                 "request": self._request,
                 "seconds": self._clock() - self._started,
                 "first_token_seconds": self._first_token,
-                **self._circumstances,
+                **self.circumstances,
                 **circumstances,
             }
         )

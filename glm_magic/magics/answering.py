@@ -7,21 +7,17 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from glm_magic.asking.ask import Asking, Circumstances
+from glm_magic.asking.question import Question
+from glm_magic.chat.reply import Reply
+from glm_magic.display.view import View
 from glm_magic.errors import AnswerError, GlmError, Interrupted, OptionError
-from glm_magic.magics import offers
+from glm_magic.magics import facts, names
 from glm_magic.magics.background import Pending
-from glm_magic.magics.ending import ending_of
-
-if TYPE_CHECKING:
-    from glm_magic.asking.ask import Asking
-    from glm_magic.asking.question import Question
-    from glm_magic.chat.reply import Reply
-    from glm_magic.display.view import View
-    from glm_magic.magics.glm import GLMMagics
-    from glm_magic.magics.options import Asked
-
+from glm_magic.magics.parsing import AskLine
+from glm_magic.magics.shared import Shared
 
 _A_TOOL_RUNS: ContextVar[bool] = ContextVar("a tool runs", default=False)
 
@@ -46,50 +42,52 @@ def _acting(guard: AbstractContextManager[None]) -> Iterator[None]:
         _A_TOOL_RUNS.reset(token)
 
 
-def answer(magics: GLMMagics, question: Question, asked: Asked) -> Reply | Pending:
+def answer(shared: Shared, question: Question, said: AskLine) -> Reply | Pending:
     """Ask, show what comes, and bind the reply. Raises `GlmError`, or `Interrupted` if the person stops it."""
     if not question.keep:
-        magics.session.chats.retire(question.place)
-    if asked.background:
-        return _in_background(magics, question, asked)
-    approve = offers.approve if question.settings["approve"] else None
-    asking = magics.session.ask(question, approve=approve, acting=lambda: _acting(magics.interrupts.acting_at_once()))
-    view = _view(magics, question, asked)
+        shared.session.chats.retire(question.place)
+    if said.background:
+        return _in_background(shared, question, said)
+    approve = names.approve if question.settings["approve"] else None
+    acting_at_once = shared.interrupts.acting_at_once
+    asking = shared.session.ask(question, Circumstances(approve, lambda: _acting(acting_at_once())))
+    view = _view(shared, question, said)
     reply: Reply | None = None
     try:
         with contextlib.closing(iter(asking)) as events:
             for event in events:
                 view.paint(event)
-                magics.interrupts.check()
+                shared.interrupts.check()
         reply = asking.reply
     except KeyboardInterrupt:
         reply = asking.interrupt()
-        _settle(magics, view, asking, asked, reply)
+        _settle(shared, view, asking, said, reply)
         raise Interrupted(f"Stopped. {_what_is_kept(reply)}") from None
     except GlmError as error:
-        _settle(magics, view, asking, asked, None, error=error)
+        _settle(shared, view, asking, said, None, error=error)
         raise
     finally:
         if reply is not None:
-            magics.bind(reply, asked.out)
+            shared.bind(reply, said.out)
     assert reply is not None
-    _settle(magics, view, asking, asked, reply)
-    if magics.interrupts.has_come:  # too late for this answer, and not for the cells after it
-        raise Interrupted("Stopped. The answer was whole already; it is kept.")
+    _settle(shared, view, asking, said, reply)
+    if shared.interrupts.has_come:  # too late for this answer, and not for the cells after it
+        raise Interrupted("Stopped. The answer had already finished; it is kept.")
     return reply
 
 
-def _in_background(magics: GLMMagics, question: Question, asked: Asked) -> Pending:
-    here, stopping = magics.outputs.here(), threading.Event()
-    asking = magics.session.ask(question, acting=lambda: _acting(contextlib.nullcontext()), stopped=stopping.is_set)
+def _in_background(shared: Shared, question: Question, said: AskLine) -> Pending:
+    here, stopping = shared.outputs.here(), threading.Event()
+    circumstances = Circumstances(acting=lambda: _acting(contextlib.nullcontext()), stopped=stopping.is_set)
+    asking = shared.session.ask(question, circumstances)
     pending = Pending(asking, stopping)
     asking.take_place()
-    view = _view(magics, question, asked, show=here.show, on_stop=pending.stop)
+    view = _view(shared, question, said, show=here.show, on_stop=pending.stop)
 
     def work() -> None:
         reply, error = pending.follow(view.paint)
         try:
-            _settle(magics, view, asking, asked, reply, error=error)
+            _settle(shared, view, asking, said, reply, error=error)
             if error is not None:
                 here.fail(error)
         finally:
@@ -98,18 +96,18 @@ def _in_background(magics: GLMMagics, question: Question, asked: Asked) -> Pendi
     if question.recorded is not None:  # it is there at once
         work()
     else:
-        magics.background.start(question.chat if question.keep else "", question.place, pending, work)
-    magics.bind(pending, asked.out)
-    if not (magics.outputs.is_a_page or pending.done):
-        magics.outputs.show_text(f"[{question.model} answers in the background: _glm.wait()]")
+        shared.background.start(question.chat if question.keep else "", question.place, pending, work)
+    shared.bind(pending, said.out)
+    if not (shared.outputs.is_a_page or pending.done):
+        shared.outputs.show_text(f"[{question.model} answers in the background: _glm.wait()]")
     return pending
 
 
 def _settle(
-    magics: GLMMagics,
+    shared: Shared,
     view: View,
     asking: Asking,
-    asked: Asked,
+    said: AskLine,
     reply: Reply | None,
     *,
     error: BaseException | None = None,
@@ -117,7 +115,8 @@ def _settle(
     """Say how it ended, with the reply, or with the error and what had arrived before it."""
     partial = error.partial if isinstance(error, AnswerError) else reply
     known = error if isinstance(error, GlmError) else None
-    view.settle(ending_of(magics.session, asking, partial, known, quiet=asked.quiet))
+    problems = () if said.quiet else shared.session.recordings.problems()
+    view.settle(facts.ending_of(asking, partial, known, problems=problems))
 
 
 def _what_is_kept(reply: Reply | None) -> str:
@@ -129,18 +128,18 @@ def _what_is_kept(reply: Reply | None) -> str:
     return f"It had only {did}; nothing is kept in the conversation."
 
 
-def _view(magics: GLMMagics, question: Question, asked: Asked, **options: Any) -> View:
-    conversation = magics.session.chats.conversation(question.chat)
+def _view(shared: Shared, question: Question, said: AskLine, **options: Any) -> View:
+    conversation = shared.session.chats.conversation(question.chat)
     turn = conversation.find(question.place) if question.keep else None
     stale = len(conversation.stale() & {attempt.id for attempt in question.sent_after})
-    return magics.outputs.view(
+    return shared.outputs.view(
         question.place,
         f"{question.model} (embedded model)" if question.is_embedded else question.model,
-        quiet=asked.quiet,
-        form="json" if question.schema else question.settings["format"],
-        with_calls=bool(question.tools),
+        quiet=said.quiet,
+        form="json" if question.wishes.schema else question.settings["format"],
+        with_calls=bool(question.wishes.tools),
         at_once=question.recorded is not None,
-        live=magics.cells.have_ids,  # who sends none has nobody before the page
+        live=shared.cells.have_ids,  # who sends none has nobody before the page
         marks=(
             *((f"attempt {len(turn.attempts) + 1}",) if turn and turn.attempts else ()),
             *((f"{stale} of the turns sent {'is' if stale == 1 else 'are'} stale",) if stale else ()),

@@ -3,102 +3,92 @@
 from __future__ import annotations
 
 import getpass
-from typing import TYPE_CHECKING
 
 from glm_magic.asking.recordings import OFF
 from glm_magic.errors import OptionError, SettingError, SetupError
-from glm_magic.magics.options import Option, Reader, assignments, read_words
+from glm_magic.magics.options import CONFIG_OPTIONS
+from glm_magic.magics.parsing import assignments, parse
+from glm_magic.magics.shared import Shared
+from glm_magic.magics.words import read_words
 from glm_magic.protocol.models import DEFAULT_MODEL
 from glm_magic.settings import declared as settings
 from glm_magic.settings.declared import SETTINGS, Setting, Value
-from glm_magic.settings.layers import Sources
-
-if TYPE_CHECKING:
-    from glm_magic.magics.glm import GLMMagics
-
-CONFIG_OPTIONS: tuple[Option, ...] = (
-    Option("--reset", "reset the settings that are named after it, or all"),
-    Option("--table", "show the settings as a table"),
-    Option("--panel", "show the settings as a panel"),
-    Option("--login", "ask for the key, without echo, and keep it"),
-)
 
 _USAGE = "%glm_config  |  name=value …  |  name …  |  --reset [name …]  |  --table  |  --panel  |  --login"
 
 
-def run(magics: GLMMagics, line: str) -> None:
+def run(shared: Shared, line: str) -> None:
     """Do what the line says. Raises `OptionError` or `SettingError`, and then nothing has changed."""
-    reader = Reader(line, CONFIG_OPTIONS, "%glm_config")
-    flags = [option.flag for option, _ in reader]
-    named = list(assignments(read_words(reader.rest), magics.evaluate))
-    match flags, named:
-        case ["--reset"], _:
-            _reset(magics, named)
-        case ["--table"], []:
-            _show_table(magics)
-        case ["--panel"], []:
-            _show_panel(magics)
-        case ["--login"], []:
-            _login(magics)
-        case [], []:
-            if not (magics.outputs.is_a_page and _panel_is_shown(magics)):
-                _show_table(magics)
-        case [], _:
-            _set_and_show(magics, named)
+    parsed = parse(line, CONFIG_OPTIONS, "%glm_config", shared.evaluate)
+    named = list(assignments(read_words(parsed.rest), shared.evaluate))
+    match parsed.filled.get("action", ()), named:
+        case ("--reset",), _:
+            _reset(shared, named)
+        case ("--table",), []:
+            _show_table(shared)
+        case ("--panel",), []:
+            _show_panel(shared)
+        case ("--login",), []:
+            _login(shared)
+        case (), []:
+            if not (shared.outputs.is_a_page and _panel_is_shown(shared)):
+                _show_table(shared)
+        case (), _:
+            _set_and_show(shared, named)
         case _:
-            raise OptionError("That does not go together.", _USAGE)
+            raise OptionError(f"{parsed.filled['action'][0]} takes no names.", _USAGE)
 
 
-def config_line(magics: GLMMagics) -> str:
+def config_line(shared: Shared) -> str:
     """Return the ``%glm_config`` line that sets what is set in this kernel."""
-    others = Sources(magics.sources.environ, magics.sources.config)
+    others = shared.session.layers.without_assigned()
     words = [
         f"{name}=" + ("" if value is None else _quoted(SETTINGS[name].written(value)))
-        for name, value in magics.sources.assigned.items()
+        for name, value in shared.session.layers.assigned.items()
         if value != others.find(SETTINGS[name])[0]
     ]
     return " ".join(["%glm_config", *words]) if words else "%glm_config --reset"
 
 
-def _set_and_show(magics: GLMMagics, named: list[tuple[str, str | None]]) -> None:
+def _set_and_show(shared: Shared, named: list[tuple[str, str | None]]) -> None:
     changed: dict[str, Value] = {}
     for name, text in named:
         setting = settings.setting(name)
         if text is not None:  # `name=` takes a value away, also one of the environment
             changed[name] = setting.parse(text) if text or setting.may_be_empty else None
-    recordings = magics.session.recordings
+    recordings = shared.session.recordings
     if changed.get("record"):
         recordings.file(str(changed["record"]))
     if "replay" in changed:
         recordings.read(str(changed["replay"] or OFF))
     for name, value in changed.items():
-        magics.sources.assigned[name] = value
-    magics.mirror()
-    magics.outputs.show_text("\n".join([*(_line(magics, SETTINGS[name]) for name, _ in named), *recordings.problems()]))
+        shared.session.layers.assigned[name] = value
+    shared.mirror.show()
+    shared.outputs.show_text("\n".join([*(_line(shared, SETTINGS[name]) for name, _ in named), *recordings.problems()]))
 
 
-def _reset(magics: GLMMagics, named: list[tuple[str, str | None]]) -> None:
+def _reset(shared: Shared, named: list[tuple[str, str | None]]) -> None:
     for name, text in named:
         if text is not None:
             raise OptionError(f"--reset takes names, not {name}={text}.", "%glm_config --reset temperature")
         settings.setting(name)
     names = [name for name, _ in named] or list(SETTINGS)
     for name in names:
-        magics.sources.assigned.pop(name, None)
-    magics.mirror()
-    magics.outputs.show_text(
-        "\n".join(_line(magics, SETTINGS[name]) for name in names) if named else "All settings are reset."
+        shared.session.layers.assigned.pop(name, None)
+    shared.mirror.show()
+    shared.outputs.show_text(
+        "\n".join(_line(shared, SETTINGS[name]) for name in names) if named else "All settings are reset."
     )
 
 
-def _line(magics: GLMMagics, setting: Setting) -> str:
-    value, source = _described(magics, setting)
+def _line(shared: Shared, setting: Setting) -> str:
+    value, source = _described(shared, setting)
     return f"{setting.name} = {value}  ({source})"
 
 
-def _described(magics: GLMMagics, setting: Setting) -> tuple[str, str]:
+def _described(shared: Shared, setting: Setting) -> tuple[str, str]:
     try:
-        value, source = magics.sources.find(setting)
+        value, source = shared.session.layers.find(setting)
     except SettingError as error:
         return "—", error.what
     if value is None and setting.name == "model":
@@ -108,30 +98,28 @@ def _described(magics: GLMMagics, setting: Setting) -> tuple[str, str]:
     return setting.written(value) or '""', source
 
 
-def _show_table(magics: GLMMagics) -> None:
+def _show_table(shared: Shared) -> None:
     from glm_magic.display.tables import table  # noqa: PLC0415
 
-    rows = [(setting.name, *_described(magics, setting), setting.help) for setting in SETTINGS.values()]
-    data = table(
-        "glm_magic settings", ("setting", "value", "from", "meaning"), rows, f"Key: {magics.session.key_status()}"
-    )
-    magics.outputs.show(dict(data))
+    rows = [(setting.name, *_described(shared, setting), setting.help) for setting in SETTINGS.values()]
+    data = table("glm_magic settings", ("setting", "value", "from", "meaning"), rows, f"Key: {_key_status(shared)}")
+    shared.outputs.show(dict(data))
 
 
-def _show_panel(magics: GLMMagics) -> None:
-    if not _panel_is_shown(magics):
+def _show_panel(shared: Shared) -> None:
+    if not _panel_is_shown(shared):
         raise SetupError(
             "The panel needs ipywidgets, and a kernel that widgets can talk to.",
             "%pip install ipywidgets   or:  %glm_config --table",
         )
 
 
-def _panel_is_shown(magics: GLMMagics) -> bool:
-    magics.mirror()
+def _panel_is_shown(shared: Shared) -> bool:
+    shared.mirror.show()
     try:
         from glm_magic.display.page.panel import panel  # noqa: PLC0415
 
-        widget = panel(magics, lambda: config_line(magics), magics.session.key_status)
+        widget = panel(shared.mirror.traits, lambda: config_line(shared), lambda: _key_status(shared))
     except Exception:  # no ipywidgets, or a kernel without comms, which fails in ways of its own
         return False
     from IPython.display import display  # noqa: PLC0415
@@ -140,14 +128,21 @@ def _panel_is_shown(magics: GLMMagics) -> bool:
     return True
 
 
-def _login(magics: GLMMagics) -> None:
+def _key_status(shared: Shared) -> str:
+    try:
+        return shared.session.services.status(shared.session.layers.values({}))
+    except SettingError as error:  # an environment variable holds a wrong value
+        return error.what
+
+
+def _login(shared: Shared) -> None:
     from glm_magic.service.keys import Key  # noqa: PLC0415
 
     try:
         key = Key(getpass.getpass("API key (it is not shown): "), "this kernel only")
     except (EOFError, NotImplementedError, RuntimeError) as error:  # StdinNotImplementedError is the last two
         raise SetupError("Nobody can type a key here.", "Set GLM_API_KEY in the environment instead.") from error
-    magics.outputs.show_text(f"The key is kept in {magics.session.keys.keep(key)}.")
+    shared.outputs.show_text(f"The key is kept in {shared.session.services.keys.keep(key)}.")
 
 
 def _quoted(text: str) -> str:

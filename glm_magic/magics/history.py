@@ -4,124 +4,65 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
+from glm_magic.display import safe_text
+from glm_magic.display.differences import differences
+from glm_magic.display.page.line import line as line_data
+from glm_magic.display.tables import shorten, table
 from glm_magic.errors import HistoryError, OptionError, quoted
-from glm_magic.magics.ending import ending_of_attempt, saves_turns
-from glm_magic.magics.options import Option, Reader
+from glm_magic.magics.facts import about_attempt, ending_of_attempt
+from glm_magic.magics.options import HISTORY_OPTIONS
+from glm_magic.magics.parsing import parse
+from glm_magic.magics.shared import Shared
 from glm_magic.notebook.bundle import MIME_TYPE
+from glm_magic.notebook.export.write import export
+from glm_magic.protocol.tokens import estimated_content_tokens, estimated_text_tokens
 from glm_magic.settings.declared import SETTINGS
 
-if TYPE_CHECKING:
-    from glm_magic.magics.glm import GLMMagics
 
-HISTORY_OPTIONS: tuple[Option, ...] = (
-    Option("--chat", "the conversation (default main)", "c", "NAME"),
-    Option("--clear", "empty the conversation"),
-    Option("--undo", "take the last turn out"),
-    Option("--attempt", "let answer N of a turn (its number in the table) count again", "", "TURN N"),
-    Option("--show", "show a turn again, or its answer N: --show TURN [N]", "", "TURN"),
-    Option("--diff", "with --show: the words that changed between two answers: --diff [N M]"),
-    Option("--skip", "do not send a turn until its cell runs again", "", "TURN"),
-    Option("--unskip", "send a turn that was skipped", "", "TURN"),
-    Option("--fork", "copy the conversation into the chat NEW", "", "NEW"),
-    Option("--prune", "take out the turns whose cells were deleted"),
-    Option("--list", "show the chats"),
-    Option("--restore", "take over the conversations of a saved notebook: --restore [FILE.ipynb]"),
-    Option("--export", "write the conversation to a file: .ipynb .jsonl .md .py .sh", "", "FILE"),
-    Option("--force", "with --restore, --export: in place of what is there"),
-    Option("--forget", "empty this notebook's journal of answers for a replay"),
-)
-
-_MORE_WORDS = {"--attempt": 1, "--show": 1, "--diff": 2, "--restore": 1}  # that may follow beside the option's own
-_OF_NO_CHAT = ("--list", "--restore", "--forget")
-_BESIDE = {"--force": ("--restore", "--export"), "--diff": ("--show",)}  # options of other options
-
-
-@dataclass(slots=True)
-class _Line:
-    """What a line says: the chat (``""`` if it names none), what to do, and the words for it."""
-
-    chat: str = ""
-    action: str = ""
-    words: tuple[str, ...] = ()
-    force: bool = False
-    diff: tuple[str, ...] | None = None
-
-    def read(self, magics: GLMMagics, line: str) -> None:
-        """Read a line. Raises `OptionError` or `SettingError`."""
-        reader = Reader(line, HISTORY_OPTIONS, "%glm_history")
-        actions: list[str] = []
-        beside: list[str] = []
-        for option, word in reader:
-            words = [] if word is None else [word]
-            for _ in range(_MORE_WORDS.get(option.flag, 0)):
-                following = reader.following()
-                words += [] if following is None else [following]
-            values = tuple(word.value(magics.evaluate) for word in words)
-            match option.flag:
-                case "--chat":
-                    self.chat = magics.session.chats.known(values[0])
-                case "--force":
-                    beside.append(option.flag)
-                    self.force = True
-                case "--diff":
-                    beside.append(option.flag)
-                    self.diff = values
-                case action:
-                    actions.append(action)
-                    self.action, self.words = action, values
-        if reader.rest.strip():
-            raise OptionError(f"%glm_history does not know {reader.rest!r}.", "%glm_history? shows what it does.")
-        if len(actions) > 1:
-            raise OptionError(f"One at a time: {' '.join(actions)}.", "Write a line for each.")
-        for flag in beside:
-            if self.action not in _BESIDE[flag]:
-                raise OptionError(f"{flag} goes with {' or '.join(_BESIDE[flag])}.", "%glm_history? shows how.")
-        if self.chat and self.action in _OF_NO_CHAT:
-            raise OptionError(f"{self.action} is not about one chat.", "Leave --chat out.")
-
-
-def run(magics: GLMMagics, line: str) -> None:
+def run(shared: Shared, line: str) -> None:
     """Do what the line says. Raises `GlmError`, and then nothing has changed."""
-    said = _Line()
-    said.read(magics, line)
-    chat = said.chat or DEFAULT_CHAT
-    match said.action:
-        case "":
-            _show(magics, chat)
-        case "--list":
-            _list(magics)
-        case "--clear":
-            _edit(magics, chat, lambda _: Conversation(), "Cleared")
-        case "--undo":
-            _undo(magics, chat)
-        case "--attempt":
-            _attempt(magics, chat, *said.words)
-        case "--show":
-            _show_turn(magics, chat, said)
-        case "--skip":
-            place = _sendable(magics, chat, said.words[0]).place
-            _edit(magics, chat, lambda conversation: conversation.skip(place), f"Turn {said.words[0]} is skipped")
-        case "--unskip":
-            place = _sendable(magics, chat, said.words[0]).place
-            _edit(magics, chat, lambda conversation: conversation.unskip(place), f"Turn {said.words[0]} counts")
-        case "--fork":
-            forked = magics.session.chats.forked(chat, _name(said.words[0]))
-            _edit(magics, said.words[0], lambda _: forked, f"Copied from chat {chat}")
-        case "--prune":
-            _prune(magics, chat)
-        case "--restore":
-            _restore(magics, said.words, force=said.force)
-        case "--export":
-            _export(magics, said)
-        case _:
-            path = magics.session.recordings.forget()
-            magics.outputs.show_text(
+    parsed = parse(line, HISTORY_OPTIONS, "%glm_history", shared.evaluate)
+    if parsed.rest.strip():
+        raise OptionError(f"%glm_history does not know {parsed.rest!r}.", "%glm_history? shows what it does.")
+    named = parsed.filled.get("chat", "")
+    if "chat" in parsed.filled:
+        shared.session.chats.known(named)
+    chat = named or DEFAULT_CHAT
+    match parsed.filled.get("action", ()):
+        case ():
+            _show(shared, chat)
+        case ("--list",):
+            _list(shared)
+        case ("--clear",):
+            _edit(shared, chat, lambda _: Conversation(), "Cleared")
+        case ("--undo",):
+            _undo(shared, chat)
+        case ("--attempt", number, *which):
+            _attempt(shared, chat, number, *which)
+        case ("--show", number, *which):
+            _show_turn(shared, chat, number, which, parsed.filled.get("diff"))
+        case ("--skip", number):
+            place = _sendable(shared, chat, number).place
+            _edit(shared, chat, lambda conversation: conversation.skip(place), f"Turn {number} is skipped")
+        case ("--unskip", number):
+            place = _sendable(shared, chat, number).place
+            _edit(shared, chat, lambda conversation: conversation.unskip(place), f"Turn {number} counts")
+        case ("--fork", new):
+            forked = shared.session.chats.forked(chat, _name(new))
+            _edit(shared, new, lambda _: forked, f"Copied from chat {chat}")
+        case ("--prune",):
+            _prune(shared, chat)
+        case ("--restore", *files):
+            _restore(shared, files, force="force" in parsed.filled)
+        case ("--export", file):
+            _export(shared, file, named, force="force" in parsed.filled)
+        case ("--forget",):
+            path = shared.session.recordings.forget()
+            shared.outputs.show_text(
                 f"The journal of {path.name} is empty. What the notebook itself holds is still there."
             )
 
@@ -129,32 +70,29 @@ def run(magics: GLMMagics, line: str) -> None:
 # --- what is there --------------------------------------------------------------------------------
 
 
-def _show(magics: GLMMagics, chat: str) -> None:
-    from glm_magic.display.tables import shorten, table  # noqa: PLC0415
-    from glm_magic.protocol.tokens import estimated_content_tokens, estimated_text_tokens  # noqa: PLC0415
-
-    conversation = magics.session.chats.conversation(chat)
+def _show(shared: Shared, chat: str) -> None:
+    conversation = shared.session.chats.conversation(chat)
     stale, sent = conversation.stale(), {attempt.id for attempt in conversation.sent()}
-    system = str(magics.session.sources.find(SETTINGS["system"])[0] or "")
+    system = str(shared.session.layers.find(SETTINGS["system"])[0] or "")
     rows, tokens = [], estimated_text_tokens(system) if system else 0
     for number, turn in enumerate(conversation, start=1):
         attempt = turn.counting
         if attempt is None:
             kept = f", {len(turn.attempts)} earlier kept" if turn.attempts else ""
-            deleted = "cell deleted" if magics.cells.is_deleted(turn) else ""
-            rows.append((str(number), magics.cells.label(turn), "", f"nothing counts here{kept}", "", deleted))
+            deleted = "cell deleted" if shared.cells.is_deleted(turn) else ""
+            rows.append((str(number), shared.cells.label(turn), "", f"nothing counts here{kept}", "", deleted))
             continue
         size = sum(estimated_content_tokens(message.to_api()["content"]) for message in attempt.messages)
         tokens += size if attempt.id in sent else 0
         asked = attempt.question if attempt.role == "user" else f"({attempt.role}) {attempt.question}"
         answer = shorten(attempt.answer, 40) if attempt.role == "user" else ""
         state = _state(turn, attempt, is_sent=attempt.id in sent, is_stale=attempt.id in stale)
-        if magics.cells.is_deleted(turn):
+        if shared.cells.is_deleted(turn):
             state += ", cell deleted"
-        rows.append((str(number), magics.cells.label(turn), shorten(asked, 40), answer, f"~{size}", state))
+        rows.append((str(number), shared.cells.label(turn), shorten(asked, 40), answer, f"~{size}", state))
     leading = "the system message and " if system else ""
     note = f"The next cell sends {leading}{len(sent)} of {len(rows)} turns, about {tokens} tokens."
-    magics.outputs.show(
+    shared.outputs.show(
         dict(table(f"Chat {chat}", ("turn", "cell", "asked", "answered", "tokens", "state"), rows, note))
     )
 
@@ -174,100 +112,104 @@ def _state(turn: Turn, attempt: Attempt, *, is_sent: bool, is_stale: bool) -> st
     return ", ".join(words)
 
 
-def _list(magics: GLMMagics) -> None:
-    from glm_magic.display.tables import table  # noqa: PLC0415
-
-    rows = [(chat, str(len(conversation.sent()))) for chat, conversation in magics.session.chats.items()]
-    magics.outputs.show(dict(table("Chats", ("chat", "turns sent"), rows)))
+def _list(shared: Shared) -> None:
+    rows = [(chat, str(len(conversation.sent()))) for chat, conversation in shared.session.chats.items()]
+    shared.outputs.show(dict(table("Chats", ("chat", "turns sent"), rows)))
 
 
-def _show_turn(magics: GLMMagics, chat: str, said: _Line) -> None:
-    from glm_magic.display.differences import differences  # noqa: PLC0415
-    from glm_magic.display.page.line import line  # noqa: PLC0415
-    from glm_magic.magics.ending import about_attempt  # noqa: PLC0415
-
-    number, *which = said.words
-    turn = _turn(magics, chat, number, lambda turn: bool(turn.attempts), "an answer")
-    if said.diff is not None:
+def _show_turn(shared: Shared, chat: str, number: str, which: list[str], compared: tuple[str, ...] | None) -> None:
+    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    if compared is not None:
         if len(turn.attempts) == 1:
             raise HistoryError(f"Turn {number} has one answer: there is nothing to compare.", "Run its cell again.")
-        numbers = said.diff or (str(len(turn.attempts) - 1), str(len(turn.attempts)))
+        numbers = compared or (str(len(turn.attempts) - 1), str(len(turn.attempts)))
         if which or len(numbers) != len(("N", "M")):
             raise OptionError("--diff takes two numbers, or none.", f"%glm_history --show {number} --diff 1 2")
         before, after = (_chosen(turn, number, one) for one in numbers)
-        magics.outputs.show(dict(line((f"Turn {number}: from attempt {numbers[0]} to attempt {numbers[1]}",))))
+        shared.outputs.show(dict(line_data((f"Turn {number}: from attempt {numbers[0]} to attempt {numbers[1]}",))))
         if before.question != after.question:
-            magics.outputs.show(differences(before.question, after.question))
+            shared.outputs.show(differences(before.question, after.question))
         if "user" in (before.role, after.role):  # else there is the message alone
-            magics.outputs.show(differences(before.answer, after.answer))
+            shared.outputs.show(differences(before.answer, after.answer))
         return
     attempt = _chosen(turn, number, which[0]) if which else turn.counting or turn.attempts[-1]
     at = turn.attempts.index(attempt) + 1
     tries = (f"attempt {at} of {len(turn.attempts)}",) if len(turn.attempts) > 1 else ()
-    magics.outputs.show(dict(line((f"Turn {number}", *about_attempt(magics.session, attempt), *tries))))
-    magics.outputs.show_turn(attempt)
+    shared.outputs.show(
+        dict(
+            line_data(
+                (f"Turn {number}", *about_attempt(attempt, embedded=shared.session.services.embedded.name), *tries)
+            )
+        )
+    )
+    shared.outputs.show_turn(attempt)
 
 
 # --- what changes ---------------------------------------------------------------------------------
 
 
-def _edit(magics: GLMMagics, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
-    magics.wait_for(chat)
-    saves = saves_turns(magics.session)  # first: a wrong variable is said before anything has changed
-    bundle = magics.session.edit(chat, change)
-    left = len(magics.session.chats.conversation(chat).sent())
+def _edit(shared: Shared, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
+    shared.wait_for(chat)
+    saves = shared.session.history.saves_turns  # first: a wrong variable is said before anything has changed
+    bundle = shared.session.history.edit(chat, change)
+    left = len(shared.session.chats.conversation(chat).sent())
     line = quoted(f"{what}: chat {chat} now sends {_turns(left)}.")
-    magics.outputs.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})
+    shared.outputs.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})
 
 
 def _turns(number: int) -> str:
     return f"{number} {'turn' if number == 1 else 'turns'}"
 
 
-def _undo(magics: GLMMagics, chat: str) -> None:
-    if not magics.session.chats.conversation(chat).sent():
+def _undo(shared: Shared, chat: str) -> None:
+    if not shared.session.chats.conversation(chat).sent():
         raise HistoryError(f"Chat {quoted(chat)} has no turn to undo.", "%glm_history shows what it has.")
-    _edit(magics, chat, Conversation.undo, "Undone")
+    _edit(shared, chat, Conversation.undo, "Undone")
 
 
-def _attempt(magics: GLMMagics, chat: str, number: str, *which: str) -> None:
-    turn = _turn(magics, chat, number, lambda turn: bool(turn.attempts), "an answer")
+def _attempt(shared: Shared, chat: str, number: str, *which: str) -> None:
+    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
     if not which:
         raise OptionError("--attempt needs the turn and the number of its answer.", "%glm_history --attempt TURN N")
     attempt = _chosen(turn, number, which[0])
     place = turn.place
     _edit(
-        magics,
+        shared,
         chat,
         lambda conversation: conversation.choose(place, attempt),
         f"Attempt {which[0]} of turn {number} counts",
     )
     # a fork shows what stands in the other chat; and what is shown already is left as it is, as in a replay
     if not turn.forked and attempt is not turn.counting:
-        ending = ending_of_attempt(magics.session, chat, magics.session.chats.turn(chat, place))
-        magics.outputs.rewrite(place, attempt, ending)
-    if turn.forked or turn.restored or turn.counting is None or not magics.outputs.is_a_page:
-        magics.outputs.show_turn(attempt)  # this kernel has no display of it, or one of a failure
+        ending = ending_of_attempt(
+            shared.session.history,
+            chat,
+            shared.session.chats.turn(chat, place),
+            embedded=shared.session.services.embedded.name,
+        )
+        shared.outputs.rewrite(place, attempt, ending)
+    if turn.forked or turn.restored or turn.counting is None or not shared.outputs.is_a_page:
+        shared.outputs.show_turn(attempt)  # this kernel has no display of it, or one of a failure
 
 
-def _prune(magics: GLMMagics, chat: str) -> None:
-    conversation = magics.session.chats.conversation(chat)
-    places = [turn.place for turn in conversation if magics.cells.is_deleted(turn)]
+def _prune(shared: Shared, chat: str) -> None:
+    conversation = shared.session.chats.conversation(chat)
+    places = [turn.place for turn in conversation if shared.cells.is_deleted(turn)]
     what = f"{_turns(len(places))} of deleted cells taken out"
-    _edit(magics, chat, lambda conversation: conversation.without(*places), what)
+    _edit(shared, chat, lambda conversation: conversation.without(*places), what)
 
 
-def _turn(magics: GLMMagics, chat: str, number: str, fits: Callable[[Turn], bool], what: str) -> Turn:
+def _turn(shared: Shared, chat: str, number: str, fits: Callable[[Turn], bool], what: str) -> Turn:
     """Return the turn with this number in the table. Raises `HistoryError` if there is none that fits."""
-    fitting = {str(at): turn for at, turn in enumerate(magics.session.chats.conversation(chat), 1) if fits(turn)}
+    fitting = {str(at): turn for at, turn in enumerate(shared.session.chats.conversation(chat), 1) if fits(turn)}
     if number not in fitting:
         there = f"It has: {', '.join(fitting)}. %glm_history shows them." if fitting else "It has none yet."
         raise HistoryError(f"Chat {quoted(chat)} has no turn {number!r} with {what}.", there)
     return fitting[number]
 
 
-def _sendable(magics: GLMMagics, chat: str, number: str) -> Turn:
-    return _turn(magics, chat, number, lambda turn: turn.counting is not None, "an answer that counts")
+def _sendable(shared: Shared, chat: str, number: str) -> Turn:
+    return _turn(shared, chat, number, lambda turn: turn.counting is not None, "an answer that counts")
 
 
 def _chosen(turn: Turn, number: str, which: str) -> Attempt:
@@ -289,40 +231,37 @@ def _name(chat: str) -> str:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def _restore(magics: GLMMagics, words: tuple[str, ...], *, force: bool) -> None:
-    path = Path(words[0]).expanduser() if words else magics.notebook_file()
+def _restore(shared: Shared, files: list[str], *, force: bool) -> None:
+    path = Path(files[0]).expanduser() if files else shared.notebook_file()
     if path is None:
         raise HistoryError("This kernel does not know its notebook's file.", "%glm_history --restore FILE.ipynb")
-    conversations, warnings = magics.session.restore(path, force=force)
+    conversations, warnings = shared.session.history.restore(path, force=force)
     if not any(conversation.turns for conversation in conversations.values()):
         warnings = (*warnings, "There is no answer of glm_magic in it.")
     restored = [
         f"chat {quoted(chat)}: {_turns(len(conversation.turns))}" for chat, conversation in conversations.items()
     ]
-    magics.outputs.show_text("\n".join([f"Restored from {path}: " + (", ".join(restored) or "nothing"), *warnings]))
+    shared.outputs.show_text("\n".join([f"Restored from {path}: " + (", ".join(restored) or "nothing"), *warnings]))
 
 
-def _export(magics: GLMMagics, said: _Line) -> None:
-    from glm_magic.display import safe_text  # noqa: PLC0415
-    from glm_magic.notebook.export.write import export  # noqa: PLC0415
-
-    path = Path(said.words[0]).expanduser()
-    own = magics.notebook_file()
+def _export(shared: Shared, file: str, chat: str, *, force: bool) -> None:
+    path = Path(file).expanduser()
+    own = shared.notebook_file()
     if own is not None and _are_one_file(own, path):
         raise HistoryError(f"{path} is this notebook itself.", "Give the export another name.")
-    chats = magics.session.chats
-    every = path.suffix.lower() == ".jsonl" and not said.chat  # one line each
-    names = [*chats] if every else [said.chat or DEFAULT_CHAT]
+    chats = shared.session.chats
+    every = path.suffix.lower() == ".jsonl" and not chat  # one line each
+    names = [*chats] if every else [chat or DEFAULT_CHAT]
     conversations = {name: chats.conversation(name).kept() for name in names}
     export(
         path,
         conversations,
-        base_url=magics.session.base_url(),
+        base_url=shared.session.services.base_url(shared.session.layers.values({})),
         neutralise=safe_text.markdown,
-        force=said.force,
+        force=force,
     )
     turns = sum(map(len, conversations.values()))
-    magics.outputs.show_text(f"Written: {_turns(turns)} to {path}")
+    shared.outputs.show_text(f"Written: {_turns(turns)} to {path}")
 
 
 def _are_one_file(one: Path, other: Path) -> bool:

@@ -1,345 +1,312 @@
-"""A magic's line as words, and the words as options; each option is declared once."""
+"""The options of the magics, each declared once: parsing, conflicts, help, tables and completion follow from it."""
 
 from __future__ import annotations
 
+import inspect
 import keyword
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from glm_magic.asking.chats import DEFAULT_CHAT
-from glm_magic.chat.prompt import OPEN, Piece, expression_end
-from glm_magic.errors import OptionError, near_miss
-from glm_magic.protocol import request
-from glm_magic.settings.declared import SETTINGS, Setting, Value
+from glm_magic.chat import strict_json
+from glm_magic.errors import OptionError
+from glm_magic.settings.declared import SETTINGS, Setting
 
-Evaluate = Callable[[str], str]
+
+class Given(NamedTuple):
+    """A value as it was given: its text, and whether an expression inserted some of it."""
+
+    text: str
+    is_inserted: bool = False
+
+
+Read = Callable[["Option", tuple[Given, ...]], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option of the magic: `metavar` is ``""`` for one that takes no value."""
+    """An option of a magic.
+
+    It `fills` a field of what the line says: with `value`, or, where it has a `metavar`, with what `read` makes of
+    the words after it (their text by default). Two options that fill the same field cannot be combined. `more` is
+    how many further words may follow. Given again, its values are joined by `repeats`; without that it is an error.
+
+    `excludes` names options it cannot be combined with, each with the reason, unless its own value is `idle`.
+    `goes_with` names the options of which it needs one, and `completes` what its value is completed with.
+    """
 
     flag: str
     help: str
     short: str = ""
     metavar: str = ""
-    setting: Setting | None = None
+    fills: str = ""
+    value: Any = True
+    read: Read | None = None
+    repeats: Callable[[Any, Any], Any] | None = None
+    more: int = 0
+    excludes: Mapping[str, str] = field(default_factory=dict)
+    idle: Any = None
+    goes_with: tuple[str, ...] = ()
+    completes: str = ""
 
     @property
     def usage(self) -> str:
-        """The option as a table of options writes it."""
+        """The option as a table of options shows it."""
         names = f"-{self.short}, {self.flag}" if self.short else self.flag
         return f"{names} {self.metavar}".rstrip()
 
-
-def _of_setting(name: str) -> Option:
-    setting = SETTINGS[name]
-    limits = f" ({setting.range})" if setting.low is not None else ""
-    return Option(setting.flag, setting.help + limits, setting.short, setting.metavar, setting)
-
-
-ASK_OPTIONS: tuple[Option, ...] = (
-    *map(_of_setting, ("model", "temperature", "top_p", "max_tokens", "stop", "system")),
-    Option("--param", "any other request field, repeatable; VALUE is JSON or else text", "", "KEY=VALUE"),
-    Option("--json", "ask for a JSON object, and check that it is one"),
-    Option("--schema", "ask for JSON that fits a model, dataclass, TypedDict or JSON Schema", "", "NAME"),
-    Option("--no-stream", "one response instead of a stream"),
-    Option("--chat", "the conversation to use (default main)", "c", "NAME"),
-    Option("--new", "a boundary: this cell and later ones send nothing before it"),
-    Option("--no-history", "send no earlier turn, keep none"),
-    Option(
-        "--role",
-        "put a system or assistant message into the conversation, and ask nothing",
-        "",
-        "user|system|assistant",
-    ),
-    Option("--tool", "a function that the model may call (repeatable, or a comma list)", "T", "NAME"),
-    Option("--approve", SETTINGS["approve"].help),
-    _of_setting("max_steps"),
-    Option("--out", "bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same", "o", "NAME"),
-    _of_setting("format"),
-    Option("--bg", "ask in the background: the cell ends at once, and goes on filling in"),
-    Option("--replay", "answer from a recorded answer to the same request, if there is one"),
-    Option("--no-replay", "ask, even if an answer is recorded"),
-    Option("--dry-run", "show the exact request, and send nothing", "N"),
-    Option("--quiet", "no line about model, tokens and time", "q"),
-    Option("--raw", "no {{ }} in the prompt"),
-)
-
-
-@dataclass(slots=True)
-class Asked:
-    """What a `%glm` or `%%glm` line says; `prompt` is the rest of a `%glm` line, as typed."""
-
-    settings: dict[str, Value] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
-    stream: bool = True
-    json: bool = False
-    schema: str = ""
-    chat: str = DEFAULT_CHAT
-    new: bool = False
-    history: bool = True
-    role: str = "user"
-    background: bool = False
-    replay: bool | None = None
-    out: str = ""
-    dry_run: bool = False
-    quiet: bool = False
-    raw: bool = False
-    prompt: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """A word of a line: its pieces, with quotes removed, and where it stands."""
-
-    pieces: tuple[Piece, ...]
-    start: int
-    end: int
-    quoted: bool
-
     @property
-    def typed(self) -> str:
-        """The text before the first expression."""
-        return self.pieces[0] if self.pieces and isinstance(self.pieces[0], str) else ""
+    def choices(self) -> tuple[str, ...]:
+        """The values that it takes, where they are few."""
+        return tuple(self.metavar.split("|")) if "|" in self.metavar else ()
 
-    @property
-    def looks_like_an_option(self) -> bool:
-        return not self.quoted and self.typed.startswith("-") and self.typed != "-"
-
-    def value(self, evaluate: Evaluate) -> str:
-        """The word with its expressions evaluated; an inserted value is never split."""
-        return "".join(piece if isinstance(piece, str) else evaluate(piece.source) for piece in self.pieces)
-
-    def after_equals(self) -> Word:
-        """The part of the word after its first ``=``."""
-        rest = self.typed.partition("=")[2]
-        return Word((rest, *self.pieces[1:]), self.start, self.end, quoted=True)
+    def filled_by(self, given: tuple[Given, ...]) -> Any:
+        """Return what it fills in. Raises `OptionError` or `SettingError` for a wrong value."""
+        if self.read is not None:
+            return self.read(self, given)
+        return given[0].text if given else self.value
 
 
-def read_word(line: str, at: int) -> Word | None:
-    """Return the word that begins at or after `at`; None at the end of the line.
-
-    Quotes group, and are removed; a backslash is a backslash; ``{{ … }}`` is one piece.
-    Raises `OptionError` at a quote that is not closed, `PromptError` at a template that does not parse.
-    """
-    while at < len(line) and line[at].isspace():
-        at += 1
-    if at == len(line):
-        return None
-    start, quote, text = at, "", ""
-    pieces: list[Piece] = []
-    while at < len(line) and (quote or not line[at].isspace()):
-        if line.startswith(OPEN, at):
-            expression, at = expression_end(line, at)
-            pieces += [*([text] if text else []), expression]
-            text = ""
-            continue
-        sign = line[at]
-        at += 1
-        if sign == quote:
-            quote = ""
-        elif not quote and sign in "\"'":
-            quote = sign
-        else:
-            text += sign
-    if quote:
-        raise OptionError(
-            f"The quote in {line[start:]!r} is not closed.",
-            "Close it; or, if it is an apostrophe, put the value in double quotes.",
-        )
-    if text or not pieces:
-        pieces.append(text)
-    return Word(tuple(pieces), start, at, quoted=line[start] in "\"'")
+_Magic = TypeVar("_Magic", bound=Callable[..., Any])
 
 
-def read_words(line: str) -> Iterator[Word]:
-    """Yield the words of a line."""
-    at = 0
-    while word := read_word(line, at):
-        yield word
-        at = word.end
+def documented(*options: Option) -> Callable[[_Magic], _Magic]:
+    """Add the table of options to a magic's docstring."""
+
+    def document(magic: _Magic) -> _Magic:
+        table = "\n".join(f"    {option.usage:<32} {option.help}" for option in options)
+        magic.__doc__ = f"{inspect.cleandoc(magic.__doc__ or '')}\n\n::\n\n{table}\n"
+        return magic
+
+    return document
 
 
-class Reader:
-    """Reads the options at the beginning of a line, one after the other."""
-
-    def __init__(self, line: str, options: tuple[Option, ...], magic: str) -> None:
-        self._line = line
-        self._magic = magic
-        self._by_name = {
-            name: option for option in options for name in (option.flag, f"-{option.short}") if name != "-"
-        }
-        self.at = 0
-
-    def __iter__(self) -> Iterator[tuple[Option, Word | None]]:
-        """Yield each option with its value; stop before the first word that is none, or after ``--``."""
-        while self.rest.startswith("-"):  # a prompt need not be words: it may have an open quote
-            word = read_word(self._line, self.at)
-            if word is None or not word.looks_like_an_option:
-                return
-            self.at = word.end
-            if word.typed == "--" and len(word.pieces) == 1:
-                return
-            yield self._option(word)
-
-    def following(self) -> Word | None:
-        """Take the next word, for an option that may have more than one; None if it is an option, or there is none."""
-        word = read_word(self._line, self.at)
-        if word is None or word.looks_like_an_option:
-            return None
-        self.at = word.end
-        return word
-
-    @property
-    def rest(self) -> str:
-        """What follows the options, as typed."""
-        return self._line[self.at :].lstrip()
-
-    def _option(self, word: Word) -> tuple[Option, Word | None]:
-        name, equals, _ = word.typed.partition("=")
-        option = self._by_name.get(name)
-        if option is None and not name.startswith("--"):  # -t0.2
-            short = self._by_name.get(name[:2])
-            if short is not None and short.metavar and len(word.typed) > 2:
-                return short, Word((word.typed[2:], *word.pieces[1:]), word.start, word.end, quoted=True)
-        if option is None:
-            raise OptionError(f"{self._magic} has no option {name}.", self._hint(name))
-        if not option.metavar:
-            if equals or len(word.pieces) > 1:
-                raise OptionError(f"{name} takes no value after =.", f"{self._magic}? shows how it is written.")
-            return option, None
-        if equals:
-            return option, word.after_equals()
-        if len(word.pieces) > 1:  # -t{{ x }}
-            if name.startswith("--"):
-                raise OptionError(f"{name} needs a space, or =, before its value.")
-            return option, Word(word.pieces[1:], word.start, word.end, quoted=True)
-        value = read_word(self._line, self.at)
-        if value is None:
-            raise OptionError(f"{name} needs a value: {option.usage}")
-        self.at = value.end
-        return option, value
-
-    def _hint(self, name: str) -> str:
-        meant = near_miss(name, self._by_name)
-        return f"Did you mean {meant}?" if meant else f"{self._magic}? shows them all."
+# --- how values are read --------------------------------------------------------------------------
 
 
-def read_asked(line: str, evaluate: Evaluate, *, is_cell: bool) -> Asked:
-    """Read the line of ``%%glm`` (`is_cell`) or ``%glm``. Raises `OptionError`, `SettingError`, `PromptError`."""
-    asked = Asked()
-    if is_cell and (bound := re.fullmatch(r"(?s)(.*?)(?:^|\s)([^\W\d]\w*)\s*<<\s*", line)):
-        line, asked.out = bound[1], _name(bound[2], "NAME <<")
-    reader = Reader(line, ASK_OPTIONS, "%%glm" if is_cell else "%glm")
-    for option, word in reader:
-        _apply(asked, option, word, evaluate)
-    asked.prompt = reader.rest
-    if is_cell and asked.prompt.strip():
-        word = read_word(asked.prompt, 0)
-        shown = asked.prompt[: word.end] if word else asked.prompt
-        raise OptionError(
-            f"A %%glm line has options alone; {shown!r} is none.", "Write the prompt below the line, or use %glm."
-        )
-    if asked.role != "user" and not asked.history:
-        raise OptionError(f"--role {asked.role} puts the cell into the conversation, and --no-history leaves it out.")
-    if asked.json and asked.schema:
-        raise OptionError("--json and --schema: one of them; --schema asks for JSON too.")
-    if asked.role != "user" and asked.background:
-        raise OptionError(f"--role {asked.role} asks nothing, so nothing can go on in the background.")
-    return asked
+def _setting_value(setting: Setting) -> Read:
+    def read(option: Option, given: tuple[Given, ...]) -> Any:
+        text, is_inserted = given[0]
+        if setting.name in _ONE_AT_A_TIME and "," in text and not is_inserted:
+            raise OptionError(f"{option.flag} takes one value, not a list: {text!r}.", "Ask once for each value.")
+        return setting.parse(text, as_typed=option.flag)
+
+    return read
 
 
-# Options without a value: what each sets.
-_SWITCHES: dict[str, tuple[str, bool]] = {
-    "--json": ("json", True),
-    "--no-stream": ("stream", False),
-    "--new": ("new", True),
-    "--no-history": ("history", False),
-    "--bg": ("background", True),
-    "--dry-run": ("dry_run", True),
-    "--quiet": ("quiet", True),
-    "--raw": ("raw", True),
+def _named(example: str) -> Read:
+    def read(option: Option, given: tuple[Given, ...]) -> str:
+        if not given[0].text.strip():
+            raise OptionError(f"{option.flag} needs a name.", example)
+        return given[0].text
+
+    return read
+
+
+def _choice(option: Option, given: tuple[Given, ...]) -> str:
+    if given[0].text not in option.choices:
+        raise OptionError(f"{option.flag} takes {' or '.join(option.choices)}, not {given[0].text!r}.")
+    return given[0].text
+
+
+def python_name(text: str, what: str) -> str:
+    """Return `text` if it is a Python name that can be bound; else raise `OptionError`."""
+    if not text.isidentifier() or keyword.iskeyword(text):
+        raise OptionError(f"{what} needs a Python name, not {text!r}.")
+    return text
+
+
+def _tools(option: Option, given: tuple[Given, ...]) -> str:
+    text, is_inserted = given[0]
+    if is_inserted and "," in text:  # what is inserted is one value, never split
+        raise OptionError(f"{option.flag} takes a name, not {text!r}.", "Repeat -T for each tool.")
+    return str(SETTINGS["tools"].parse(text, as_typed=option.flag))
+
+
+# Fields of the protocol that have an option, or a place, of their own.
+_SET_OTHERWISE = {
+    "messages": "The messages are the cell's text and the history.",
+    "stream": "Use --no-stream for one response instead of a stream.",
+    "tools": "Use -T NAME, with a function of the notebook, or a dict in the API's own form.",
+    "response_format": "Use --json or --schema NAME.",
+    **{name: f"Use {setting.flag}." for name, setting in SETTINGS.items() if setting.field},
 }
 
 
-def _apply(asked: Asked, option: Option, word: Word | None, evaluate: Evaluate) -> None:
-    value = word.value(evaluate) if word else ""
-    if option.setting is not None:
-        assert word is not None
-        asked.settings[option.setting.name] = _setting_value(option, word, value)
-        return
-    if option.flag in _SWITCHES:
-        setattr(asked, *_SWITCHES[option.flag])
-        return
-    match option.flag:
-        case "--param":
-            name, sent = request.extra_field(value)
-            asked.extra[name] = sent
-        case "--schema":
-            if not value.strip():
-                raise OptionError("--schema needs a name.", "--schema City, or --schema list[City]")
-            asked.schema = value
-        case "--tool":
-            before = str(asked.settings.get("tools") or "")
-            is_inserted = word is not None and any(not isinstance(piece, str) for piece in word.pieces)
-            if is_inserted and "," in value:  # what is inserted is one value, never split
-                raise OptionError(f"--tool takes a name, not {value!r}.", "Repeat -T for each tool.")
-            named = str(SETTINGS["tools"].parse(value, as_typed="--tool"))
-            asked.settings["tools"] = ",".join(filter(None, (before, named)))
-        case "--approve":
-            asked.settings["approve"] = True
-        case "--chat":
-            if not value.strip():
-                raise OptionError("--chat needs a name.")
-            asked.chat = value
-        case "--role":
-            roles = option.metavar.split("|")
-            if value not in roles:
-                raise OptionError(f"--role takes {' or '.join(roles)}, not {value!r}.")
-            asked.role = value
-        case "--replay" | "--no-replay":
-            if asked.replay is not None:
-                raise OptionError("--replay and --no-replay: one of them, once.")
-            asked.replay = option.flag == "--replay"
-        case "--out":
-            asked.out = _name(value, "--out")
-        case _:
-            raise AssertionError(f"{option.flag} is declared and does nothing")
+def _field(_: Option, given: tuple[Given, ...]) -> dict[str, Any]:
+    """Read ``KEY=VALUE``: VALUE is parsed as JSON, else sent as text."""
+    text = given[0].text
+    name, equals, written = text.partition("=")
+    name = name.strip()
+    if not equals or not name:
+        raise OptionError(f"--param takes KEY=VALUE, not {text!r}.", "For example: --param seed=7")
+    if name in _SET_OTHERWISE:
+        raise OptionError(f"--param does not set {name!r}.", _SET_OTHERWISE[name])
+    try:
+        return {name: strict_json.loads(written)}
+    except ValueError as error:
+        if written.lstrip()[:1] in ("{", "[", '"'):
+            raise OptionError(f"--param {name}: {written!r} begins as JSON but is not JSON: {error}.") from None
+    return {name: written}
 
 
-def _setting_value(option: Option, word: Word, value: str) -> Value:
-    assert option.setting is not None
-    if option.setting.name in ("model", "temperature", "top_p", "max_tokens") and any(
-        isinstance(piece, str) and "," in piece for piece in word.pieces
-    ):
-        raise OptionError(f"{option.flag} takes one value, not a list: {value!r}.", "Ask once for each value.")
-    return option.setting.parse(value, as_typed=option.flag)
+def _with_field(fields: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    for name in fields.keys() & more:
+        raise OptionError(f"--param {name} is given twice.", "Keep one of them.")
+    return {**fields, **more}
 
 
-def _name(value: str, what: str) -> str:
-    if not value.isidentifier() or keyword.iskeyword(value):
-        raise OptionError(f"{what} needs a Python name, not {value!r}.")
-    return value
+def _action(option: Option, given: tuple[Given, ...]) -> tuple[str, ...]:
+    return option.flag, *(word.text for word in given)
 
 
-def assignments(words: Iterable[Word], evaluate: Evaluate) -> Iterator[tuple[str, str | None]]:
-    """Yield ``name=value`` as ``(name, value)``, and ``name`` alone as ``(name, None)``.
+def _words(_: Option, given: tuple[Given, ...]) -> tuple[str, ...]:
+    return tuple(word.text for word in given)
 
-    The list that a setting may have goes on to its bracket: ``tools=[one, two]``.
-    """
-    rest = iter(words)
-    for word in rest:
-        name, equals, _ = word.typed.partition("=")
-        if not equals:
-            yield word.value(evaluate), None
-            continue
-        value = word.after_equals().value(evaluate)
-        while name in SETTINGS and SETTINGS[name].is_list and value.startswith("[") and not value.endswith("]"):
-            following = next(rest, None)
-            if following is None:
-                raise OptionError(f"{name}={value}: the bracket is not closed.")
-            value += following.value(evaluate)
-        yield name, value
+
+# --- the options ----------------------------------------------------------------------------------
+
+_ONE_AT_A_TIME = ("model", "temperature", "top_p", "max_tokens")
+
+
+def _of_setting(name: str, **declared: Any) -> Option:
+    setting = SETTINGS[name]
+    limits = f" ({setting.range})" if setting.low is not None else ""
+    return Option(
+        setting.flag,
+        setting.help + limits,
+        setting.short,
+        setting.metavar,
+        fills=f"settings.{name}",
+        read=_setting_value(setting),
+        **declared,
+    )
+
+
+ASK_OPTIONS: tuple[Option, ...] = (
+    _of_setting("model", completes="model"),
+    *map(_of_setting, ("temperature", "top_p", "max_tokens")),
+    _of_setting("stop", repeats=lambda words, more: (*([words] if isinstance(words, str) else words), more)),
+    _of_setting("system"),
+    Option(
+        "--param",
+        "any other request field, repeatable; VALUE is parsed as JSON, else sent as text",
+        metavar="KEY=VALUE",
+        fills="extra",
+        read=_field,
+        repeats=_with_field,
+    ),
+    Option("--json", "ask for a JSON object, and check the answer", fills="json"),
+    Option(
+        "--schema",
+        "ask for JSON that fits a model, dataclass, TypedDict or JSON Schema",
+        metavar="NAME",
+        fills="schema",
+        read=_named("--schema City, or --schema list[City]"),
+        excludes={"--json": "--schema asks for JSON too."},
+        completes="schema",
+    ),
+    Option("--no-stream", "one response instead of a stream", fills="stream", value=False),
+    Option(
+        "--chat",
+        "the conversation to use (default main)",
+        "c",
+        "NAME",
+        fills="chat",
+        read=_named("-c draft"),
+        completes="chat",
+    ),
+    Option("--new", "start anew: this cell and later ones send nothing that stands before it", fills="new"),
+    Option("--no-history", "send no earlier turn, and do not keep this one", fills="history", value=False),
+    Option(
+        "--role",
+        "add the cell to the conversation as a system or assistant message, and ask nothing",
+        metavar="user|system|assistant",
+        fills="role",
+        read=_choice,
+        idle="user",
+        excludes={
+            "--no-history": "--role puts the cell into the conversation, and --no-history leaves it out.",
+            "--bg": "--role asks nothing, so nothing can run in the background.",
+        },
+    ),
+    Option(
+        "--tool",
+        "a function that the model may call (repeatable, or a comma list)",
+        "T",
+        "NAME",
+        fills="settings.tools",
+        read=_tools,
+        repeats=lambda names, more: f"{names},{more}",
+        completes="function",
+    ),
+    Option("--approve", SETTINGS["approve"].help, fills="settings.approve"),
+    _of_setting("max_steps"),
+    Option(
+        "--out",
+        "bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same",
+        "o",
+        "NAME",
+        fills="out",
+        read=lambda option, given: python_name(given[0].text, option.flag),
+    ),
+    _of_setting("format"),
+    Option("--bg", "run in the background: the cell returns at once and goes on filling in", fills="background"),
+    Option("--replay", "answer from a recorded answer to the same request, if there is one", fills="replay"),
+    Option("--no-replay", "ask, even if an answer is recorded", fills="replay", value=False),
+    Option("--dry-run", "show the exact request, and send nothing", "N", fills="dry_run"),
+    Option("--quiet", "show no line about model, tokens and time", "q", fills="quiet"),
+    Option("--raw", "leave {{ }} in the prompt as it is", fills="raw"),
+)
+
+CONFIG_OPTIONS: tuple[Option, ...] = (
+    Option("--reset", "reset the settings named after it, or all of them", fills="action", read=_action),
+    Option("--table", "show the settings as a table", fills="action", read=_action),
+    Option("--panel", "show the settings as a panel", fills="action", read=_action),
+    Option("--login", "ask for the key without echo, and keep it", fills="action", read=_action),
+)
+
+_OF_NO_CHAT = {flag: f"{flag} is not about one chat." for flag in ("--list", "--restore", "--forget")}
+
+
+def _history_action(flag: str, help_: str, metavar: str = "", more: int = 0) -> Option:
+    return Option(flag, help_, "", metavar, fills="action", read=_action, more=more, completes=metavar.lower())
+
+
+HISTORY_OPTIONS: tuple[Option, ...] = (
+    Option(
+        "--chat",
+        "the conversation (default main)",
+        "c",
+        "NAME",
+        fills="chat",
+        excludes=_OF_NO_CHAT,
+        completes="chat",
+    ),
+    _history_action("--clear", "empty the conversation"),
+    _history_action("--undo", "take the last turn out"),
+    _history_action("--attempt", "make attempt N of a turn (its number in the table) count again", "TURN N", 1),
+    _history_action("--show", "show a turn again, or its attempt N: --show TURN [N]", "TURN", 1),
+    Option(
+        "--diff",
+        "with --show: the words that changed between two attempts: --diff [N M]",
+        fills="diff",
+        read=_words,
+        more=2,
+        goes_with=("--show",),
+    ),
+    _history_action("--skip", "leave a turn out of requests until its cell runs again", "TURN"),
+    _history_action("--unskip", "send a skipped turn again", "TURN"),
+    _history_action("--fork", "copy the conversation into the chat NEW", "NEW"),
+    _history_action("--prune", "take out the turns whose cells were deleted"),
+    _history_action("--list", "list the chats"),
+    _history_action("--restore", "take over the conversations of a saved notebook: --restore [FILE.ipynb]", more=1),
+    _history_action("--export", "write the conversation to a file: .ipynb .jsonl .md .py .sh", "FILE"),
+    Option(
+        "--force",
+        "with --restore, --export: replace what is there",
+        fills="force",
+        goes_with=("--restore", "--export"),
+    ),
+    _history_action("--forget", "empty this notebook's journal of answers for a replay"),
+)

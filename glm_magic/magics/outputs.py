@@ -18,7 +18,7 @@ from glm_magic.display.view import NoView
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from glm_magic.chat.conversation import Attempt
+    from glm_magic.chat.conversation import Attempt, Conversation
     from glm_magic.chat.place import Place
     from glm_magic.display.page.bar import Bars
     from glm_magic.display.view import Ending, Show, View
@@ -68,6 +68,7 @@ class Outputs:
         self._names = (f"glm-{uuid.uuid4().hex[:8]}-{number}" for number in itertools.count())
         self._views: dict[Place, View] = {}
         self._marks: Any = None
+        self._marked: tuple[Conversation, ...] = ()
         self._bars: Bars | None = None
 
     @property
@@ -169,8 +170,12 @@ class Outputs:
         if view is not None:
             view.rewrite(attempt.events(), ending)
 
-    def mark(self, stale: frozenset[str]) -> None:
-        """Mark the lines about the answers with these ids as stale, and no others; nothing of it is saved."""
+    def mark_stale(self, conversations: tuple[Conversation, ...]) -> None:
+        """Mark the lines about the stale answers of these conversations, and no others; nothing of it is saved."""
+        if [*map(id, conversations)] == [*map(id, self._marked)]:  # each change makes another one
+            return
+        self._marked = conversations
+        stale = frozenset().union(*(conversation.stale() for conversation in conversations))
         if self._marks is None:
             if not stale or not self.is_a_page:
                 return

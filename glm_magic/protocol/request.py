@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from glm_magic.chat import strict_json
 from glm_magic.chat.messages import Message
-from glm_magic.errors import OptionError, PromptError, quoted
+from glm_magic.errors import PromptError, quoted
 from glm_magic.protocol.models import MODELS
 from glm_magic.settings.declared import SETTINGS, Value
-
-# Fields of the protocol that the cell says in another way than by --param, and how it says them.
-_SAID_OTHERWISE = {
-    "messages": "The cell's text and the history are the messages.",
-    "stream": "Use --no-stream for one response instead of a stream.",
-    "tools": "Use -T NAME, with a function of the notebook, or a dict in the API's own form.",
-    "response_format": "Use --json or --schema NAME.",
-    **{name: f"Use {setting.flag}." for name, setting in SETTINGS.items() if setting.field},
-}
-
 
 _TEXT_MODELS = frozenset(name.lower() for name in MODELS)
 
@@ -48,34 +37,18 @@ def body(
     for name, setting in SETTINGS.items():
         value = settings.get(name)
         if setting.field and name != "model" and value not in (None, ""):
-            request[name] = [value] if name == "stop" else value  # GLM takes a list of one word
+            request[name] = _stop_words(value) if name == "stop" else value
     request.update(extra or {})
     return request
+
+
+def _stop_words(value: Value) -> list[str]:
+    return list(value) if isinstance(value, tuple) else [str(value)]
 
 
 def parameters(request: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a request body that are not the conversation itself."""
     return {name: value for name, value in request.items() if name != "messages"}
-
-
-def extra_field(text: str) -> tuple[str, Any]:
-    """Read ``KEY=VALUE``: VALUE is JSON where it parses, else text.
-
-    Raises `OptionError` if there is no ``=``, if the field has an option of its own, or if VALUE
-    begins as JSON and is not.
-    """
-    name, equals, written = text.partition("=")
-    name = name.strip()
-    if not equals or not name:
-        raise OptionError(f"--param takes KEY=VALUE, not {text!r}.", "For example: --param seed=7")
-    if name in _SAID_OTHERWISE:
-        raise OptionError(f"--param does not set {name!r}.", _SAID_OTHERWISE[name])
-    try:
-        return name, strict_json.loads(written)
-    except ValueError as error:
-        if written.lstrip()[:1] in ("{", "[", '"'):
-            raise OptionError(f"--param {name}: {written!r} begins as JSON and is not: {error}.") from None
-    return name, written
 
 
 def refuse_images(request: Mapping[str, Any], *, embedded: bool = False) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from glm_magic.errors import SettingError, near_miss
 
-Value: TypeAlias = "str | int | float | bool | None"
+Value: TypeAlias = "str | int | float | bool | tuple[str, ...] | None"
 
 _MOST = 10**300  # about as large as a float may be
 
@@ -282,3 +283,10 @@ def setting(name: str) -> Setting:
         meant = near_miss(name, SETTINGS)
         hint = f"Did you mean {meant}?" if meant else "There are: " + ", ".join(SETTINGS)
         raise SettingError(f"There is no setting {name!r}.", hint) from None
+
+
+def number(values: Mapping[str, Value], name: str) -> float:
+    """Return the value of a setting that is a number; its default where it is not set."""
+    value = values[name] if values[name] is not None else SETTINGS[name].default
+    assert isinstance(value, (int, float)), "by its kind"
+    return value

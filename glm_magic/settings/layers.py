@@ -4,33 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from glm_magic.settings.declared import SETTINGS, Setting, Value
 
-# Where a value came from, weakest first.
 DEFAULT, CONFIG_FILE, ENVIRONMENT, SET = "default", "ipython_config.py", "environment", "set here"
+
+Found: TypeAlias = "tuple[Value, str] | None"
 
 
 @dataclass(slots=True)
-class Sources:
-    """The settings of a session, each from the strongest source that has it; `environ` is read late, each time anew."""
+class Layers:
+    """The places that set settings, strongest first: set here, the environment, ipython_config.py, the defaults.
+
+    `environ` is read each time, since a cell may change it.
+    """
 
     environ: Mapping[str, str] = field(repr=False)  # it holds the key
     config: dict[str, Value] = field(default_factory=dict)
     assigned: dict[str, Value] = field(default_factory=dict)
 
     def find(self, setting: Setting) -> tuple[Value, str]:
-        """Return a setting's value and the source. Raises `SettingError` if a variable holds a wrong one."""
-        if setting.name in self.assigned:
-            return self.assigned[setting.name], SET
+        """Return a setting's value and the layer that sets it.
+
+        Raises `SettingError` if an environment variable holds a value that the setting does not take.
+        """
+        found = (
+            _in(self.assigned, setting, SET) or self._in_environment(setting) or _in(self.config, setting, CONFIG_FILE)
+        )
+        return found or (setting.default, DEFAULT)
+
+    def values(self, options: Mapping[str, Value]) -> dict[str, Value]:
+        """Return the value of every setting; `options` are stronger than all layers."""
+        return {name: options[name] if name in options else self.find(s)[0] for name, s in SETTINGS.items()}
+
+    def without_assigned(self) -> Layers:
+        """Return the layers below what is set here."""
+        return Layers(self.environ, self.config)
+
+    def _in_environment(self, setting: Setting) -> Found:
         for variable in setting.variables:
             text = self.environ.get(variable, "")
             if text.strip() or (text and setting.may_be_empty):  # an empty variable counts as unset
                 return setting.parse(text, as_typed=f"The variable {variable}"), f"{ENVIRONMENT} ({variable})"
-        if setting.name in self.config:
-            return self.config[setting.name], CONFIG_FILE
-        return setting.default, DEFAULT
+        return None
 
-    def values(self, options: Mapping[str, Value]) -> dict[str, Value]:
-        """Return every setting's value; `options` are stronger than all sources."""
-        return {name: options[name] if name in options else self.find(s)[0] for name, s in SETTINGS.items()}
+
+def _in(values: Mapping[str, Value], setting: Setting, layer: str) -> Found:
+    return (values[setting.name], layer) if setting.name in values else None

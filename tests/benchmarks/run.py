@@ -30,7 +30,7 @@ from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.notebook.bundle import MIME_TYPE, encode
-from glm_magic.settings.layers import Sources
+from glm_magic.settings.layers import Layers
 
 TOKENS_A_SECOND = 200
 LOADS = 7
@@ -180,10 +180,10 @@ def milliseconds(do: Callable[[], Any]) -> float:
 
 def history(turns: int) -> None:
     """Print what restoring so many turns takes, and building the request of the next one."""
-    session = Session(Sources({"GLM_BASE_URL": "http://127.0.0.1:1/v1"}))
+    session = Session(Layers({"GLM_BASE_URL": "http://127.0.0.1:1/v1"}))
 
     def request() -> Any:
-        return session.prepare("And now?", Place("next")).body
+        return session.plan(Message("user", "And now?"), Place("next")).body
 
     with tempfile.TemporaryDirectory() as folder:
         path = saved(turns, Path(folder))

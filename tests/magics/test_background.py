@@ -86,7 +86,7 @@ def test_several_one_shots_are_under_way_at_once(notebook: Notebook) -> None:
 
 def test_the_turn_takes_its_place_when_it_is_asked(notebook: Notebook, gate: threading.Event) -> None:
     notebook.run("%%glm --bg\nask", "a")
-    conversation = notebook.shell.magics_manager.registry["GLMMagics"].session.chats.conversation()
+    conversation = notebook.shell.magics_manager.registry["GLMMagics"].shared.session.chats.conversation()
     assert [turn.place.cell for turn in conversation] == ["a"]
     gate.set()
     notebook.run("%%glm\nmore", "b")
@@ -173,7 +173,8 @@ def test_a_template_that_inserts_a_pending_answer_waits_for_its_chat(notebook: N
 def test_a_recorded_answer_is_there_at_once(notebook: Notebook, tmp_path) -> None:
     notebook.run(f"%glm_config record={tmp_path / 'answers.jsonl'}")
     notebook.run("%%glm --no-history\nask", "a")
-    notebook.run(f"%reload_ext glm_magic\n%glm_config replay={tmp_path / 'answers.jsonl'}")
+    notebook.restart()
+    notebook.run(f"%glm_config replay={tmp_path / 'answers.jsonl'}")
     asked = len(notebook.server.requests)
     pending = notebook.run("%%glm --bg --no-history\nask", "other")
     assert (pending.done, pending.wait().text, pending.replayed) == (True, "You said: ask", True)

@@ -16,6 +16,7 @@ import pytest
 from glm_server import CUT, Answer, GlmServer, chunk, data, error, stream
 from ipython_shell import Notebook
 
+from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
 from glm_magic.errors import GlmError
@@ -155,9 +156,11 @@ def test_settings_and_history_mask_the_key(watched: Watched) -> None:
 def test_what_holds_the_key_does_not_show_it(watched: Watched) -> None:
     magics = watched.notebook.shell.magics_manager.registry["GLMMagics"]
     watched.run("%%glm\nhi", "a")
-    session = magics.session
-    question = session.prepare("hi", Place("b"))
-    for value in (magics, magics.sources, session, session.keys, question, question.endpoint, session.ask(question)):
+    session = magics.shared.session
+    question = session.plan(Message("user", "hi"), Place("b"))
+    asking = session.ask(question)
+    holders = (magics, magics.shared, session.layers, session, session.services, session.services.keys, question)
+    for value in (*holders, question.endpoint, asking):
         watched.seen.append((type(value).__name__, f"{value!r} {value!s}"))
         if hasattr(value, "__dict__"):
             watched.seen.append((f"fields of {type(value).__name__}", repr(vars(value))))

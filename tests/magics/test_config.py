@@ -48,7 +48,7 @@ def test_a_name_without_a_value_takes_it_away_also_over_the_environment(
     monkeypatch.setenv("GLM_TEMPERATURE", "0.4")
     notebook.run("%glm_config temperature=")
     assert "temperature" not in notebook.sent("%glm hi").body
-    assert config_line(magics(notebook)) == "%glm_config temperature="
+    assert config_line(magics(notebook).shared) == "%glm_config temperature="
     notebook.run("%glm_config --reset")
     assert notebook.sent("%glm hi").body["temperature"] == 0.4
 
@@ -120,7 +120,7 @@ def test_a_wrong_variable_is_said_when_something_is_asked(notebook: Notebook, mo
         ("--reset temprature", SettingError, "Did you mean"),
         ("--reset temperature=1", OptionError, "names"),
         ("--sav", OptionError, "no option"),
-        ("--table temperature", OptionError, "does not go together"),
+        ("--table temperature", OptionError, "takes no names"),
         ('model=" "', SettingError, "empty"),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_wrong_line_says_what_to_do_and_changes_nothing(
 ) -> None:
     with pytest.raises(kind, match=hint):
         notebook.run(f"%glm_config {line}")
-    assert magics(notebook).sources.assigned == {}
+    assert magics(notebook).kept.layers.assigned == {}
 
 
 def test_the_panel_is_linked_with_the_traits_both_ways(notebook: Notebook) -> None:
@@ -139,7 +139,7 @@ def test_the_panel_is_linked_with_the_traits_both_ways(notebook: Notebook) -> No
     from glm_magic.magics.config import config_line
 
     own = magics(notebook)
-    shown = panel(own, lambda: config_line(own), own.session.key_status)
+    shown = panel(own, lambda: config_line(own.shared), lambda: "")
     line = next(w for w in walk(shown) if "glm-magic-line" in getattr(w, "_dom_classes", ()))
     row = next(w for w in walk(shown) if isinstance(w, ipywidgets.HBox) and label(w) == "temperature")
     is_set = next(w for w in row.children if isinstance(w, ipywidgets.Checkbox))
@@ -162,7 +162,7 @@ def test_the_panels_line_does_what_the_panel_says(notebook: Notebook) -> None:
     values = {"system": 'it\'s "so"\n{{ x }}', "stop": "\n", "model": "a b", "temperature": 0.25, "save_turns": False}
     for name, value in values.items():
         setattr(magics(notebook), name, value)
-    line = config_line(magics(notebook))
+    line = config_line(magics(notebook).shared)
     notebook.run("%glm_config --reset")
     notebook.run(line)
     assert {name: getattr(magics(notebook), name) for name in values} == values

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,14 +16,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from glm_magic.asking.session import Question, Session
+from glm_magic.asking.question import Wishes
+from glm_magic.asking.session import Session
 from glm_magic.chat.conversation import Conversation, is_whole
 from glm_magic.chat.events import Event, Facts, ReasoningDelta, TextDelta, ToolCallDelta
-from glm_magic.chat.messages import ROLES
+from glm_magic.chat.messages import ROLES, Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import AnswerError, ContentFiltered, RateLimited, SettingError
 from glm_magic.notebook import bundle
-from glm_magic.settings.layers import Sources
+from glm_magic.service.services import Services
+from glm_magic.settings.layers import Layers
 
 CHATS = ("main", "side")
 CALL = ToolCallDelta(0, "c1", "look", "{}")
@@ -52,12 +54,12 @@ ENDINGS: dict[str, list[Event | BaseException]] = {
 COUNTS = ("whole", "whole after thinking", "length", "stopped in text", "stopped in text beside a call")
 
 
-class Scripted(Session):
-    """A session whose service says what it is told to."""
+class Scripted(Services):
+    """Services that say what they are told to."""
 
     script: list[Event | BaseException]
 
-    def events(self, question: Question, body: Mapping[str, Any]) -> Iterator[Event]:
+    def stream(self, endpoint: object, body: object, settings: object) -> Iterator[Event]:
         for step in self.script:
             if isinstance(step, BaseException):
                 raise step
@@ -69,7 +71,8 @@ class Cells(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = Scripted(Sources({"GLM_BASE_URL": "http://127.0.0.1:1/v1"}), clock=lambda: 0.0, wall=lambda: 0.0)
+        environ = {"GLM_BASE_URL": "http://127.0.0.1:1/v1"}
+        self.session = Session(Layers(environ), services=Scripted(environ), clock=lambda: 0.0, wall=lambda: 0.0)
         self.runs = 0
         self.put_in: dict[str, str] = {}  # text to role
         self.latest: dict[Place, tuple[str, str]] = {}  # chat and text of the run that counts
@@ -104,15 +107,15 @@ class Cells(RuleBasedStateMachine):
         options = {} if system is None else {"system": system}
         session = self.session
         before = {name: session.chats.conversation(name) for name in CHATS}
-        question = session.prepare(text, place, chat=chat, options=options, new=new, keep=keep)
-        assert {name: session.chats.conversation(name) for name in CHATS} == before, "preparing changes nothing"
+        question = session.plan(Message("user", text), place, Wishes(chat=chat, options=options, new=new, keep=keep))
+        assert {name: session.chats.conversation(name) for name in CHATS} == before, "planning changes nothing"
         self._check_sent(question.body["messages"], text, system or "", alone=not keep or new)
         if not keep:
             session.chats.retire(place)
         self._supersede(place)
 
         own = TextDelta(f"answer to {text}")
-        session.script = [own if step is TEXT else step for step in ENDINGS[how]]
+        self.session.services.script = [own if step is TEXT else step for step in ENDINGS[how]]
         asking = session.ask(question)
         reply = failed = None
         try:
@@ -137,7 +140,7 @@ class Cells(RuleBasedStateMachine):
             if keep:
                 assert session.chats.turn(chat, place).counting is None
         if keep:
-            saved = session.bundle(question, asking.attempt)
+            saved = asking.bundle
             assert saved is None or bundle.decode(json.loads(json.dumps(saved))).chat == chat
 
     @rule(place=places, chat=chats, role=st.sampled_from(["system", "assistant"]), new=st.booleans())
@@ -145,13 +148,13 @@ class Cells(RuleBasedStateMachine):
         text = self._own_text()
         self._supersede(place)
         self.put_in[text] = role
-        self.session.put_in(text, role, place, chat=chat, new=new)
+        self.session.history.put_in(Message(role, text), place, chat=chat, new=new)
         self.latest[place] = chat, text
 
     @rule(chat=chats)
     def undo(self, chat: str) -> None:
         sent = self.session.chats.conversation(chat).sent()
-        self.session.edit(chat, Conversation.undo)
+        self.session.history.edit(chat, Conversation.undo)
         if sent:
             self._supersede(next(p for p, (_, text) in self.latest.items() if text == sent[-1].question))
 
@@ -161,7 +164,7 @@ class Cells(RuleBasedStateMachine):
         place = data.draw(st.sampled_from(sorted(self.latest, key=str)))
         chat, text = self.latest[place]
         before = self.session.chats.conversation(chat)
-        edit = self.session.edit(chat, lambda c: c.unskip(place) if back else c.skip(place))
+        edit = self.session.history.edit(chat, lambda c: c.unskip(place) if back else c.skip(place))
         after = self.session.chats.conversation(chat)
         assert [turn.place for turn in after] == [turn.place for turn in before]
         assert [turn.attempts for turn in after] == [turn.attempts for turn in before]
@@ -171,7 +174,7 @@ class Cells(RuleBasedStateMachine):
 
     @rule(chat=chats)
     def clear(self, chat: str) -> None:
-        self.session.edit(chat, lambda _: Conversation())
+        self.session.history.edit(chat, lambda _: Conversation())
         for place in [place for place, (where, _) in self.latest.items() if where == chat]:
             self._supersede(place)
 
@@ -188,7 +191,9 @@ class Cells(RuleBasedStateMachine):
         for chat in CHATS:
             for system in (None, "Be brief."):
                 options = {} if system is None else {"system": system}
-                question = self.session.prepare("now", Place("another cell"), chat=chat, options=options)
+                question = self.session.plan(
+                    Message("user", "now"), Place("another cell"), Wishes(chat=chat, options=options)
+                )
                 self._check_sent(question.body["messages"], "now", system or "", alone=False)
 
     @invariant()
@@ -257,9 +262,9 @@ class SavedNotebook(RuleBasedStateMachine):
         self.noted: dict[str, bool] = {}
         self.session = self._new_session()
 
-    def _new_session(self) -> Scripted:
-        sources = Sources({"GLM_BASE_URL": "http://127.0.0.1:1/v1"})
-        return Scripted(sources, clock=lambda: 0.0, wall=lambda: float(next(self.time)))
+    def _new_session(self) -> Session:
+        sources = Layers({"GLM_BASE_URL": "http://127.0.0.1:1/v1"})
+        return Session(sources, services=Scripted({}), clock=lambda: 0.0, wall=lambda: float(next(self.time)))
 
     def _sent(self, chat: str) -> tuple[str, ...]:
         return tuple(attempt.id for attempt in self.session.chats.conversation(chat).sent())
@@ -286,7 +291,7 @@ class SavedNotebook(RuleBasedStateMachine):
 
     def _change(self, chat: str, change: Callable[[Conversation], Conversation]) -> None:
         cell = f"h{next(self.runs)}"
-        self._run(cell, lambda: (chat, self.session.edit(chat, change)))
+        self._run(cell, lambda: (chat, self.session.history.edit(chat, change)))
         assert self.noted[chat], "a change of the history tells all that is sent"
 
     @rule(
@@ -298,9 +303,9 @@ class SavedNotebook(RuleBasedStateMachine):
     )
     def ask(self, cell: str, chat: str, new: bool, text: str, how: str) -> None:
         def run() -> tuple[str, dict[str, Any] | None]:
-            question = self.session.prepare(text, Place(cell), chat=chat, new=new)
+            question = self.session.plan(Message("user", text), Place(cell), Wishes(chat=chat, new=new))
             own = TextDelta(f"answer {next(self.runs)}")
-            self.session.script = [own if step is TEXT else step for step in ENDINGS[how]]
+            self.session.services.script = [own if step is TEXT else step for step in ENDINGS[how]]
             asking = self.session.ask(question)
             try:
                 list(asking)
@@ -308,7 +313,7 @@ class SavedNotebook(RuleBasedStateMachine):
                 asking.interrupt()
             except AnswerError:
                 pass
-            return chat, self.session.bundle(question, asking.attempt)
+            return chat, asking.bundle
 
         is_last = self.session.chats.conversation(chat).find(Place(cell)) is None
         waits = any(turn.restored for turn in self.session.chats.conversation(chat))
@@ -318,8 +323,8 @@ class SavedNotebook(RuleBasedStateMachine):
     @rule(cell=cells, chat=chats, role=st.sampled_from(["system", "assistant"]))
     def put_message_in(self, cell: str, chat: str, role: Any) -> None:
         def run() -> tuple[str, dict[str, Any]]:
-            self.session.put_in(f"put in {next(self.runs)}", role, Place(cell), chat=chat)
-            return chat, self.session.bundle_at(chat, Place(cell))
+            self.session.history.put_in(Message(role, f"put in {next(self.runs)}"), Place(cell), chat=chat)
+            return chat, self.session.history.bundle_at(chat, Place(cell))
 
         self._run(cell, run)
 
@@ -334,7 +339,7 @@ class SavedNotebook(RuleBasedStateMachine):
         if not turn.forked and not turn.restored and self.file.get(turn.place.cell):  # its own output is rewritten
             lost = {saved["chat"] for saved in self.file[turn.place.cell]} - {chat}
             assert not lost, "a turn is in the chat in which its cell ran last"
-            self.file[turn.place.cell] = [self.session.bundle_at(chat, turn.place)]
+            self.file[turn.place.cell] = [self.session.history.bundle_at(chat, turn.place)]
 
     @rule(data=st.data(), chat=chats, back=st.booleans())
     def skip_or_unskip(self, data: st.DataObject, chat: str, back: bool) -> None:
@@ -372,14 +377,14 @@ class SavedNotebook(RuleBasedStateMachine):
         for chat in set(self.noted) - set(self.session.chats):
             self.noted[chat] = True
 
-    def _restored(self) -> Scripted:
+    def _restored(self) -> Session:
         cells = [
             {"id": cell, "outputs": [{"data": {bundle.MIME_TYPE: kept}} for kept in bundles]}
             for cell, bundles in self.file.items()
         ]
         saved = json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}).encode()
         session = self._new_session()
-        session.restore(SimpleNamespace(read_bytes=lambda: saved))  # type: ignore[arg-type]
+        session.history.restore(SimpleNamespace(read_bytes=lambda: saved))  # type: ignore[arg-type]
         return session
 
     def _missing(self, chat: str) -> int:
@@ -395,8 +400,8 @@ class SavedNotebook(RuleBasedStateMachine):
         for chat in {*self.session.chats, *restored.chats}:
             sent = restored.chats.conversation(chat).sent()
             if self.noted.get(chat, True) and not self._missing(chat):
-                before = self.session.prepare("now", Place("another cell"), chat=chat).body
-                assert restored.prepare("now", Place("another cell"), chat=chat).body == before
+                before = self.session.plan(Message("user", "now"), Place("another cell"), Wishes(chat=chat)).body
+                assert restored.plan(Message("user", "now"), Place("another cell"), Wishes(chat=chat)).body == before
                 assert tuple(attempt.id for attempt in sent) == self._sent(chat)
                 own = self.session.chats.conversation(chat)
                 known = {made.id: made for turn in own for made in turn.attempts}

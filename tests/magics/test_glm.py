@@ -425,11 +425,31 @@ def test_an_interrupt_is_not_swallowed_by_except_exception(notebook: Notebook, m
 # --- the extension -------------------------------------------------------------------------------
 
 
-def test_reloading_frees_what_the_old_magics_held_and_works(notebook: Notebook) -> None:
+def test_reloading_frees_the_connections_and_works(notebook: Notebook) -> None:
     notebook.run("%%glm\none")
     notebook.run("%reload_ext glm_magic")
-    assert notebook.sent("%%glm\n>>> two").messages == [("user", ">>> two")]
+    assert notebook.sent("%%glm --new\n>>> two").messages == [("user", ">>> two")]
     assert notebook.server.connections == 2
+
+
+def test_reloading_keeps_the_conversation_and_what_was_set(
+    shell: InteractiveShell, server: GlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLM_BASE_URL", "http://127.0.0.1:1/v1")
+    shell.run_line_magic("load_ext", "glm_magic")
+    notebook = Notebook(shell, server)
+    notebook.run(f"%glm_config base_url={server.url} system='Be brief.'")
+    notebook.run("%config GLMMagics.temperature = 0.5")
+    notebook.run("%%glm\none", "a")
+    notebook.run("%%glm\ntwo", "b")
+    notebook.run("%reload_ext glm_magic", "c")
+    again = notebook.sent("%%glm\ntwo, again", "b")
+    assert again.messages[1:] == [("user", "one"), ("assistant", "You said: one"), ("user", "two, again")]
+    assert again.body["temperature"] == 0.5
+    notebook.run("%glm_history")
+    assert "attempt 2 of 2" in notebook.page.text
+    notebook.run("%glm_config --table")
+    assert "set here" in notebook.page.text
 
 
 def test_unloading_takes_everything_back(shell: InteractiveShell) -> None:

@@ -270,8 +270,8 @@ def test_the_chats_are_listed(notebook: Notebook) -> None:
         ("--undo", HistoryError, "no turn to undo"),
         ("--claer", OptionError, "--clear"),
         ("-c nowhere", SettingError, "no chat"),
-        ("--clear --undo", OptionError, "One at a time"),
-        ("--skip 1 --unskip 1", OptionError, "One at a time"),
+        ("--clear --undo", OptionError, "cannot be combined"),
+        ("--skip 1 --unskip 1", OptionError, "cannot be combined"),
         ("--skip", OptionError, "needs a value"),
         ("--skip 1", HistoryError, "It has none yet"),
         ("--restore", HistoryError, "FILE.ipynb"),
@@ -405,7 +405,7 @@ class Book:
 
     def restart(self) -> None:
         self._former.append(self.notebook.shell.magics_manager.registry["GLMMagics"])
-        self.notebook.shell.run_line_magic("reload_ext", "glm_magic")
+        self.notebook.restart()
 
 
 @pytest.fixture

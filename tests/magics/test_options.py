@@ -6,10 +6,11 @@ from hypothesis import strategies as st
 
 from glm_magic.chat.prompt import evaluator
 from glm_magic.errors import GlmError, OptionError, PromptError, SettingError
-from glm_magic.magics.config import CONFIG_OPTIONS
 from glm_magic.magics.glm import GLMMagics
-from glm_magic.magics.history import HISTORY_OPTIONS
-from glm_magic.magics.options import ASK_OPTIONS, Asked, assignments, read_asked, read_words
+from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS, Given
+from glm_magic.magics.parsing import AskLine, assignments, read_ask_line
+from glm_magic.magics.words import read_words
+from glm_magic.settings.declared import SETTINGS
 
 NAMES = {"model": "GLM-4-Plus", "two": "two words -q", "d": {"a b": "x y"}, "t": 0.5}
 
@@ -24,54 +25,54 @@ def options_table(options):
 
 
 def cell(line):
-    return read_asked(line, evaluate, is_cell=True)
+    return read_ask_line(line, evaluate, is_cell=True)
 
 
 def line(text):
-    return read_asked(text, evaluate, is_cell=False)
+    return read_ask_line(text, evaluate, is_cell=False)
 
 
 SAYS = [
-    ("-m GLM-4-Plus", Asked(settings={"model": "GLM-4-Plus"})),
-    ("--model glm-4.6", Asked(settings={"model": "glm-4.6"})),
-    ("-t 0.2", Asked(settings={"temperature": 0.2})),
-    ("--temperature 1", Asked(settings={"temperature": 1.0})),
-    ("-p 0.9", Asked(settings={"top_p": 0.9})),
-    ("--top-p .5", Asked(settings={"top_p": 0.5})),
-    ("--max-tokens 5", Asked(settings={"max_tokens": 5})),
-    ("--stop END", Asked(settings={"stop": "END"})),
-    ('-s "be brief"', Asked(settings={"system": "be brief"})),
-    ('--system ""', Asked(settings={"system": ""})),
-    ("--param seed=7", Asked(extra={"seed": 7})),
-    ("--json", Asked(json=True)),
-    ("--schema list[City]", Asked(schema="list[City]")),
-    ("-T one", Asked(settings={"tools": "one"})),
-    ("--tool one,two -T three", Asked(settings={"tools": "one,two,three"})),
-    ("--approve", Asked(settings={"approve": True})),
-    ("--max-steps 3", Asked(settings={"max_steps": 3})),
-    ("--no-stream", Asked(stream=False)),
-    ("-c other", Asked(chat="other")),
-    ("--chat other", Asked(chat="other")),
-    ("--new", Asked(new=True)),
-    ("--no-history", Asked(history=False)),
-    ("--role system", Asked(role="system")),
-    ("--role user", Asked()),
-    ("-o r", Asked(out="r")),
-    ("--out r", Asked(out="r")),
-    ("-f text", Asked(settings={"format": "text"})),
-    ("--format markdown", Asked(settings={"format": "markdown"})),
-    ("--bg", Asked(background=True)),
-    ("--replay", Asked(replay=True)),
-    ("--no-replay", Asked(replay=False)),
-    ("-N", Asked(dry_run=True)),
-    ("--dry-run", Asked(dry_run=True)),
-    ("-q", Asked(quiet=True)),
-    ("--quiet", Asked(quiet=True)),
-    ("--raw", Asked(raw=True)),
+    ("-m GLM-4-Plus", AskLine(settings={"model": "GLM-4-Plus"})),
+    ("--model glm-4.6", AskLine(settings={"model": "glm-4.6"})),
+    ("-t 0.2", AskLine(settings={"temperature": 0.2})),
+    ("--temperature 1", AskLine(settings={"temperature": 1.0})),
+    ("-p 0.9", AskLine(settings={"top_p": 0.9})),
+    ("--top-p .5", AskLine(settings={"top_p": 0.5})),
+    ("--max-tokens 5", AskLine(settings={"max_tokens": 5})),
+    ("--stop END", AskLine(settings={"stop": "END"})),
+    ('-s "be brief"', AskLine(settings={"system": "be brief"})),
+    ('--system ""', AskLine(settings={"system": ""})),
+    ("--param seed=7", AskLine(extra={"seed": 7})),
+    ("--json", AskLine(json=True)),
+    ("--schema list[City]", AskLine(schema="list[City]")),
+    ("-T one", AskLine(settings={"tools": "one"})),
+    ("--tool one,two -T three", AskLine(settings={"tools": "one,two,three"})),
+    ("--approve", AskLine(settings={"approve": True})),
+    ("--max-steps 3", AskLine(settings={"max_steps": 3})),
+    ("--no-stream", AskLine(stream=False)),
+    ("-c other", AskLine(chat="other")),
+    ("--chat other", AskLine(chat="other")),
+    ("--new", AskLine(new=True)),
+    ("--no-history", AskLine(history=False)),
+    ("--role system", AskLine(role="system")),
+    ("--role user", AskLine()),
+    ("-o r", AskLine(out="r")),
+    ("--out r", AskLine(out="r")),
+    ("-f text", AskLine(settings={"format": "text"})),
+    ("--format markdown", AskLine(settings={"format": "markdown"})),
+    ("--bg", AskLine(background=True)),
+    ("--replay", AskLine(replay=True)),
+    ("--no-replay", AskLine(replay=False)),
+    ("-N", AskLine(dry_run=True)),
+    ("--dry-run", AskLine(dry_run=True)),
+    ("-q", AskLine(quiet=True)),
+    ("--quiet", AskLine(quiet=True)),
+    ("--raw", AskLine(raw=True)),
 ]
 
 
-@pytest.mark.parametrize(("text", "asked"), [("", Asked()), ("   ", Asked()), *SAYS])
+@pytest.mark.parametrize(("text", "asked"), [("", AskLine()), ("   ", AskLine()), *SAYS])
 def test_an_option_sets_what_it_says_and_nothing_else(text, asked):
     assert cell(text) == asked
     assert line(text) == asked
@@ -100,9 +101,27 @@ def test_a_value_may_be_written_in_any_usual_way(text):
     assert cell(text).settings == {"temperature": 0.2}
 
 
-def test_options_may_be_given_together_and_the_last_of_a_kind_counts():
-    asked = cell("-m GLM-4-Plus -t 0 -t 0.5 -q --param a=1 --param b=x")
-    assert asked == Asked(settings={"model": "GLM-4-Plus", "temperature": 0.5}, quiet=True, extra={"a": 1, "b": "x"})
+@pytest.mark.parametrize(
+    "text", ["-t 0 -t 0.5", "-t 0 --temperature=0", "-q -q", "-m a -m b", "--json --json", "-o a -o b"]
+)
+def test_an_option_that_takes_one_value_is_not_given_twice(text):
+    with pytest.raises(OptionError, match="is given twice"):
+        cell(text)
+
+
+def test_a_field_is_not_given_twice():
+    with pytest.raises(OptionError, match="--param a is given twice"):
+        cell("--param a=1 --param b=2 --param a=3")
+
+
+def test_stop_words_add_up():
+    assert cell("--stop END").settings == {"stop": "END"}
+    assert cell('--stop END --stop "a, b" --stop ""').settings == {"stop": ("END", "a, b", "")}
+
+
+def test_options_may_be_given_together():
+    asked = cell("-m GLM-4-Plus -t 0.5 -q --param a=1 --param b=x")
+    assert asked == AskLine(settings={"model": "GLM-4-Plus", "temperature": 0.5}, quiet=True, extra={"a": 1, "b": "x"})
 
 
 @pytest.mark.parametrize(
@@ -150,7 +169,7 @@ def test_a_template_in_a_value_is_one_value_and_never_split(text, value):
 
 @pytest.mark.parametrize("text", ["-m{{ model }}", "-m {{ model }}", "-m={{ model }}", "--model={{ model }}"])
 def test_a_template_beside_its_option_is_its_value(text):
-    assert line(f"{text} hi there") == Asked(settings={"model": "GLM-4-Plus"}, prompt="hi there")
+    assert line(f"{text} hi there") == AskLine(settings={"model": "GLM-4-Plus"}, prompt="hi there")
 
 
 @pytest.mark.parametrize("text", ["--model{{ model }} x", "-q{{ model }}", "--quiet{{ model }}", "{{ model }}"])
@@ -240,11 +259,11 @@ def test_a_wrong_value_is_an_error_that_names_the_option(text, words):
         ("--param stream=false", "--param does not set 'stream'"),
         ('--param x={"a"', "begins as JSON"),
         ("--role system --no-history", "--no-history leaves it out"),
-        ("hello", "options alone; 'hello' is none"),
-        ("-q hello there", "options alone; 'hello' is none"),
-        ("'-q'", "options alone"),
+        ("hello", "'hello' is not one"),
+        ("-q hello there", "'hello' is not one"),
+        ("'-q'", "Only options may follow"),
         ("for <<", "NAME << needs a Python name"),
-        ("--new <<", "options alone; '<<' is none"),
+        ("--new <<", "'<<' is not one"),
     ],
 )
 def test_a_line_that_says_nothing_sensible_is_an_error_that_says_why(text, words):
@@ -270,15 +289,20 @@ def test_a_field_of_the_request_is_json_or_text(text, value):
         assert cell(text).extra == {"thinking": value}
 
 
-@pytest.mark.parametrize("text", ["r <<", "r<<", "-q r <<", "-q r<< ", "-s 'a b' r <<", "-o x r <<"])
+@pytest.mark.parametrize("text", ["r <<", "r<<", "-q r <<", "-q r<< ", "-s 'a b' r <<"])
 def test_a_name_before_two_signs_is_bound(text):
     asked = cell(text)
-    assert asked.out == ("x" if "-o" in text else "r")
+    assert asked.out == "r"
     assert asked.quiet == ("-q" in text)
 
 
+def test_the_reply_is_bound_to_one_name():
+    with pytest.raises(OptionError, match="cannot be combined: --out and r <<"):
+        cell("-o x r <<")
+
+
 def test_in_a_line_two_signs_are_part_of_the_prompt():
-    assert line("r <<") == Asked(prompt="r <<")
+    assert line("r <<") == AskLine(prompt="r <<")
 
 
 @pytest.mark.parametrize(
@@ -302,19 +326,19 @@ def test_in_a_line_two_signs_are_part_of_the_prompt():
     ],
 )
 def test_the_rest_of_a_line_is_the_prompt_verbatim(prompt):
-    assert line(prompt) == Asked(prompt=prompt)
-    assert line(f"-q -t0.2   {prompt}") == Asked(settings={"temperature": 0.2}, quiet=True, prompt=prompt)
-    assert line(f"-q -- {prompt}") == Asked(quiet=True, prompt=prompt)
+    assert line(prompt) == AskLine(prompt=prompt)
+    assert line(f"-q -t0.2   {prompt}") == AskLine(settings={"temperature": 0.2}, quiet=True, prompt=prompt)
+    assert line(f"-q -- {prompt}") == AskLine(quiet=True, prompt=prompt)
 
 
 @pytest.mark.parametrize("prompt", ["-x", "--new", "-- x", "-t 0.2", "-5 degrees"])
 def test_after_two_dashes_nothing_is_an_option(prompt):
-    assert line(f"-- {prompt}") == Asked(prompt=prompt)
+    assert line(f"-- {prompt}") == AskLine(prompt=prompt)
 
 
 def test_two_dashes_end_the_options_of_a_cell_as_well():
-    assert cell("-q --") == Asked(quiet=True)
-    with pytest.raises(OptionError, match="'-q' is none"):
+    assert cell("-q --") == AskLine(quiet=True)
+    with pytest.raises(OptionError, match="'-q' is not one"):
         cell("-- -q")
 
 
@@ -327,7 +351,7 @@ def test_a_line_names_itself_in_its_errors():
 def test_any_line_is_read_or_refused(text):
     for is_cell in (True, False):
         try:
-            asked = read_asked(text, lambda source: source, is_cell=is_cell)
+            asked = read_ask_line(text, lambda source: source, is_cell=is_cell)
         except GlmError:
             continue
         assert text.endswith(asked.prompt)
@@ -355,3 +379,55 @@ def test_assignments_are_names_with_or_without_values():
 def test_the_other_magics_show_their_options_too(magic, options):
     shown = {line.strip() for line in magic.__doc__.splitlines()}
     assert {line.strip() for line in options_table(options).splitlines()} <= shown
+
+
+def param(text):
+    """What `--param` adds to the request."""
+    (option,) = (option for option in ASK_OPTIONS if option.flag == "--param")
+    return option.filled_by((Given(text),))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("seed=7", "seed", 7),
+        ("do_sample=false", "do_sample", False),
+        ("x=null", "x", None),
+        ('thinking={"type": "disabled"}', "thinking", {"type": "disabled"}),
+        ('user_id="7"', "user_id", "7"),
+        ("user_id=ada", "user_id", "ada"),
+        ("user_id=a=b", "user_id", "a=b"),
+        ("user_id=", "user_id", ""),
+        ("note= two words ", "note", " two words "),
+        ("x=NaN", "x", "NaN"),
+        ("x=-Infinity", "x", "-Infinity"),
+        ("x=1e999", "x", "1e999"),
+        ("x=1.5e3", "x", 1500.0),
+        ("x=1 2", "x", "1 2"),
+    ],
+)
+def test_a_value_is_json_where_it_parses_and_else_text(text, name, value):
+    read = param(text)
+    assert read == {name: value}
+    assert type(read[name]) is type(value)
+
+
+@pytest.mark.parametrize("text", ['x={"a": 1', "x=[1, 2", 'x="open', "x= {a: 1}", "x=[NaN]", 'x={"a": 1e999}'])
+def test_a_value_that_begins_as_json_must_be_json(text):
+    with pytest.raises(OptionError, match="begins as JSON but is not"):
+        param(text)
+
+
+@pytest.mark.parametrize("text", ["seed", "=7", " =7", ""])
+def test_a_field_needs_a_name_and_a_value(text):
+    with pytest.raises(OptionError, match="KEY=VALUE"):
+        param(text)
+
+
+@pytest.mark.parametrize("name", ["model", "temperature", "top_p", "max_tokens", "stop", "messages", "stream"])
+def test_a_field_that_is_said_in_another_way_is_refused_and_the_way_is_named(name):
+    with pytest.raises(OptionError, match=repr(name)) as caught:
+        param(f"{name}=1")
+    if name in SETTINGS:
+        assert SETTINGS[name].flag in caught.value.remedy
+    assert caught.value.remedy

@@ -84,7 +84,7 @@ def test_an_unchanged_figure_is_answered_from_the_record(drawn: Notebook, tmp_pa
     drawn.run(f"%glm_config record={tmp_path / 'a.jsonl'}")
     drawn.run("%%glm -m glm-4.6v\n{{ figure }}", "a")
     asked = len(drawn.server.requests)
-    drawn.shell.run_line_magic("reload_ext", "glm_magic")
+    drawn.restart()
     drawn.run(FIGURE)
     drawn.run(f"%glm_config replay={tmp_path / 'a.jsonl'}")
     assert drawn.run("%%glm -m glm-4.6v\n{{ figure }}", "a").replayed

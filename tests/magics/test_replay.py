@@ -198,19 +198,19 @@ def test_an_interrupted_answer_from_which_nothing_went_on_is_asked_to_its_end(de
 def interrupt(desk: Desk, cell: str, source: str, text: str) -> None:
     """Run a cell that is interrupted after `text`."""
     desk.server.answer(stream(text, " answer"))
-    session = desk.kernel.shell.magics_manager.registry["GLMMagics"].session
-    events = session.events
+    services = desk.kernel.shell.magics_manager.registry["GLMMagics"].shared.session.services
+    stream_of = services.stream
 
     def until_interrupted(*asked: Any) -> Iterator[Any]:
-        for event in events(*asked):
+        for event in stream_of(*asked):
             yield event
             if getattr(event, "text", "") == text:
                 raise KeyboardInterrupt
 
-    session.events = until_interrupted
+    services.stream = until_interrupted
     with pytest.raises(Interrupted):
         desk.run(cell, source)
-    session.events = events
+    services.stream = stream_of
 
 
 # --- what is given -----------------------------------------------------------------------------

@@ -150,7 +150,7 @@ def test_a_replay_gives_the_value_again(types: Notebook, tmp_path: Any) -> None:
     types.server.answer(stream("no"), stream(SEOUL))
     types.run("%%glm --schema City\nhi", "a")
     asked = len(types.server.requests)
-    types.shell.run_line_magic("reload_ext", "glm_magic")
+    types.restart()
     types.run(f"%glm_config replay={tmp_path / 'a.jsonl'}")
     reply = types.run("%%glm --schema City\nhi", "a")
     assert len(types.server.requests) == asked
@@ -164,7 +164,7 @@ def test_a_replay_gives_the_value_again(types: Notebook, tmp_path: Any) -> None:
         ("--schema Citty", "City"),
         ("--schema 7", "type"),
         ("--schema list[", "SyntaxError"),
-        ("--schema City --json", "one of them"),
+        ("--schema City --json", "cannot be combined"),
         ('--schema ""', "name"),
         ("--param response_format={}", "--json"),
     ],

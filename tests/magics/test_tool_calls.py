@@ -363,7 +363,7 @@ def test_a_replay_runs_no_tool_and_shows_the_same_page(tools: Notebook, tmp_path
     asked = len(tools.server.requests)
     pages = []
     for _ in range(2):
-        tools.shell.run_line_magic("reload_ext", "glm_magic")
+        tools.restart()
         tools.run(f"%glm_config replay={record}")
         reply = tools.run("%%glm -T get_weather,fail\nhi", "a")
         pages.append(list(tools.page.outputs.values()))

@@ -1,12 +1,11 @@
 import pytest
 
 from glm_magic.chat.messages import Message
-from glm_magic.errors import OptionError, PromptError
+from glm_magic.errors import PromptError
 from glm_magic.protocol.models import MODELS
-from glm_magic.protocol.request import body, extra_field, parameters, refuse_images
+from glm_magic.protocol.request import body, parameters, refuse_images
 from glm_magic.protocol.tokens import IMAGE_TOKENS, estimated_content_tokens, estimated_text_tokens, estimated_tokens
-from glm_magic.settings.declared import SETTINGS
-from glm_magic.settings.layers import Sources
+from glm_magic.settings.layers import Layers
 
 TEXT = {"type": "text", "text": "abcd"}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}
@@ -15,7 +14,7 @@ HI = [Message("user", "hi")]
 
 
 def settings(**options):
-    return Sources({}).values({"model": "GLM-4-Air", **options})
+    return Layers({}).values({"model": "GLM-4-Air", **options})
 
 
 def test_a_parameter_that_nobody_set_is_not_sent():
@@ -58,52 +57,6 @@ def test_further_fields_are_sent_as_they_are():
 
 def test_the_parameters_are_the_body_without_the_conversation():
     assert parameters({"model": "m", "messages": [1], "seed": 2}) == {"model": "m", "seed": 2}
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "value"),
-    [
-        ("seed=7", "seed", 7),
-        ("do_sample=false", "do_sample", False),
-        ("x=null", "x", None),
-        ('thinking={"type": "disabled"}', "thinking", {"type": "disabled"}),
-        ('user_id="7"', "user_id", "7"),
-        ("user_id=ada", "user_id", "ada"),
-        ("user_id=a=b", "user_id", "a=b"),
-        ("user_id=", "user_id", ""),
-        ("note= two words ", "note", " two words "),
-        ("x=NaN", "x", "NaN"),
-        ("x=-Infinity", "x", "-Infinity"),
-        ("x=1e999", "x", "1e999"),
-        ("x=1.5e3", "x", 1500.0),
-        ("x=1 2", "x", "1 2"),
-    ],
-)
-def test_a_value_is_json_where_it_parses_and_else_text(text, name, value):
-    read = extra_field(text)
-    assert read == (name, value)
-    assert type(read[1]) is type(value)
-
-
-@pytest.mark.parametrize("text", ['x={"a": 1', "x=[1, 2", 'x="open', "x= {a: 1}", "x=[NaN]", 'x={"a": 1e999}'])
-def test_a_value_that_begins_as_json_must_be_json(text):
-    with pytest.raises(OptionError, match="begins as JSON and is not"):
-        extra_field(text)
-
-
-@pytest.mark.parametrize("text", ["seed", "=7", " =7", ""])
-def test_a_field_needs_a_name_and_a_value(text):
-    with pytest.raises(OptionError, match="KEY=VALUE"):
-        extra_field(text)
-
-
-@pytest.mark.parametrize("name", ["model", "temperature", "top_p", "max_tokens", "stop", "messages", "stream"])
-def test_a_field_that_is_said_in_another_way_is_refused_and_the_way_is_named(name):
-    with pytest.raises(OptionError, match=repr(name)) as caught:
-        extra_field(f"{name}=1")
-    if name in SETTINGS:
-        assert SETTINGS[name].flag in caught.value.remedy
-    assert caught.value.remedy
 
 
 def test_a_chinese_sign_is_about_a_token_and_four_others_are_one():

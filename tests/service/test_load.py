@@ -13,11 +13,14 @@ import pytest
 from glm_server import CUT, Answer, GlmServer, chunk, data, error, stream
 from waiting import comes_true, readers
 
+from glm_magic.asking.question import Wishes
 from glm_magic.asking.session import Session
+from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import AnswerError, BrokenStream, ConnectionFailed, RateLimited, ServiceDown, Stalled
 from glm_magic.service.client import Client
-from glm_magic.settings.layers import Sources
+from glm_magic.service.services import Services
+from glm_magic.settings.layers import Layers
 
 REQUESTS, CONNECTIONS = 200, 32
 
@@ -52,12 +55,13 @@ def test_every_request_of_a_rush_ends_in_a_reply_or_in_the_error_that_names_its_
     asked = [chance.choice(list(FAULTS)) for _ in range(REQUESTS)]
     with FaultyServer() as server:
         settings = {"GLM_BASE_URL": server.url, "GLM_TIMEOUT": "0.5", "GLM_RETRIES": "1"}
-        session = Session(Sources(settings))
-        session._client = Client(draw=lambda: 0.0)
+        session = Session(Layers(settings), services=Services(settings, client=Client(draw=lambda: 0.0)))
 
         def ask(number: int) -> AnswerError | None:
-            question = session.prepare(
-                f"{number}: {asked[number]}", Place(f"cell {number}"), chat=f"chat {number % 10}"
+            question = session.plan(
+                Message("user", f"{number}: {asked[number]}"),
+                Place(f"cell {number}"),
+                Wishes(chat=f"chat {number % 10}"),
             )
             try:
                 for _ in session.ask(question):
@@ -80,10 +84,10 @@ def test_every_request_of_a_rush_ends_in_a_reply_or_in_the_error_that_names_its_
 
 
 def test_a_forked_process_does_not_use_the_connections_of_its_parent(server: GlmServer) -> None:
-    session = Session(Sources({"GLM_BASE_URL": server.url}))
+    session = Session(Layers({"GLM_BASE_URL": server.url}))
 
     def ask(text: str) -> str:
-        asking = session.ask(session.prepare(text, Place(text), keep=False))
+        asking = session.ask(session.plan(Message("user", text), Place(text), Wishes(keep=False)))
         for _ in asking:
             pass
         return asking.reply.text if asking.reply else ""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from glm_magic.errors import SettingError
 from glm_magic.settings.declared import SETTINGS, setting
-from glm_magic.settings.layers import CONFIG_FILE, DEFAULT, SET, Sources
+from glm_magic.settings.layers import CONFIG_FILE, DEFAULT, SET, Layers
 
 GOOD = [
     ("model", "glm-4.6", "glm-4.6"),
@@ -197,7 +197,7 @@ def test_a_known_name_is_its_setting():
 
 
 def test_a_value_comes_from_the_strongest_source():
-    sources = Sources({})
+    sources = Layers({})
     find = lambda: sources.find(SETTINGS["temperature"])  # noqa: E731
     assert find() == (None, DEFAULT)
     sources.config["temperature"] = 0.1
@@ -210,11 +210,11 @@ def test_a_value_comes_from_the_strongest_source():
 
 
 def test_an_option_may_unset_what_is_set():
-    assert Sources({}, assigned={"system": "be brief"}).values({"system": ""})["system"] == ""
+    assert Layers({}, assigned={"system": "be brief"}).values({"system": ""})["system"] == ""
 
 
 def test_every_setting_has_a_value_in_values():
-    values = Sources({}).values({})
+    values = Layers({}).values({})
     assert set(values) == set(SETTINGS)
     assert values["timeout"] == 300.0
 
@@ -222,40 +222,40 @@ def test_every_setting_has_a_value_in_values():
 @pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_has_a_variable_of_the_environment(name):
     text = next(text for known, text, value in GOOD if known == name and text.strip())
-    value, source = Sources({f"GLM_{name.upper()}": text}).find(SETTINGS[name])
+    value, source = Layers({f"GLM_{name.upper()}": text}).find(SETTINGS[name])
     assert value == SETTINGS[name].parse(text)
     assert source == f"environment (GLM_{name.upper()})"
 
 
 @pytest.mark.parametrize("variable", ["GLM_BASE_URL", "ZAI_BASE_URL", "ZHIPUAI_BASE_URL"])
 def test_the_endpoint_is_named_by_each_of_its_variables(variable):
-    assert Sources({variable: "http://h/v1"}).find(SETTINGS["base_url"])[0] == "http://h/v1"
+    assert Layers({variable: "http://h/v1"}).find(SETTINGS["base_url"])[0] == "http://h/v1"
 
 
 def test_the_own_variable_comes_before_the_others():
     environ = {"ZHIPUAI_BASE_URL": "http://z", "ZAI_BASE_URL": "http://y", "GLM_BASE_URL": "http://x"}
-    assert Sources(environ).find(SETTINGS["base_url"])[0] == "http://x"
+    assert Layers(environ).find(SETTINGS["base_url"])[0] == "http://x"
 
 
 @pytest.mark.parametrize("empty", ["", "  ", "\n"])
 def test_an_empty_variable_counts_as_unset(empty):
-    sources = Sources({"GLM_BASE_URL": empty, "ZAI_BASE_URL": "http://y", "GLM_TEMPERATURE": empty})
+    sources = Layers({"GLM_BASE_URL": empty, "ZAI_BASE_URL": "http://y", "GLM_TEMPERATURE": empty})
     assert sources.find(SETTINGS["base_url"])[0] == "http://y"
     assert sources.find(SETTINGS["temperature"]) == (None, DEFAULT)
 
 
 def test_a_wrong_value_in_a_variable_is_an_error_that_names_the_variable():
     with pytest.raises(SettingError, match="The variable GLM_TEMPERATURE takes a number from 0 to 1"):
-        Sources({"GLM_TEMPERATURE": "hot"}).values({})
+        Layers({"GLM_TEMPERATURE": "hot"}).values({})
 
 
 def test_a_wrong_variable_does_not_matter_where_a_stronger_source_has_a_value():
-    sources = Sources({"GLM_TEMPERATURE": "hot"})
+    sources = Layers({"GLM_TEMPERATURE": "hot"})
     assert sources.values({"temperature": 0.4})["temperature"] == 0.4
 
 
 def test_the_environment_is_read_each_time():
     environ: dict[str, str] = {}
-    sources = Sources(environ)
+    sources = Layers(environ)
     environ["GLM_TOP_P"] = "0.9"
     assert sources.find(SETTINGS["top_p"])[0] == 0.9

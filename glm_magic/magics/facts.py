@@ -1,36 +1,32 @@
-"""What is said about an answer when it has ended, and what the page keeps of it."""
+"""The facts about an answer: what its line says when it has ended, and what the page keeps of it."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
+from glm_magic.asking.ask import Asking
+from glm_magic.asking.history import History
+from glm_magic.asking.question import Question
 from glm_magic.chat import images
+from glm_magic.chat.conversation import Attempt, Conversation, Turn
 from glm_magic.chat.messages import Usage
+from glm_magic.chat.place import Place
+from glm_magic.chat.reply import Reply
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.protocol import models
 from glm_magic.protocol.tokens import estimated_tokens
-from glm_magic.settings.declared import SETTINGS
 
 _MOST_NAMED = 5
 
-if TYPE_CHECKING:
-    from glm_magic.asking.ask import Asking
-    from glm_magic.asking.question import Question
-    from glm_magic.asking.session import Session
-    from glm_magic.chat.conversation import Attempt, Turn
-    from glm_magic.chat.place import Place
-    from glm_magic.chat.reply import Reply
-
 
 def ending_of(
-    session: Session, asking: Asking, reply: Reply | None, error: GlmError | None = None, *, quiet: bool = False
+    asking: Asking, reply: Reply | None, error: GlmError | None = None, *, problems: tuple[str, ...] = ()
 ) -> Ending:
     """Return how a question ended: with a reply, with a part of one, or with an error.
 
-    What could not be read or kept is said in the line of the next answer that is not `quiet`.
+    `problems` are what could not be read or kept meanwhile.
     """
     question = asking.question
     facts = [_who(question.model, reply, is_embedded=question.is_embedded)]
@@ -46,48 +42,54 @@ def ending_of(
     if not question.keep:
         facts.append("one-shot: no earlier turns sent, none kept")
     else:
-        turn = session.chats.turn(question.chat, question.place)
+        turn = asking.turn
         counting = turn.counting
-        facts += _in_conversation(session, question.chat, turn, len(question.sent_after))
-    kept = session.bundle(question, asking.attempt) if question.settings["save_turns"] else None
+        facts += _in_conversation(asking.conversation, question.chat, turn, len(question.sent_after))
+    kept = asking.bundle if question.settings["save_turns"] else None
     return Ending(
-        (*facts, *(() if quiet else session.recordings.problems())),
+        (*facts, *problems),
         {MIME_TYPE: kept} if kept else {},
         withdrawn=isinstance(error, Withdrawn),
         turn=counting.id if counting else "",
     )
 
 
-def ending_of_attempt(session: Session, chat: str, turn: Turn) -> Ending:
-    """Return how the attempt that counts at a turn ended, when it was made."""
+def ending_of_attempt(history: History, chat: str, turn: Turn, *, embedded: str) -> Ending:
+    """Return how the attempt that counts at a turn ended, when it was made; `embedded` names the embedded model."""
     attempt = turn.counting
     assert attempt is not None, "something counts there"
     if attempt.role != "user":
-        return ending_of_message(session, chat, turn.place, attempt)
-    facts = (*about_attempt(session, attempt), *_in_conversation(session, chat, turn, len(attempt.after)))
-    kept = {MIME_TYPE: session.bundle_at(chat, turn.place)} if saves_turns(session) else {}
-    return Ending(facts, kept, turn=attempt.id)
+        return ending_of_message(history, chat, turn.place, attempt)
+    conversation = history.chats.conversation(chat)
+    facts = (
+        *about_attempt(attempt, embedded=embedded),
+        *_in_conversation(conversation, chat, turn, len(attempt.after)),
+    )
+    return Ending(facts, _attached(history, chat, turn.place), turn=attempt.id)
 
 
-def about_attempt(session: Session, attempt: Attempt) -> list[str]:
-    """Return the facts about an attempt alone."""
+def about_attempt(attempt: Attempt, *, embedded: str) -> list[str]:
+    """Return the facts about an attempt alone; `embedded` names the embedded model."""
     if attempt.role != "user":
         return [f"{attempt.role} message, not asked"]
     asked, reply = str(attempt.parameters.get("model", attempt.model)), attempt.reply()
-    who = _who(asked, reply, is_embedded=asked == session.embedded.name)
-    return [who, *_tokens(reply), *_calls(reply), _time(reply), *_flaws(reply)]
+    return [
+        _who(asked, reply, is_embedded=asked == embedded),
+        *_tokens(reply),
+        *_calls(reply),
+        _time(reply),
+        *_flaws(reply),
+    ]
 
 
-def ending_of_message(session: Session, chat: str, place: Place, attempt: Attempt) -> Ending:
-    """Return how putting a message into a conversation ended."""
+def ending_of_message(history: History, chat: str, place: Place, attempt: Attempt) -> Ending:
+    """Return how adding a message to a conversation ended."""
     facts = (f"{attempt.role} message, not asked", _in_chat(chat, len(attempt.after)))
-    kept = {MIME_TYPE: session.bundle_at(chat, place)} if saves_turns(session) else {}
-    return Ending(facts, kept, turn=attempt.id)
+    return Ending(facts, _attached(history, chat, place), turn=attempt.id)
 
 
-def saves_turns(session: Session) -> bool:
-    """Whether the notebook keeps the turns."""
-    return bool(session.sources.find(SETTINGS["save_turns"])[0])
+def _attached(history: History, chat: str, place: Place) -> dict[str, object]:
+    return {MIME_TYPE: history.bundle_at(chat, place)} if history.saves_turns else {}
 
 
 def dry_run(question: Question) -> str:
@@ -123,7 +125,7 @@ def _flaws(reply: Reply) -> list[str]:
     if reply.interrupted:
         flaws.append("interrupted")
     elif reply.finish_reason == "length":
-        flaws.append("cut off at its most tokens: raise --max-tokens")
+        flaws.append("cut off at the token limit: raise --max-tokens")
     elif reply.open_calls:
         names = ", ".join(call.name for call in reply.open_calls)
         flaws.append(f"asked for {names}, which was not run; not kept in the conversation")
@@ -147,9 +149,8 @@ def _time(reply: Reply) -> str:
     return f"{reply.seconds:.1f} s" + (f", first after {first:.1f} s" if first is not None else "")
 
 
-def _in_conversation(session: Session, chat: str, turn: Turn, sent: int) -> list[str]:
+def _in_conversation(conversation: Conversation, chat: str, turn: Turn, sent: int) -> list[str]:
     """Say which attempt of the turn counts, what it was sent after, and which turns are stale now."""
-    conversation = session.chats.conversation(chat)
     facts = [f"attempt {turn.number} of {len(turn.attempts)}"] if turn.number and len(turn.attempts) > 1 else []
     facts.append(_in_chat(chat, sent))
     stale = conversation.stale() & {attempt.id for attempt in conversation.sent()}

@@ -1,0 +1,189 @@
+"""A magic's line, read by the options that are declared for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from glm_magic.asking.chats import DEFAULT_CHAT
+from glm_magic.errors import OptionError, near_miss
+from glm_magic.magics.options import ASK_OPTIONS, Given, Option, python_name
+from glm_magic.magics.words import Evaluate, Word, read_word
+from glm_magic.settings.declared import SETTINGS, Value
+
+
+@dataclass(slots=True)
+class Line:
+    """What a line says: each field that an option fills, and the rest of the line as typed."""
+
+    filled: dict[str, Any] = field(default_factory=dict)
+    rest: str = ""
+
+
+def parse(line: str, options: tuple[Option, ...], magic: str, evaluate: Evaluate) -> Line:
+    """Read the options at the beginning of a line. Raises `OptionError`, `SettingError` or `PromptError`."""
+    reader = _Reader(line, options, magic)
+    parsed = Line()
+    by_field: dict[str, Option] = {}
+    for option, words in reader:
+        value = option.filled_by(tuple(_given(word, evaluate) for word in words))
+        before = by_field.get(option.fills)
+        if before is option and option.repeats is not None:
+            value = option.repeats(parsed.filled[option.fills], value)
+        elif before is option:
+            raise OptionError(f"{option.flag} is given twice.", "Give it once.")
+        elif before is not None:
+            raise OptionError(f"These options cannot be combined: {before.flag} and {option.flag}.", "Choose one.")
+        by_field[option.fills] = option
+        parsed.filled[option.fills] = value
+    _check_combination([option for name, option in by_field.items() if parsed.filled[name] != option.idle], magic)
+    parsed.rest = reader.rest
+    return parsed
+
+
+def _given(word: Word, evaluate: Evaluate) -> Given:
+    return Given(word.value(evaluate), any(not isinstance(piece, str) for piece in word.pieces))
+
+
+def _check_combination(given: list[Option], magic: str) -> None:
+    flags = [option.flag for option in given]
+    for option in given:
+        for flag, reason in option.excludes.items():
+            if flag in flags:
+                raise OptionError(f"These options cannot be combined: {option.flag} and {flag}.", reason)
+        if option.goes_with and not set(option.goes_with) & set(flags):
+            raise OptionError(f"{option.flag} goes with {' or '.join(option.goes_with)}.", f"{magic}? shows how.")
+
+
+class _Reader:
+    """Reads the options at the beginning of a line, one after the other."""
+
+    def __init__(self, line: str, options: tuple[Option, ...], magic: str) -> None:
+        self._line = line
+        self._magic = magic
+        self._by_name = {
+            name: option for option in options for name in (option.flag, f"-{option.short}") if name != "-"
+        }
+        self._at = 0
+
+    def __iter__(self) -> Iterator[tuple[Option, tuple[Word, ...]]]:
+        """Yield each option with its words; stop before the first word that is not an option, or after ``--``."""
+        while self.rest.startswith("-"):  # a prompt need not consist of words: it may have an open quote
+            word = read_word(self._line, self._at)
+            if word is None or not word.looks_like_an_option:
+                return
+            self._at = word.end
+            if word.typed == "--" and len(word.pieces) == 1:
+                return
+            option, words = self._option(word)
+            yield option, (*words, *self._further(option.more))
+
+    @property
+    def rest(self) -> str:
+        """What follows the options, as typed."""
+        return self._line[self._at :].lstrip()
+
+    def _further(self, most: int) -> Iterator[Word]:
+        for _ in range(most):
+            word = read_word(self._line, self._at)
+            if word is None or word.looks_like_an_option:
+                return
+            self._at = word.end
+            yield word
+
+    def _option(self, word: Word) -> tuple[Option, tuple[Word, ...]]:
+        name, equals, _ = word.typed.partition("=")
+        option = self._by_name.get(name)
+        if option is None and not name.startswith("--"):  # -t0.2
+            short = self._by_name.get(name[:2])
+            if short is not None and short.metavar and len(word.typed) > 2:
+                return short, (Word((word.typed[2:], *word.pieces[1:]), word.start, word.end, quoted=True),)
+        if option is None:
+            raise OptionError(f"{self._magic} has no option {name}.", self._hint(name))
+        if not option.metavar:
+            if equals or len(word.pieces) > 1:
+                raise OptionError(f"{name} takes no value after =.", f"{self._magic}? shows how it is written.")
+            return option, ()
+        if equals:
+            return option, (word.after_equals(),)
+        if len(word.pieces) > 1:  # -t{{ x }}
+            if name.startswith("--"):
+                raise OptionError(f"{name} needs a space, or =, before its value.")
+            return option, (Word(word.pieces[1:], word.start, word.end, quoted=True),)
+        value = read_word(self._line, self._at)
+        if value is None:
+            raise OptionError(f"{name} needs a value: {option.usage}")
+        self._at = value.end
+        return option, (value,)
+
+    def _hint(self, name: str) -> str:
+        meant = near_miss(name, self._by_name)
+        return f"Did you mean {meant}?" if meant else f"{self._magic}? shows them all."
+
+
+@dataclass(slots=True)
+class AskLine:
+    """What a ``%glm`` or ``%%glm`` line says; `prompt` is the rest of a ``%glm`` line, as typed."""
+
+    settings: dict[str, Value] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+    stream: bool = True
+    json: bool = False
+    schema: str = ""
+    chat: str = DEFAULT_CHAT
+    new: bool = False
+    history: bool = True
+    role: str = "user"
+    background: bool = False
+    replay: bool | None = None
+    out: str = ""
+    dry_run: bool = False
+    quiet: bool = False
+    raw: bool = False
+    prompt: str = ""
+
+
+def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
+    """Read the line of ``%%glm`` (`is_cell`) or ``%glm``. Raises `OptionError`, `SettingError`, `PromptError`."""
+    out = ""
+    if is_cell and (bound := re.fullmatch(r"(?s)(.*?)(?:^|\s)([^\W\d]\w*)\s*<<\s*", line)):
+        line, out = bound[1], python_name(bound[2], "NAME <<")
+    parsed = parse(line, ASK_OPTIONS, "%%glm" if is_cell else "%glm", evaluate)
+    if is_cell and parsed.rest.strip():
+        word = read_word(parsed.rest, 0)
+        shown = parsed.rest[: word.end] if word else parsed.rest
+        raise OptionError(
+            f"Only options may follow %%glm; {shown!r} is not one.", "Write the prompt below the line, or use %glm."
+        )
+    if out and "out" in parsed.filled:
+        raise OptionError(f"These cannot be combined: --out and {out} <<.", "Choose one.")
+    settings = {
+        name.removeprefix("settings."): value for name, value in parsed.filled.items() if name.startswith("settings.")
+    }
+    others = {name: value for name, value in parsed.filled.items() if name in _FIELDS}
+    return AskLine(**{"out": out, **others}, settings=settings, prompt=parsed.rest)
+
+
+_FIELDS = frozenset(each.name for each in fields(AskLine))
+
+
+def assignments(words: Iterable[Word], evaluate: Evaluate) -> Iterator[tuple[str, str | None]]:
+    """Yield ``name=value`` as ``(name, value)``, and ``name`` alone as ``(name, None)``.
+
+    The value of a setting that is a list goes on to its bracket: ``tools=[one, two]``.
+    """
+    rest = iter(words)
+    for word in rest:
+        name, equals, _ = word.typed.partition("=")
+        if not equals:
+            yield word.value(evaluate), None
+            continue
+        value = word.after_equals().value(evaluate)
+        while name in SETTINGS and SETTINGS[name].is_list and value.startswith("[") and not value.endswith("]"):
+            following = next(rest, None)
+            if following is None:
+                raise OptionError(f"{name}={value}: the bracket is not closed.")
+            value += following.value(evaluate)
+        yield name, value

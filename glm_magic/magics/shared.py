@@ -1,0 +1,103 @@
+"""What the magics of one kernel share, from the first one that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glm_magic.asking.session import Session
+from glm_magic.chat import prompt
+from glm_magic.chat.place import Place
+from glm_magic.chat.reply import Reply
+from glm_magic.errors import AnswerError, Interrupted
+from glm_magic.magics import new_cell
+from glm_magic.magics.background import Background, Pending
+from glm_magic.magics.cells import Cells, Run
+from glm_magic.magics.formatters import ReplyFormatter
+from glm_magic.magics.interrupts import Interrupts
+from glm_magic.magics.outputs import Outputs
+from glm_magic.magics.traits import Mirror
+from glm_magic.settings.layers import Layers
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+
+LAST_REPLY = "_glm"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The shell, its session, and what the magics reach the page, the cells and the person by."""
+
+    shell: InteractiveShell
+    session: Session
+    cells: Cells
+    outputs: Outputs
+    interrupts: Interrupts
+    background: Background
+    formatter: ReplyFormatter
+    mirror: Mirror
+
+    def evaluate(self, source: str) -> str:
+        """Evaluate an expression among the notebook's names, and make text of its value."""
+        return prompt.evaluator(self.shell.user_ns)(source)
+
+    def notebook_file(self) -> Path | None:
+        """Return the path of this kernel's notebook, as the front end tells it; None if it does not."""
+        return new_cell.notebook_file(self.shell)
+
+    def wait_for(self, chat: str, place: Place | None = None) -> None:
+        """Wait for the answers under way in the background in `chat` (``""``: in none) or at `place`, and say so.
+
+        Raises the error with which one failed.
+        """
+        pendings = self.background.before(chat, place)
+        is_over = all(pending.done for pending in pendings)
+        said = self.outputs.saying("waiting for an answer in the background")
+        with contextlib.nullcontext() if is_over else said:
+            self.background.wait(pendings, place)
+
+    def bind(self, reply: Reply | Pending, name: str) -> None:
+        """Let `_glm`, and `name` if there is one, be the reply; it is not shown again as the cell's value."""
+        self.formatter.show_once(reply)
+        self.shell.user_ns[LAST_REPLY] = reply
+        if name:
+            self.shell.user_ns[name] = reply
+
+    def after_cell(self, run: Run, result: ExecutionResult) -> None:
+        """Put in order what a cell leaves behind."""
+        if self.outputs.is_in_a_kernel:
+            self.interrupts.forget()
+        else:
+            self.interrupts.end()
+        self.formatter.show_once(None)
+        if result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted)):
+            self.session.chats.retire_surplus(run.cell, run.calls)
+        if self.cells.have_ids:  # else its cells cannot be run again one by one
+            self.outputs.mark_stale(tuple(self.session.chats.values()))
+
+    def close(self) -> None:
+        """Stop what runs in the background, and let go of the services."""
+        self.background.stop()
+        self.session.close()
+
+
+def begin(shell: InteractiveShell, layers: Layers, cells: Cells, mirror: Mirror, session: Session | None) -> Shared:
+    """Return what the magics share; `session` is that of an earlier load of the extension, if there was one."""
+    if session is None:
+        notebook = functools.partial(new_cell.notebook_file, shell)
+        session = Session(layers, notebook=notebook, put_in_cell=new_cell.put_below)
+    return Shared(
+        shell,
+        session,
+        cells,
+        Outputs(shell),
+        Interrupts(time.monotonic),
+        Background(),
+        ReplyFormatter(shell),
+        mirror,
+    )

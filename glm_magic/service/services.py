@@ -1,0 +1,172 @@
+"""Who answers: the connections, the key and the embedded model of this process.
+
+Every session of a process shares one set of them (`shared`), so that two `Chat`s, or a `Chat` beside the magics,
+neither open connections twice nor start the embedded model twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from glm_magic.chat.events import Event, Notice
+from glm_magic.errors import GlmError, SettingError, SetupError
+from glm_magic.protocol import models
+from glm_magic.service import endpoint as endpoints
+from glm_magic.service.embedded import EmbeddedModel, is_installed
+from glm_magic.service.endpoint import Endpoint
+from glm_magic.service.keys import Key, KeyCabinet
+from glm_magic.settings.declared import Value, number
+
+if TYPE_CHECKING:
+    from glm_magic.service.client import Client
+
+
+class Services:
+    """Chooses an endpoint and asks it. `clock` counts seconds; a `client` is made with the first question."""
+
+    def __init__(
+        self, environ: Mapping[str, str], *, clock: Callable[[], float] = time.monotonic, client: Client | None = None
+    ) -> None:
+        self.keys = KeyCabinet(environ)
+        self.embedded = EmbeddedModel(environ)
+        self._clock = clock
+        self._client = client
+        self._lock = threading.Lock()
+        self._holders: weakref.WeakSet[object] = weakref.WeakSet()
+        self.process = os.getpid()
+
+    def endpoint(self, settings: Mapping[str, Value], *, dry_run: bool = False) -> Endpoint | None:
+        """Return the endpoint that the settings ask for; None is the embedded model.
+
+        Raises `SetupError` if there is none to ask. A `dry_run` then shows a request to GLM without a key.
+        """
+        if settings["model"] == models.EMBEDDED:
+            return None
+        key = self.keys.find(_text(settings["api_key_env"]))
+        if settings["base_url"]:
+            return endpoints.endpoint(str(settings["base_url"]), key)
+        if key is not None:
+            return endpoints.endpoint(endpoints.GLM_CHINA, key)
+        if settings["model"] is None and is_installed():
+            return None
+        if dry_run:
+            return endpoints.endpoint(endpoints.GLM_CHINA, None)
+        raise SetupError(
+            "There is no key, no base_url" + (" and no embedded model." if settings["model"] is None else "."),
+            "Set a key:          %env GLM_API_KEY=…   (or %glm_config --login)\n"
+            "or an endpoint:     %glm_config base_url=http://127.0.0.1:8000/v1\n"
+            "or ask a model that runs here:  -m embedded   (after %pip install 'glm_magic[local]')",
+        )
+
+    def model(self, settings: Mapping[str, Value], endpoint: Endpoint | None) -> str:
+        """Return the name of the model that `endpoint` is asked for."""
+        return self.embedded.name if endpoint is None else str(settings["model"] or models.DEFAULT_MODEL)
+
+    def recorded_models(self, settings: Mapping[str, Value]) -> tuple[str, ...]:
+        """Return the models that a recorded answer may have come from.
+
+        Where no model is set, it depends on the machine who answers, and the recording may be from another one.
+        """
+        if settings["model"] == models.EMBEDDED:
+            return (self.embedded.name,)
+        if settings["model"] is not None:
+            return (str(settings["model"]),)
+        with contextlib.suppress(SetupError):
+            if self.endpoint(settings) is None:
+                return self.embedded.name, models.DEFAULT_MODEL
+        return models.DEFAULT_MODEL, self.embedded.name
+
+    def status(self, settings: Mapping[str, Value]) -> str:
+        """Say whether there is a key, without showing it, and who would answer."""
+        try:
+            key = self.keys.find(_text(settings["api_key_env"]))
+            endpoint = self.endpoint(settings)
+        except (SetupError, SettingError) as error:
+            return error.what
+        found = f"{key.masked} from {key.source}" if key else "none"
+        where = endpoint.base_url if endpoint else f"the embedded model {self.embedded.name}"
+        return f"{found}; asks {where}"
+
+    def base_url(self, settings: Mapping[str, Value]) -> str:
+        """Return the address that is asked; ``""`` where that is the embedded model, or nobody."""
+        with contextlib.suppress(SetupError):
+            if (endpoint := self.endpoint(settings)) is not None:
+                return endpoint.base_url
+        return ""
+
+    def stream(
+        self, endpoint: Endpoint | None, body: Mapping[str, Any], settings: Mapping[str, Value]
+    ) -> Iterator[Event]:
+        """Send a request body, to the embedded model if `endpoint` is None, and yield what happens.
+
+        The key is masked wherever the service repeats it. Raises `AnswerError` or `SetupError`.
+        """
+        from glm_magic.service.client import Client, Patience  # noqa: PLC0415 - it loads httpx
+
+        patience = Patience(
+            number(settings, "timeout"), number(settings, "connect_timeout"), int(number(settings, "retries"))
+        )
+        with self._lock:
+            if self._client is None:
+                self._client = Client(clock=self._clock)
+        if endpoint is None:
+            yield from self.embedded.ready()
+            endpoint = self.embedded.endpoint
+        asking = cast("Generator[Event, None, None]", self._client.stream(endpoint, body, patience))
+        try:
+            with contextlib.closing(asking):
+                for event in asking:
+                    yield _without_key(event, endpoint.key) if isinstance(event, Notice) else event
+        except GlmError as error:
+            if endpoint.key is not None:
+                error.rewrite(endpoint.key.hidden_in)
+            # the frames below have the key among their locals, and what is raised there is shown without them
+            error.__context__ = None
+            raise error.with_traceback(None) from None
+
+    def held_by(self, holder: object) -> Services:
+        """Stay open until `holder` releases the services, or is gone."""
+        self._holders.add(holder)
+        return self
+
+    def release(self, holder: object) -> None:
+        """Close, if nobody else holds the services."""
+        self._holders.discard(holder)
+        if not self._holders:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connections and end the embedded model. A later question opens them again."""
+        if self.process != os.getpid():  # a fork has a copy; what it names is the parent's
+            return
+        if self._client is not None:
+            self._client.close()
+        self.embedded.close()
+
+
+_lock = threading.Lock()
+_shared: Services | None = None
+
+
+def shared() -> Services:
+    """Return the services of this process. A fork begins its own."""
+    global _shared  # noqa: PLW0603 - the one module global: connections belong to the process
+    with _lock:
+        if _shared is None or _shared.process != os.getpid():
+            _shared = Services(os.environ)
+        return _shared
+
+
+def _without_key(notice: Notice, key: Key | None) -> Notice:
+    return notice if key is None else replace(notice, text=key.hidden_in(notice.text))
+
+
+def _text(value: Value) -> str | None:
+    return value if isinstance(value, str) and value else None
