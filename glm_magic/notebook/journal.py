@@ -11,7 +11,7 @@ from typing import Any
 
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
-from glm_magic.notebook import bundle
+from glm_magic.notebook import bundle, files
 from glm_magic.notebook.document import SavedTurn, saved_turns
 
 NOTEBOOK, LINES = ".ipynb", ".jsonl"
@@ -34,11 +34,9 @@ class Journal:
     def turns(self, problems: list[str]) -> list[SavedTurn]:
         """Return the turns, oldest first; add a sentence to `problems` for each line that is damaged."""
         try:
-            text = self.path.read_bytes()
+            text = files.read(self.path)
         except FileNotFoundError:
             text = b""
-        except OSError as error:
-            raise HistoryError(f"{self.path} cannot be read: {error.strerror or error}") from None
         turns: list[SavedTurn] = []
         for number, line in enumerate(text.split(b"\n"), start=1):
             if not line.strip():
@@ -68,10 +66,9 @@ class Journal:
         lines = b"".join(_line(place, turn) for place, turn in fresh)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, self._mode)
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | files.NO_WAIT, self._mode)
             with open(file, "r+b", buffering=0) as stream:  # noqa: PTH123 - a descriptor with a mode of its own
-                size = stream.seek(0, os.SEEK_END)
-                if size:  # a line that was written by half is not continued
+                if size := files.regular_size(file, self.path):  # a line that was written by half is not continued
                     stream.seek(size - 1)
                     lines = lines if stream.read(1) == b"\n" else b"\n" + lines
                 if stream.write(lines) < len(lines):
@@ -98,13 +95,13 @@ def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
     if not path.is_dir():
         return _in_file(path, problems)
     try:
-        files = sorted(file for file in path.iterdir() if file.suffix in (NOTEBOOK, LINES) and file.is_file())
+        found = sorted(file for file in path.iterdir() if file.suffix in (NOTEBOOK, LINES) and file.is_file())
     except OSError as error:
         raise HistoryError(f"{path} cannot be read: {error.strerror or error}") from None
-    if not files:
+    if not found:
         raise HistoryError(f"There is no {NOTEBOOK} and no {LINES} file in {path}.")
     turns: list[SavedTurn] = []
-    for file in files:
+    for file in found:
         own: list[str] = []
         try:
             turns += [replace(turn, where=f"{file.name}, {turn.where}") for turn in _in_file(file, own)]

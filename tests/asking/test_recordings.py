@@ -197,7 +197,7 @@ def test_a_journal_that_cannot_be_read_costs_what_is_in_it(notebook: Path) -> No
     recordings.read(THIS_NOTEBOOK)
     problem, *_ = recordings.problems()
     assert problem.startswith("The journal: ")
-    assert problem.endswith("cannot be read: Is a directory")
+    assert problem.endswith("cannot be read: Is a directory.")
 
 
 def test_a_damaged_line_of_the_journal_is_said_to_be_of_the_journal(notebook: Path) -> None:

@@ -165,13 +165,31 @@ def test_what_the_system_refuses_is_said_in_its_words(tmp_path):
                 what(Journal(path))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes and devices of POSIX")
+@pytest.mark.parametrize("target", ["/dev/zero", "/dev/full", "pipe"])
+def test_a_journal_that_is_not_a_regular_file_is_neither_read_nor_written(path, target):
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to(path.with_name("pipe") if target == "pipe" else target)
+    journal = Journal(path)
+    for what in (lambda: journal.turns([]), lambda: journal.add([turn("a")]), lambda: recorded(path, [])):
+        with pytest.raises(HistoryError, match="it is not a regular file"):
+            what()
+    journal._known = set()  # as after a clear(): nothing is read before it is written to
+    with pytest.raises(HistoryError, match="it is not a regular file"):
+        journal.add([turn("a")])
+
+
 def test_a_folder_that_is_read_only_is_said_to_be(path, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
+    journal = Journal(path)
+    journal.turns([])
     monkeypatch.setattr(os, "open", refuse)  # the tests may run as root, who may do everything
     with pytest.raises(HistoryError, match="cannot be written: Permission denied"):
-        Journal(path).add([turn("a")])
+        journal.add([turn("a")])
+    with pytest.raises(HistoryError, match="cannot be read: Permission denied"):
+        Journal(path).turns([])
 
 
 def test_what_was_cleared_is_added_again(path):
