@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,10 +9,8 @@ from typing import Any
 
 from glm_magic.chat.conversation import Attempt, Conversation, Turn, contexts_of, in_order
 from glm_magic.chat.place import Place
-from glm_magic.errors import HistoryError, quoted
-from glm_magic.notebook import bundle
-
-FORMAT = 4  # of notebooks; glm_magic is younger than any earlier one
+from glm_magic.errors import HistoryError
+from glm_magic.notebook import bundle, ipynb
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,7 @@ def saved_turns(path: Path, problems: list[str]) -> Iterator[SavedTurn]:
     Raises `HistoryError` if the file is no notebook.
     """
     seen: set[str] = set()
-    for number, cell in enumerate(cells(path), start=1):
+    for number, cell in enumerate(ipynb.cells(path), start=1):
         where = f"cell {number}"
         known_as = cell.get("id")
         cell_id = known_as if isinstance(known_as, str) and known_as not in seen else where
@@ -89,30 +86,6 @@ def saved_turns(path: Path, problems: list[str]) -> Iterator[SavedTurn]:
             place = Place(cell_id, calls if found.call is None else found.call)
             calls += bool(found.attempt.messages)
             yield SavedTurn(found.chat, place, found.attempt, found.earlier, where)
-
-
-def cells(path: Path) -> list[dict[str, Any]]:
-    """Return the cells of the notebook at `path`, from the top. Raises `HistoryError` if it is no notebook."""
-    try:
-        notebook = json.loads(path.read_bytes())
-    except OSError as error:
-        raise HistoryError(
-            f"{path} cannot be read: {error.strerror or error}", "Give the path of a saved notebook."
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise HistoryError(
-            f"{path} is not a notebook: {quoted(str(error))}", "It may be damaged, or written by half."
-        ) from None
-    version = notebook.get("nbformat") if isinstance(notebook, dict) else None
-    if type(version) is int and version != FORMAT:
-        raise HistoryError(
-            f"{path} is a notebook of the format {version}; only format {FORMAT} holds turns.",
-            "Open it in JupyterLab and save it.",
-        )
-    cells = notebook.get("cells") if version == FORMAT else None
-    if not isinstance(cells, list):
-        raise HistoryError(f"{path} is not a notebook: it has no cells.")
-    return [cell if isinstance(cell, dict) else {} for cell in cells]
 
 
 def _bundles(cell: dict[str, Any]) -> Iterator[Any]:

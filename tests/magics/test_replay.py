@@ -444,7 +444,7 @@ def test_replay_is_set_by_the_environment(desk: Desk, monkeypatch: pytest.Monkey
         ("~nobody-of-this-name/x.ipynb", None, "cannot be read"),
         ("text.txt", b"x", "no recording"),
         ("half.ipynb", b'{"nbformat": 4, "cells": [{"outputs"', "is not a notebook"),
-        ("old.ipynb", b'{"nbformat": 3, "worksheets": []}', "format 3"),
+        ("old.ipynb", b'{"nbformat": 2, "worksheets": []}', "format 2"),
         ("empty", ..., "no .ipynb and no .jsonl"),
         ("notebook", None, "does not know its notebook's file"),
     ],

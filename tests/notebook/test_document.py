@@ -163,11 +163,11 @@ def test_cells_without_ids_are_numbered(tmp_path):
     assert [t.place for t in restore(path).conversations["main"]] == [Place("cell 1")]
 
 
-@pytest.mark.parametrize("version", [3, 5, 9])
-def test_a_notebook_of_another_format_is_said_to_be_one(tmp_path, version):
+@pytest.mark.parametrize("version", [2, 5, 9])
+def test_a_notebook_in_another_format_is_refused(tmp_path, version):
     path = tmp_path / "old.ipynb"
     path.write_text(json.dumps({"nbformat": version, "nbformat_minor": 0, "cells": []}), encoding="utf-8")
-    with pytest.raises(HistoryError, match=f"format {version}; only format 4 holds turns"):
+    with pytest.raises(HistoryError, match=f"format {version}; glm_magic reads formats 3 and 4"):
         restore(path)
 
 
@@ -181,6 +181,7 @@ def test_a_notebook_of_another_format_is_said_to_be_one(tmp_path, version):
         "null",
         '{"nbformat": 4, "nbformat_minor": 5}',
         '{"nbformat": "4", "cells": []}',
+        '{"nbformat": 3, "cells": []}',
         "[" * 100_000,
     ],
 )
@@ -372,7 +373,7 @@ def test_a_file_that_was_written_half_is_said_to_be_damaged(saved):
         path.write_bytes(whole[:end])
         with pytest.raises(HistoryError, match="is not a notebook") as caught:
             restore(path)
-        assert "written by half" in caught.value.remedy
+        assert "only partly written" in caught.value.remedy
 
 
 def test_a_byte_order_mark_does_no_harm(saved):
