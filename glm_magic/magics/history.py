@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
-from glm_magic.errors import HistoryError, OptionError, quoted
+from glm_magic.errors import HistoryError, OptionError, quoted, summed_up
 from glm_magic.magics.ending import ending_of_attempt, saves_turns
 from glm_magic.magics.options import Option, Reader
 from glm_magic.notebook.bundle import MIME_TYPE
@@ -299,7 +299,7 @@ def _restore(magics: GLMMagics, words: tuple[str, ...], *, force: bool) -> None:
     restored = [
         f"chat {quoted(chat)}: {_turns(len(conversation.turns))}" for chat, conversation in conversations.items()
     ]
-    magics.outputs.show_text("\n".join([f"Restored from {path}: " + (", ".join(restored) or "nothing"), *warnings]))
+    magics.outputs.show_text("\n".join([f"Restored from {path}: " + (", ".join(summed_up(restored)) or "nothing"), *warnings]))
 
 
 def _export(magics: GLMMagics, said: _Line) -> None:
