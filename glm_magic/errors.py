@@ -34,7 +34,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 # C0 and C1 controls but tab and newline, the bidirectional overrides, and line separators that a
@@ -62,6 +62,11 @@ def described(error: BaseException) -> str:
     except Exception:  # an error of the person's own may fail at that too
         said = ""
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def summed_up(texts: Sequence[str], most: int = 10) -> tuple[str, ...]:
+    """Return the first `most` texts; where there are more, one last text says how many."""
+    return (*texts[:most], f"and {len(texts) - most} more") if len(texts) > most else tuple(texts)
 
 
 def near_miss(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:

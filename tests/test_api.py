@@ -70,6 +70,15 @@ def test_settings_of_a_call_are_for_that_call(chat: Chat, server: GlmServer) -> 
     assert server.last.body["seed"] == 7
 
 
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")]])
+def test_a_value_that_json_cannot_hold_is_an_error_before_anything_is_sent(
+    chat: Chat, server: GlmServer, value: object
+) -> None:
+    with pytest.raises(PromptError, match="cannot be written as JSON"):
+        chat("hi", extra={"seed": value})
+    assert not server.requests
+
+
 def test_what_is_wrong_is_said_before_anything_is_sent(chat: Chat, server: GlmServer) -> None:
     with pytest.raises(SettingError, match="temperature"):
         Chat(temperatur=0.2)

@@ -3,7 +3,7 @@ import pickle
 import pytest
 
 from glm_magic import errors
-from glm_magic.errors import GlmError, Interrupted, OptionError, ServiceError, Withdrawn, printable, quoted
+from glm_magic.errors import GlmError, Interrupted, OptionError, ServiceError, Withdrawn, printable, quoted, summed_up
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,12 @@ def test_an_error_is_shown_as_a_few_lines_and_no_traceback():
 def test_an_error_cannot_act_upon_the_terminal():
     error = GlmError("a\x1b[2J", "b\x1b[2J")
     assert "\x1b" not in str(error) + "".join(error._render_traceback_())
+
+
+def test_texts_are_summed_up_after_the_first_ten():
+    assert summed_up([]) == ()
+    assert summed_up([*"abcdefghij"]) == (*"abcdefghij",)
+    assert summed_up([*"abcdefghijkl"]) == (*"abcdefghij", "and 2 more")
 
 
 def test_an_interrupt_is_not_swallowed_by_except_exception():

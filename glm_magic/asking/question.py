@@ -11,7 +11,7 @@ from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.fingerprint import canonical, fingerprint
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
-from glm_magic.errors import PromptError
+from glm_magic.errors import PromptError, quoted
 from glm_magic.notebook.document import SavedTurn
 from glm_magic.protocol import request
 from glm_magic.service.endpoint import Endpoint
@@ -142,11 +142,15 @@ class Draft:
 
 
 def check_encodes(*sent: Any) -> None:
-    """Raise `PromptError` if a message, or a value of the request, holds half of a surrogate pair."""
+    """Raise `PromptError` if a message, or a value of the request, cannot be sent as JSON."""
     try:
         canonical([part.to_api() if isinstance(part, Message) else part for part in sent])
     except UnicodeEncodeError as error:
         raise PromptError(
             f"Half a character cannot be sent: the prompt has U+{ord(error.object[error.start]):04X} in it.",
             "It comes from text that was decoded wrongly, or cut in the middle.",
+        ) from None
+    except ValueError as error:
+        raise PromptError(
+            f"The request cannot be written as JSON: {quoted(str(error))}", "Replace NaN and infinity by null or text."
         ) from None

@@ -1,4 +1,4 @@
-"""What has been answered before: each recorded answer is given once in this kernel, and new ones are kept."""
+"""Recorded answers: each is given once in this kernel, and new answers are recorded."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from typing import Any
 
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
-from glm_magic.errors import HistoryError
+from glm_magic.errors import HistoryError, summed_up
 from glm_magic.notebook.document import SavedTurn
 from glm_magic.notebook.journal import Journal, recorded
 from glm_magic.settings.declared import Value
 
 OFF, THIS_NOTEBOOK = "off", "notebook"
 
-_ANEW = "Ask anew with --no-replay, and save the notebook (or record=FILE.jsonl)."
-
-_MOST_PROBLEMS = 5
+_ASK_AGAIN = "Ask again with --no-replay, then save the notebook (or set record=FILE.jsonl)."
 
 
 def source_of(setting: Value, *, replay: bool | None = None) -> str:
@@ -29,9 +27,9 @@ def source_of(setting: Value, *, replay: bool | None = None) -> str:
 
 
 class Recordings:
-    """The record that is read (one at a time), and what has been given from it.
+    """The turns of one source at a time, and which of them have been given.
 
-    `notebook` tells the path of this kernel's notebook, None if it is not known.
+    `notebook` returns the path of this kernel's notebook, None if it is not known.
     """
 
     def __init__(self, notebook: Callable[[], Path | None]) -> None:
@@ -39,8 +37,8 @@ class Recordings:
         self._lock = threading.Lock()  # answers in the background are kept from threads of their own
         self._source = OFF
         self._by_fingerprint: dict[str, list[SavedTurn]] = {}
-        self._went_on: frozenset[str] = frozenset()  # what later turns were asked after
-        self._given: set[str] = set()  # also what this kernel itself has asked: it is on the page
+        self._followed: frozenset[str] = frozenset()  # ids of the attempts that later turns were sent after
+        self._given: set[str] = set()  # this kernel's own answers too: they are on the page
         self._answered: set[tuple[Place, str]] = set()
         self._journal: Journal | None = None
         self._problems: list[str] = []
@@ -49,10 +47,11 @@ class Recordings:
     # --- reading -----------------------------------------------------------------------------
 
     def read(self, source: str) -> None:
-        """Read a record whole: `OFF`, `THIS_NOTEBOOK`, a file or a folder.
+        """Read all turns of a source: `OFF`, `THIS_NOTEBOOK`, a file or a folder.
 
-        With this notebook's, its journal is read too, and the answers in the file are put into that.
-        Raises `HistoryError` if there is nothing to read; then the record is what it was.
+        This notebook's journal is read with it, and gets the answers in the file: a front end empties a cell's
+        outputs whenever it runs, even if nothing is asked then. Raises `HistoryError` if there is nothing to read;
+        then the previous source stays.
         """
         problems: list[str] = []
         journal: Journal | None = None
@@ -64,28 +63,26 @@ class Recordings:
             try:
                 journal.add([(turn.place, turn.bundle) for turn in turns])
             except HistoryError as error:
-                problems.append(_unkept(error))
+                problems.append(_unrecorded(error))
         elif source != OFF:
             turns = recorded(_path(source), problems)
         self._source, self._journal, self._problems = source, journal, problems
-        self._went_on = frozenset(id_ for turn in turns if turn.attempt.messages for id_ in turn.attempt.after)
+        self._followed = frozenset(id_ for turn in turns if turn.attempt.messages for id_ in turn.attempt.after)
         self._by_fingerprint = {}
         earlier = [other for turn in turns for other in turn.others()]
         for turn in [*turns, *earlier]:
             self._by_fingerprint.setdefault(turn.attempt.fingerprint, []).append(turn)
 
     def problems(self) -> tuple[str, ...]:
-        """Return what could not be read or kept since it was asked last; of many, the first few."""
+        """Return what could not be read or recorded since the last call, summed up."""
         problems, self._problems = self._problems, []
-        more = len(problems) - _MOST_PROBLEMS
-        return (*problems[:_MOST_PROBLEMS], *([f"and {more} more like these"] if more > 0 else []))
+        return summed_up(problems)
 
     def find(self, source: str, fingerprint: str, place: Place | None) -> SavedTurn | None:
-        """Return the recorded turn that answers a request, if it has not been given yet.
+        """Return a recorded turn that answers a request and has not been given yet, None if there is none.
 
-        Of several it is that of the same cell, else the first. An interrupted answer is given where the
-        conversation went on from it; else it is asked again, to its end. A place is answered once:
-        when its cell runs again, it asks anew.
+        Of several, one of the same cell is preferred, else the first. An interrupted answer is given only if
+        later turns were sent after it. A place is answered once: when its cell runs again, the model is asked.
         """
         if source != self._source:
             self.read(source)
@@ -95,20 +92,20 @@ class Recordings:
         return min(free, key=lambda turn: _distance(turn.place, place), default=None)
 
     def nearest(self, prompt: Message) -> str:
-        """Say what to do where no answer is recorded, and whether one to the same prompt is."""
+        """Return what to do if no answer was found, and whether one to the same prompt is recorded."""
         same = [
             turn for turns in self._by_fingerprint.values() for turn in turns if turn.attempt.messages[:1] == (prompt,)
         ]
         if same and not any(map(self._may_be_given, same)):
             if not any(turn.attempt.id in self._given for turn in same):
-                return "The recorded answer to this prompt was interrupted: ask it to its end with --no-replay."
-            return "The answer to this prompt has been given in this kernel: restart it, or ask with --no-replay."
+                return "The recorded answer to this prompt was interrupted; ask again with --no-replay."
+            return "This kernel has already given the answer to this prompt; restart it, or ask with --no-replay."
         if same:
             return (
-                f"An answer to this prompt is recorded ({same[0].where}), asked with other turns before it or with\n"
-                f"other settings. {_ANEW}"
+                f"An answer to this prompt is recorded ({same[0].where}), but with other turns before it or\n"
+                f"other settings. {_ASK_AGAIN}"
             )
-        return _ANEW
+        return _ASK_AGAIN
 
     def give(self, turn: SavedTurn, place: Place | None) -> None:
         """Note that a recorded turn has been given at `place`."""
@@ -118,14 +115,14 @@ class Recordings:
 
     def _may_be_given(self, turn: SavedTurn) -> bool:
         attempt = turn.attempt
-        return attempt.id not in self._given and (not attempt.interrupted or attempt.id in self._went_on)
+        return attempt.id not in self._given and (not attempt.interrupted or attempt.id in self._followed)
 
-    # --- keeping -----------------------------------------------------------------------------
+    # --- recording -------------------------------------------------------------------------
 
     def keep(self, place: Place, bundle: dict[str, Any], *, source: str, record: str) -> None:
-        """Keep a turn in the journal, while `source` is this notebook, and in the file `record`, if one is named.
+        """Record a turn in the journal if `source` is this notebook, and in the file `record` if one is named.
 
-        Where that fails, the answer is on the page all the same, and `problems` says so.
+        A failure costs nothing but the recording: `problems` reports it.
         """
         with self._lock:
             self._given.add(bundle["id"])
@@ -136,31 +133,31 @@ class Recordings:
                 if source == THIS_NOTEBOOK and self._journal is not None:
                     self._journal.add([(place, bundle)])
             except HistoryError as error:
-                self._problems.append(_unkept(error))
+                self._problems.append(_unrecorded(error))
             try:
                 if record:
                     self.file(record).add([(place, bundle)])
             except HistoryError as error:
-                self._problems.append(_unkept(error))
+                self._problems.append(_unrecorded(error))
 
     def file(self, record: str) -> Journal:
-        """Return the file that `record` names. Raises `HistoryError` if it cannot be one."""
+        """Return the file that the setting `record` names. Raises `HistoryError` if it cannot be one."""
         if record not in self._files:
             path = _path(record).absolute()
             if path.suffix != ".jsonl" or path.is_dir():
                 raise HistoryError(f"record takes a .jsonl file, not {record!r}.", "%glm_config record=answers.jsonl")
             if not path.parent.is_dir():
-                raise HistoryError(f"There is no folder {path.parent}.", "Make it, or name another file.")
+                raise HistoryError(f"There is no folder {path.parent}.", "Create it, or name another file.")
             self._files[record] = Journal(path)
         return self._files[record]
 
     def forget(self) -> Path:
-        """Empty this notebook's journal, and return the notebook's path."""
+        """Delete this notebook's journal, and return the notebook's path."""
         path = self._this_notebook()
         journal = self._journal or journal_of(path)
         journal.clear()
         if self._source == THIS_NOTEBOOK:
-            self._source = OFF  # what it held is read no more; the file is read anew
+            self._source = OFF  # the notebook is read again, now without its journal
         return path
 
     def _this_notebook(self) -> Path:
@@ -174,9 +171,9 @@ class Recordings:
 
 
 def _with_journal(notebook: Path, journal: Journal, problems: list[str]) -> list[SavedTurn]:
-    """Return the turns in a notebook and in its journal, first those to be given first.
+    """Return the turns in a notebook and in its journal, in the order in which they are to be given.
 
-    What is damaged, or cannot be read, costs what is in it. Raises `HistoryError` if nothing at all can be read.
+    Raises `HistoryError` only if neither can be read.
     """
     beside: list[str] = []
     kept: list[SavedTurn] = []
@@ -187,7 +184,7 @@ def _with_journal(notebook: Path, journal: Journal, problems: list[str]) -> list
     turns: list[SavedTurn] = []
     try:
         turns = recorded(notebook, problems)
-    except HistoryError as error:  # it may be damaged, and the journal is whole
+    except HistoryError as error:
         if not kept:
             raise
         problems.append(error.what)
@@ -195,9 +192,9 @@ def _with_journal(notebook: Path, journal: Journal, problems: list[str]) -> list
     problems += [f"The journal: {problem}" for problem in beside]
     inside = {turn.attempt.id for turn in turns}
     others = [turn for turn in kept if turn.attempt.id not in inside]
-    # the newest answer first; what was said without asking is the same each time, and its times have an order
+    # the newest answer first; edits are equal each time, so they are given in the order in which they were made
     others.sort(key=lambda turn: -turn.attempt.created if turn.attempt.role == "user" else turn.attempt.created)
-    # an answer that came after the file was saved is newer than what stands there
+    # an answer that came after the file was saved is newer than those in the file
     unsaved = [turn for turn in others if turn.attempt.created > saved_at]
     return [*unsaved, *turns, *(turn for turn in others if turn.attempt.created <= saved_at)]
 
@@ -205,7 +202,7 @@ def _with_journal(notebook: Path, journal: Journal, problems: list[str]) -> list
 def _path(source: str) -> Path:
     try:
         return Path(source).expanduser()
-    except RuntimeError as error:  # there is no such user
+    except RuntimeError as error:  # no such user
         raise HistoryError(f"{source} cannot be read: {error}") from None
 
 
@@ -224,5 +221,5 @@ def _distance(place: Place, asked: Place | None) -> int:
     return 0 if place == asked else 1
 
 
-def _unkept(error: HistoryError) -> str:
-    return f"not kept for a replay: {error.what}"
+def _unrecorded(error: HistoryError) -> str:
+    return f"not recorded for a replay: {error.what}"

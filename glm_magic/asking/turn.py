@@ -232,7 +232,7 @@ class TurnUnderWay:
         """Run what is called, in order, and return the messages that the model is asked with next."""
         assert self._toolbox is not None, "there are functions to call"
         calls = self._answer.calls
-        if self._answer.finish_reason == "length" and any(_arguments_of(call) is None for call in calls):
+        if self._answer.finish_reason == "length" and not all(strict_json.is_object(call.arguments) for call in calls):
             raise BrokenStream(
                 f"The answer was cut off at its most tokens, in the middle of a call of {quoted(calls[-1].name)};"
                 " nothing of it was run.",
@@ -255,7 +255,7 @@ class TurnUnderWay:
             self._runs.append(run)
             yield ToolResult(number, call, outcome.text, run.seconds, outcome.failed)
             # what is no JSON could not be sent back: servers put it into their templates as an object
-            ran.append(call if _arguments_of(call) is not None else ToolCall(call.id, call.name, "{}"))
+            ran.append(call if strict_json.is_object(call.arguments) else ToolCall(call.id, call.name, "{}"))
             results.append(Message("tool", outcome.text, tool_call_id=call.id))
         return self._go_on(Message("assistant", self._answer.text, tuple(ran)), *results)
 
@@ -315,12 +315,3 @@ class TurnUnderWay:
         # no text, no message: an empty one is refused
         answer = (Message("assistant", dismissed),) if dismissed.strip() else ()
         return (*answer, Message("user", question_again(fault)))
-
-
-def _arguments_of(call: ToolCall) -> dict[str, Any] | None:
-    """Return the arguments of a call, None where they are no JSON object."""
-    try:
-        read = strict_json.loads(call.arguments)
-    except (ValueError, RecursionError):
-        return None
-    return read if isinstance(read, dict) else None

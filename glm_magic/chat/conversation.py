@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from glm_magic.chat import strict_json
 from glm_magic.chat.events import Event, ReasoningDelta, Sources, TextDelta, ToolCalling, ToolResult
 from glm_magic.chat.fingerprint import canonical
 from glm_magic.chat.messages import Message, ToolCall, Usage
@@ -291,10 +292,18 @@ def is_whole(role: str, messages: tuple[Message, ...]) -> bool:
                 return False
             open_calls.remove(message.tool_call_id)
         elif message.role == "assistant" and message.tool_calls and not message.tool_call_id:
+            if not _can_be_answered(message.tool_calls):
+                return False
             open_calls = {call.id for call in message.tool_calls}
         else:
             return False
     return not open_calls
+
+
+def _can_be_answered(calls: tuple[ToolCall, ...]) -> bool:
+    """Whether each call has an id of its own, which its result names, and arguments that a service reads back."""
+    ids = {call.id for call in calls}
+    return len(ids) == len(calls) and "" not in ids and all(strict_json.is_object(call.arguments) for call in calls)
 
 
 def _is_text(message: Message) -> bool:

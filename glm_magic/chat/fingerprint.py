@@ -1,4 +1,4 @@
-"""The fingerprint by which an answer is found again: what was asked, whatever the endpoint."""
+"""The fingerprint of a request, by which a recorded answer is found again, whatever the endpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-# How an answer travels, and who asks, does not change what is asked.
+# They change how an answer is delivered, and who asks, but not what is asked.
 _LEFT_OUT = frozenset({"stream", "stream_options", "request_id", "user_id"})
 
 
@@ -18,9 +18,9 @@ def fingerprint(request: Mapping[str, Any]) -> str:
 
 
 def canonical(value: object) -> bytes:
-    """Return `value` as JSON with sorted keys and no white space, in UTF-8.
+    """Return `value` as UTF-8 JSON with sorted keys and no white space.
 
-    Raises `UnicodeEncodeError` if half a character (a lone surrogate) is in it.
+    Raises `ValueError` for NaN and infinity, which JSON does not have, and `UnicodeEncodeError` for a lone surrogate.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode()

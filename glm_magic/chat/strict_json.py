@@ -15,6 +15,14 @@ def loads(text: str, **options: Any) -> Any:
     return json.loads(text, parse_constant=_no_constant, parse_float=_finite, **options)
 
 
+def is_object(text: str) -> bool:
+    """Whether `text` is a JSON object."""
+    try:
+        return isinstance(loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def _no_constant(name: str) -> object:
     """Refuse what Python's reader of JSON takes for a number, and JSON does not. Raises `ValueError`."""
     raise ValueError(f"{name} is not JSON")

@@ -241,7 +241,9 @@ def _restore(shared: Shared, files: list[str], *, force: bool) -> None:
     restored = [
         f"chat {quoted(chat)}: {_turns(len(conversation.turns))}" for chat, conversation in conversations.items()
     ]
-    shared.outputs.show_text("\n".join([f"Restored from {path}: " + (", ".join(restored) or "nothing"), *warnings]))
+    shared.outputs.show_text(
+        "\n".join([f"Restored from {path}: " + (", ".join(summed_up(restored)) or "nothing"), *warnings])
+    )
 
 
 def _export(shared: Shared, file: str, chat: str, *, force: bool) -> None:

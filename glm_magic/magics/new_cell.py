@@ -63,11 +63,11 @@ def _put(shell: InteractiveShell, code: str) -> str:
 
 
 def _saved_cells(shell: InteractiveShell) -> frozenset[str]:
-    from glm_magic.notebook import document  # noqa: PLC0415 - loaded when there is code to put below
+    from glm_magic.notebook import ipynb  # noqa: PLC0415 - loaded when there is code to put below
 
     path = notebook_file(shell)
     try:
-        cells = document.cells(path) if path else []
+        cells = ipynb.cells(path) if path else []
     except HistoryError:  # it was never saved, or renamed: then nothing is known of its cells
         return frozenset()
     sources = (cell.get("source") for cell in cells)

@@ -1,12 +1,11 @@
-"""A turn as the JSON that stands beside its answer in the notebook, and back.
+"""A turn as the JSON that stands beside its answer in the notebook.
 
-Version 1. It holds what it takes to know the turn again and to ask it again: its own messages, not
-those before it; no cell id, no key, nothing of the run that wrote it.
+Version 1. A bundle holds what is needed to show the turn again and to ask it again: its own messages, but not
+those before it. It holds no cell id, no key and nothing about the kernel that wrote it.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,19 +22,28 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What a bundle says: the `chat` (``""`` for a one-shot answer), the attempt that counts, the earlier ones.
+    """A bundle as read: its `chat` (``""`` for a one-shot answer), the attempt that counts, and the earlier ones.
 
-    `call` is the how manieth question (from 0) of its cell's run it was; None if it does not say.
+    `call` is the index of the question in its cell's run, None if the bundle does not have it. `left_out` counts
+    the earlier attempts beyond those that a bundle may hold; the latest are kept.
     """
 
     chat: str
     attempt: Attempt
     earlier: tuple[Attempt, ...] = ()
     call: int | None = None
+    left_out: int = 0
+
+    @property
+    def problem(self) -> str:
+        """What was not read; ``""`` if nothing."""
+        if not self.left_out:
+            return ""
+        return f"{self.left_out} earlier answers were left out; a turn has at most {MOST_EARLIER_ATTEMPTS}."
 
 
 def encode(chat: str, attempt: Attempt, earlier: tuple[Attempt, ...] = (), call: int = 0) -> dict[str, Any]:
-    """Return the bundle of a turn whose `attempt` counts and which had the answers `earlier`, oldest first."""
+    """Return the bundle of a turn in which `attempt` counts; `earlier` are its other attempts, oldest first."""
     return {
         "version": VERSION,
         "kind": "turn" if attempt.role == "user" else "edit",
@@ -47,31 +55,32 @@ def encode(chat: str, attempt: Attempt, earlier: tuple[Attempt, ...] = (), call:
 
 
 def decode(bundle: Any) -> Bundle:
-    """Return what a bundle says.
+    """Read a bundle.
 
-    Raises `HistoryError` if a later version wrote it, or it is no bundle, or could not be sent.
+    Raises `HistoryError` if a later version wrote it, if it is not a bundle, or if its turn could not be sent.
     """
     version = bundle.get("version") if isinstance(bundle, dict) else None
     if isinstance(version, int) and version > VERSION:
         raise HistoryError(
-            f"A later glm_magic wrote it (version {version}; this one reads up to {VERSION}).",
+            f"The turn was written by a later glm_magic (version {version}; this one reads up to {VERSION}).",
             "%pip install --upgrade glm_magic",
         )
     if version != VERSION:
         raise HistoryError("It is not a turn that glm_magic wrote.")
     try:
-        canonical(bundle)  # half a character, in a text or an id, could be neither digested nor sent nor saved
-        chat, call = bundle["chat"], bundle.get("call")
+        canonical(bundle)  # NaN or a lone surrogate, anywhere in it, could be neither sent nor saved
+        chat, call, earlier = bundle["chat"], bundle.get("call"), bundle["attempts"]
         if not isinstance(chat, str):
-            raise TypeError("chat is no text")
+            raise TypeError("the chat is not a string")
         return Bundle(
             chat,
             _attempt(bundle),
-            tuple(_attempt(other) for other in bundle["attempts"]),
+            tuple(_attempt(other) for other in earlier[-MOST_EARLIER_ATTEMPTS:]),
             call if type(call) is int and call >= 0 else None,
+            left_out=max(0, len(earlier) - MOST_EARLIER_ATTEMPTS),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        raise HistoryError(f"It is a damaged turn ({type(error).__name__}: {quoted(str(error))}).") from error
+        raise HistoryError(f"The turn is damaged ({type(error).__name__}: {quoted(str(error))}).") from error
 
 
 def _fields(attempt: Attempt) -> dict[str, Any]:
@@ -92,7 +101,7 @@ def _fields(attempt: Attempt) -> dict[str, Any]:
         "created": attempt.created,
         "seconds": attempt.seconds,
         "first_token_seconds": attempt.first_token_seconds,
-        # most answers have neither; and what an earlier version wrote is written again as it was
+        # left out where empty, as in most answers, so that a bundle of an earlier version is written back unchanged
         **({"tool_runs": [asdict(run) for run in attempt.tool_runs]} if attempt.tool_runs else {}),
         **({"sources": [asdict(source) for source in attempt.sources]} if attempt.sources else {}),
         "state": "interrupted" if attempt.interrupted else "complete",
@@ -102,8 +111,7 @@ def _fields(attempt: Attempt) -> dict[str, Any]:
 def _attempt(data: dict[str, Any]) -> Attempt:
     id_, after = data["id"], data["after"]
     if not isinstance(id_, str) or not all(isinstance(other, str) for other in after):
-        raise TypeError("an id is no text")
-    json.dumps(data["parameters"], allow_nan=False)
+        raise TypeError("an id is not a string")
     messages = tuple(Message.from_api(message) for message in data["messages"])
     role = str(data["role"])
     if not is_whole(role, messages):
@@ -114,7 +122,7 @@ def _attempt(data: dict[str, Any]) -> Attempt:
         after=tuple(after),
         new=bool(data["new"]),
         role=role,
-        system=str(data.get("system", "")),  # this, cost, reasoning, tool_runs and sources came later
+        system=str(data.get("system", "")),  # version 0.1.0 wrote no system, cost, reasoning, tool_runs or sources
         parameters=dict(data["parameters"]),
         fingerprint=str(data["fingerprint"]),
         usage=Usage.from_api(data["usage"]),
@@ -128,15 +136,15 @@ def _attempt(data: dict[str, Any]) -> Attempt:
         tool_runs=tuple(
             ToolRun(str(run["id"]), _number(run["seconds"]), bool(run["failed"])) for run in data.get("tool_runs", ())
         ),
-        sources=tuple(Source(**{name: str(said) for name, said in item.items()}) for item in data.get("sources", ())),
+        sources=tuple(Source(**{name: str(text) for name, text in item.items()}) for item in data.get("sources", ())),
         interrupted=data["state"] == "interrupted",
     )
 
 
 def _number(value: Any) -> float:
     number = float(value)
-    if not math.isfinite(number):  # it could be neither compared nor written as JSON
-        raise ValueError("a number is none")
+    if not math.isfinite(number):  # the text "NaN" is a float too; it can be neither compared nor saved
+        raise ValueError("a number is not finite")
     return number
 
 

@@ -1,8 +1,7 @@
-"""The turns in a saved notebook, and the conversations that they make; the file is only read."""
+"""The turns in a saved notebook, and the conversations that they form; the file is only read."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,17 +9,15 @@ from typing import Any
 
 from glm_magic.chat.conversation import Attempt, Conversation, Turn, contexts_of, in_order
 from glm_magic.chat.place import Place
-from glm_magic.errors import HistoryError, quoted
-from glm_magic.notebook import bundle
-
-FORMAT = 4  # of notebooks; glm_magic is younger than any earlier one
+from glm_magic.errors import HistoryError, quoted, summed_up
+from glm_magic.notebook import bundle, ipynb
 
 
 @dataclass(frozen=True, slots=True)
 class SavedTurn:
-    """A turn as it stands in a file.
+    """A turn as saved in a file.
 
-    `place` is its cell's id there, and its number among the cell's turns; `where` names it for a person.
+    `place` is the id of its cell there and its index among the cell's turns; `where` names it for a person.
     """
 
     chat: str
@@ -31,11 +28,11 @@ class SavedTurn:
 
     @property
     def bundle(self) -> dict[str, Any]:
-        """The turn as its JSON."""
+        """The turn as a bundle."""
         return bundle.encode(self.chat, self.attempt, self.earlier, self.place.call)
 
     def others(self) -> Iterator[SavedTurn]:
-        """Yield the turn as it would be if one of its earlier answers counted."""
+        """Yield, for each earlier attempt, the turn in which that one counts."""
         for attempt in self.earlier:
             rest = (other for other in (*self.earlier, self.attempt) if other is not attempt and other.messages)
             yield replace(self, attempt=attempt, earlier=in_order(*rest))
@@ -43,7 +40,7 @@ class SavedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a notebook holds: a conversation for each chat, and `warnings` for what could not be taken."""
+    """What a notebook holds: a conversation per chat, and `warnings` about what was not restored, summed up."""
 
     conversations: dict[str, Conversation]
     warnings: tuple[str, ...]
@@ -52,28 +49,29 @@ class Restored:
 def restore(path: Path) -> Restored:
     """Return the conversations in the notebook at `path`.
 
-    Of each chat it takes the bundle that was made last, and exactly the turns that it was sent after.
-    A bundle that cannot be read costs that turn. Raises `HistoryError` if the file is no notebook.
+    Each chat gets its latest turn and exactly the turns that it was sent after. A bundle that cannot be read
+    costs only its own turn. Raises `HistoryError` if the file is not a notebook.
     """
     problems: list[str] = []
     saved = list(saved_turns(path, problems))
-    # of cells that were copied with their outputs the first one is the turn's
+    # where a cell was copied with its outputs, the turn belongs to the first copy
     by_id = {earlier.id: (turn, earlier) for turn in reversed(saved) for earlier in turn.earlier if earlier.messages}
     by_id |= {turn.attempt.id: (turn, turn.attempt) for turn in reversed(saved) if turn.attempt.messages}
     chats: dict[str, list[SavedTurn]] = {}
     for turn in saved:
         if turn.chat:  # a one-shot answer belongs to no chat
             chats.setdefault(turn.chat, []).append(turn)
-    return Restored({chat: _conversation(chat, turns, by_id, problems) for chat, turns in chats.items()}, (*problems,))
+    conversations = {chat: _conversation(chat, turns, by_id, problems) for chat, turns in chats.items()}
+    return Restored(conversations, summed_up(problems))
 
 
 def saved_turns(path: Path, problems: list[str]) -> Iterator[SavedTurn]:
-    """Yield the turns in the notebook at `path`, from the top; add a sentence to `problems` for each damaged one.
+    """Yield the turns in the notebook at `path`, from the top; append a sentence to `problems` for each damaged one.
 
-    Raises `HistoryError` if the file is no notebook.
+    Raises `HistoryError` if the file is not a notebook.
     """
     seen: set[str] = set()
-    for number, cell in enumerate(cells(path), start=1):
+    for number, cell in enumerate(ipynb.cells(path), start=1):
         where = f"cell {number}"
         known_as = cell.get("id")
         cell_id = known_as if isinstance(known_as, str) and known_as not in seen else where
@@ -86,33 +84,11 @@ def saved_turns(path: Path, problems: list[str]) -> Iterator[SavedTurn]:
                 problems.append(f"{where.capitalize()}: {error.what}")
                 calls += 1
                 continue
+            if found.problem:
+                problems.append(f"{where.capitalize()}: {found.problem}")
             place = Place(cell_id, calls if found.call is None else found.call)
             calls += bool(found.attempt.messages)
             yield SavedTurn(found.chat, place, found.attempt, found.earlier, where)
-
-
-def cells(path: Path) -> list[dict[str, Any]]:
-    """Return the cells of the notebook at `path`, from the top. Raises `HistoryError` if it is no notebook."""
-    try:
-        notebook = json.loads(path.read_bytes())
-    except OSError as error:
-        raise HistoryError(
-            f"{path} cannot be read: {error.strerror or error}", "Give the path of a saved notebook."
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise HistoryError(
-            f"{path} is not a notebook: {quoted(str(error))}", "It may be damaged, or written by half."
-        ) from None
-    version = notebook.get("nbformat") if isinstance(notebook, dict) else None
-    if type(version) is int and version != FORMAT:
-        raise HistoryError(
-            f"{path} is a notebook of the format {version}; only format {FORMAT} holds turns.",
-            "Open it in JupyterLab and save it.",
-        )
-    cells = notebook.get("cells") if version == FORMAT else None
-    if not isinstance(cells, list):
-        raise HistoryError(f"{path} is not a notebook: it has no cells.")
-    return [cell if isinstance(cell, dict) else {} for cell in cells]
 
 
 def _bundles(cell: dict[str, Any]) -> Iterator[Any]:
@@ -129,23 +105,22 @@ def _conversation(
     by_id: dict[str, tuple[SavedTurn, Attempt]],
     problems: list[str],
 ) -> Conversation:
-    """Make the conversation of one chat; `by_id` knows every answer in the file, earlier ones too."""
+    """Return the conversation of one chat; `by_id` has every attempt in the file, earlier ones included."""
     saved = tuple(saved)
-    # a replayed answer has the time of then, so it may be older than the one that it was asked after
-    gone_on_from = {id_ for turn in saved for id_ in turn.attempt.after}
-    last = max(enumerate(saved), key=lambda at: (at[1].attempt.id not in gone_on_from, at[1].attempt.created, at[0]))[1]
+    # a replayed answer keeps the time of its recording, so it may seem older than the turns before it
+    followed = {id_ for turn in saved for id_ in turn.attempt.after}
+    last = max(enumerate(saved), key=lambda at: (at[1].attempt.id not in followed, at[1].attempt.created, at[0]))[1]
     own = [last.attempt.id] if last.attempt.messages else []
     wanted = tuple(dict.fromkeys([*last.attempt.after, *own]))
+    name = quoted(repr(chat))
     found = [by_id[id_] for id_ in wanted if id_ in by_id]
     if len(found) < len(wanted):
-        problems.append(
-            f"Chat {chat!r}: {len(wanted) - len(found)} of {len(wanted)} turns are not in the file any more."
-        )
+        problems.append(f"Chat {name}: {len(wanted) - len(found)} of {len(wanted)} turns are no longer in the file.")
     taken = {turn.attempt.id for turn, _ in found}
     left = [turn.where for turn in saved if turn.attempt.messages and turn.attempt.id not in taken]
     if left:
         problems.append(
-            f"Chat {chat!r}: not taken, because its latest turn was not sent after them: {', '.join(left)}."
+            f"Chat {name}: not restored, because its latest turn was not sent after them: {', '.join(summed_up(left))}."
         )
     before: list[str] = []
     turns: dict[Place, Turn] = {}
@@ -153,7 +128,7 @@ def _conversation(
     for (turn, attempt), context in zip(found, contexts, strict=True):
         if attempt.new:
             before.clear()
-        # what it was asked with is not in the file, but the ids of what it was asked after are
+        # the file has no digest of the messages that were sent before it, but it has the ids of their attempts
         known = replace(attempt, context=context if attempt.after == tuple(before) else "stale")
         before.append(attempt.id)
         attempts = in_order(*(made for made in (*turn.earlier, turn.attempt) if made.messages), known)

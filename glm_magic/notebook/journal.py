@@ -1,4 +1,4 @@
-"""Recorded turns: a file of JSON lines to which each new one is added, and all that a file or a folder holds."""
+"""Recorded turns: the JSON Lines file that new turns are appended to, and the turns in files and folders."""
 
 from __future__ import annotations
 
@@ -11,34 +11,31 @@ from typing import Any
 
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
-from glm_magic.notebook import bundle
+from glm_magic.notebook import bundle, files
 from glm_magic.notebook.document import SavedTurn, saved_turns
 
 NOTEBOOK, LINES = ".ipynb", ".jsonl"
 
-_FOR_EVERYBODY, _FOR_ITS_OWNER = 0o666, 0o600
+_SHARED, _PRIVATE = 0o666, 0o600
 
 
 class Journal:
-    """A file of turns, one a line as ``{"cell": …, "turn": {…}}``; each answer stands in it once.
+    """A file of turns, one per line as ``{"cell": …, "turn": {…}}``; it holds each answer once.
 
-    A `private` one is readable by its owner alone. Every method raises `HistoryError`, with the
-    system's word for it, where the file does not allow it.
+    Only its owner can read a `private` one. Every method raises `HistoryError` if the system refuses.
     """
 
     def __init__(self, path: Path, *, private: bool = False) -> None:
         self.path = path
-        self._mode = _FOR_ITS_OWNER if private else _FOR_EVERYBODY
+        self._mode = _PRIVATE if private else _SHARED
         self._known: set[str] | None = None
 
     def turns(self, problems: list[str]) -> list[SavedTurn]:
-        """Return the turns, oldest first; add a sentence to `problems` for each line that is damaged."""
+        """Return the turns, oldest first; append a sentence to `problems` for each damaged line."""
         try:
-            text = self.path.read_bytes()
+            text = files.read(self.path)
         except FileNotFoundError:
             text = b""
-        except OSError as error:
-            raise HistoryError(f"{self.path} cannot be read: {error.strerror or error}") from None
         turns: list[SavedTurn] = []
         for number, line in enumerate(text.split(b"\n"), start=1):
             if not line.strip():
@@ -47,18 +44,20 @@ class Journal:
                 data = json.loads(line)
                 found = bundle.decode(data["turn"] if isinstance(data, dict) and "turn" in data else data)
             except (ValueError, RecursionError):
-                problems.append(f"Line {number}: it is not JSON, or was written by half.")
+                problems.append(f"Line {number}: not JSON, or only partly written.")
             except HistoryError as error:
                 problems.append(f"Line {number}: {error.what}")
             else:
                 cell = data.get("cell")
+                if found.problem:
+                    problems.append(f"Line {number}: {found.problem}")
                 place = Place(cell if isinstance(cell, str) else "", found.call or 0)
                 turns.append(SavedTurn(found.chat, place, found.attempt, found.earlier, f"line {number}"))
         self._known = {turn.attempt.id for turn in turns}
         return turns
 
     def add(self, turns: list[tuple[Place, dict[str, Any]]]) -> None:
-        """Add the bundles of turns, with their places; those that are there already are left as they are."""
+        """Append turns, each given as its place and its bundle; those that are already in the file are skipped."""
         if self._known is None:
             self.turns([])
         assert self._known is not None
@@ -68,10 +67,9 @@ class Journal:
         lines = b"".join(_line(place, turn) for place, turn in fresh)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, self._mode)
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | files.NO_WAIT, self._mode)
             with open(file, "r+b", buffering=0) as stream:  # noqa: PTH123 - a descriptor with a mode of its own
-                size = stream.seek(0, os.SEEK_END)
-                if size:  # a line that was written by half is not continued
+                if size := files.regular_size(file, self.path):  # a line that was only partly written is not continued
                     stream.seek(size - 1)
                     lines = lines if stream.read(1) == b"\n" else b"\n" + lines
                 if stream.write(lines) < len(lines):
@@ -81,30 +79,30 @@ class Journal:
         self._known |= {turn["id"] for _, turn in fresh}
 
     def clear(self) -> None:
-        """Empty the file."""
+        """Delete the file."""
         self._known = set()
         try:
             self.path.unlink(missing_ok=True)
         except OSError as error:
-            raise HistoryError(f"{self.path} cannot be emptied: {error.strerror or error}") from None
+            raise HistoryError(f"{self.path} cannot be deleted: {error.strerror or error}") from None
 
 
 def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
-    """Return the turns in a notebook, in a file of JSON lines, or in those of a folder by their names.
+    """Return the turns in a notebook, in a JSON Lines file, or in all such files of a folder, by name.
 
-    In a folder a file that cannot be read costs its turns, and a sentence in `problems`.
+    A file of a folder that cannot be read costs only its own turns, and adds a sentence to `problems`.
     Raises `HistoryError` if there is nothing to read at `path`.
     """
     if not path.is_dir():
         return _in_file(path, problems)
     try:
-        files = sorted(file for file in path.iterdir() if file.suffix in (NOTEBOOK, LINES) and file.is_file())
+        found = sorted(file for file in path.iterdir() if file.suffix in (NOTEBOOK, LINES) and file.is_file())
     except OSError as error:
         raise HistoryError(f"{path} cannot be read: {error.strerror or error}") from None
-    if not files:
-        raise HistoryError(f"There is no {NOTEBOOK} and no {LINES} file in {path}.")
+    if not found:
+        raise HistoryError(f"No {NOTEBOOK} or {LINES} file in {path}.")
     turns: list[SavedTurn] = []
-    for file in files:
+    for file in found:
         own: list[str] = []
         try:
             turns += [replace(turn, where=f"{file.name}, {turn.where}") for turn in _in_file(file, own)]
@@ -120,7 +118,7 @@ def _in_file(path: Path, problems: list[str]) -> list[SavedTurn]:
     if path.suffix == NOTEBOOK:
         return list(saved_turns(path, problems))
     raise HistoryError(
-        f"{path} is no recording." if path.exists() else f"{path} cannot be read: there is no such file.",
+        f"{path} is not a recording." if path.exists() else f"{path} cannot be read: there is no such file.",
         f"A recording is an {NOTEBOOK} or {LINES} file, or a folder of them.",
     )
 

@@ -125,11 +125,19 @@ def test_a_record_that_cannot_be_read_leaves_the_one_before(recordings: Recordin
 
 @pytest.mark.parametrize(
     ("prompt", "remedy"),
-    [("ask f", "has been given"), ("ask g", r"is recorded (line 2)"), ("ask h", "Ask anew with --no-replay")],
+    [("ask f", "has already given"), ("ask g", r"is recorded (line 2)"), ("ask h", "Ask again with --no-replay")],
 )
 def test_what_to_do_where_nothing_is_recorded(recordings: Recordings, source, prompt: str, remedy: str) -> None:
     given(recordings, source(at("a", attempt("1")), at("b", attempt("2", "g"))), ASKED)
     assert remedy in recordings.nearest(Message("user", prompt))
+
+
+def test_many_problems_are_summed_up_and_said_once(recordings: Recordings, tmp_path: Path) -> None:
+    (tmp_path / "record.jsonl").write_text("{\n" * 1000, encoding="utf-8")
+    recordings.read(str(tmp_path / "record.jsonl"))
+    problems = recordings.problems()
+    assert (len(problems), problems[-1]) == (11, "and 990 more")
+    assert recordings.problems() == ()
 
 
 # --- keeping ---------------------------------------------------------------------------------------
@@ -150,7 +158,7 @@ def test_an_answer_that_cannot_be_kept_is_a_problem_that_is_said_once(recordings
     (tmp_path / "kept.jsonl").symlink_to(tmp_path / "nowhere" / "x")
     recordings.keep(*at("a", attempt("1")), source=OFF, record=str(tmp_path / "kept.jsonl"))
     (problem,) = recordings.problems()
-    assert problem.startswith("not kept for a replay: ")
+    assert problem.startswith("not recorded for a replay: ")
     assert "cannot be written: No such file" in problem
     assert recordings.problems() == ()
 
@@ -197,7 +205,7 @@ def test_a_journal_that_cannot_be_read_costs_what_is_in_it(notebook: Path) -> No
     recordings.read(THIS_NOTEBOOK)
     problem, *_ = recordings.problems()
     assert problem.startswith("The journal: ")
-    assert problem.endswith("cannot be read: Is a directory")
+    assert problem.endswith("cannot be read: Is a directory.")
 
 
 def test_a_damaged_line_of_the_journal_is_said_to_be_of_the_journal(notebook: Path) -> None:

@@ -324,6 +324,12 @@ def test_what_is_kept_is_all_that_counts_and_a_boundary_that_is_skipped_passes_o
 CALLS = (ToolCall("1", "look", "{}"), ToolCall("2", "look", "{}"))
 QUESTION, ANSWER = Message("user", "q"), Message("assistant", "a")
 ASKS = Message("assistant", "", CALLS)
+
+
+def asks(*calls):
+    return Message("assistant", "", tuple(ToolCall(id_, "look", arguments) for id_, arguments in calls))
+
+
 ONE, TWO = Message("tool", "x", tool_call_id="1"), Message("tool", "", tool_call_id="2")
 
 
@@ -356,6 +362,12 @@ def test_what_is_whole_may_be_sent(role, messages):
         ("user", (QUESTION, ASKS, ONE, ONE, ANSWER)),
         ("user", (QUESTION, ASKS, ONE, TWO)),
         ("user", (QUESTION, ONE, ANSWER)),
+        ("user", (QUESTION, asks(("1", "{}"), ("1", "{}")), ONE, ANSWER)),
+        ("user", (QUESTION, asks(("1", "{}"), ("1", "{}")), ONE, ONE, ANSWER)),
+        ("user", (QUESTION, asks(("", "{}")), Message("tool", "x"), ANSWER)),
+        ("user", (QUESTION, asks(("1", "")), ONE, ANSWER)),
+        ("user", (QUESTION, asks(("1", "[1]")), ONE, ANSWER)),
+        ("user", (QUESTION, asks(("1", '{"x": NaN}')), ONE, ANSWER)),
         ("user", (QUESTION, Message("system", "s"), ANSWER)),
         ("user", (QUESTION, Message("assistant", ""))),
         ("user", (Message("user", ""), ANSWER)),

@@ -36,6 +36,12 @@ def test_canonical_json_is_sorted_without_white_space_in_utf_8():
     assert canonical({"b": ["é", None], "a": {"d": 1, "c": True}}) == '{"a":{"c":true,"d":1},"b":["é",null]}'.encode()
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_json_cannot_hold_has_no_canonical_form(number):
+    with pytest.raises(ValueError, match="Out of range"):
+        canonical({"a": [number]})
+
+
 def test_half_a_character_has_no_canonical_form():
     with pytest.raises(UnicodeEncodeError):
         canonical("\ud83d")

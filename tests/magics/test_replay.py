@@ -410,7 +410,7 @@ def test_a_missing_answer_is_an_error_where_that_is_set(desk: Desk, source: str,
 def test_an_answer_that_was_given_already_is_said_to_be(desk: Desk) -> None:
     desk.recorded(TWO)
     desk.replay_all(f"%glm_config replay={desk.path} replay_missing=error")
-    with pytest.raises(NotRecorded, match="has been given in this kernel"):
+    with pytest.raises(NotRecorded, match="This kernel has already given"):
         desk.run("a")
 
 
@@ -444,8 +444,8 @@ def test_replay_is_set_by_the_environment(desk: Desk, monkeypatch: pytest.Monkey
         ("~nobody-of-this-name/x.ipynb", None, "cannot be read"),
         ("text.txt", b"x", "no recording"),
         ("half.ipynb", b'{"nbformat": 4, "cells": [{"outputs"', "is not a notebook"),
-        ("old.ipynb", b'{"nbformat": 3, "worksheets": []}', "format 3"),
-        ("empty", ..., "no .ipynb and no .jsonl"),
+        ("old.ipynb", b'{"nbformat": 2, "worksheets": []}', "format 2"),
+        ("empty", ..., "No .ipynb or .jsonl"),
         ("notebook", None, "does not know its notebook's file"),
     ],
 )
@@ -483,7 +483,7 @@ def test_what_is_damaged_is_said_and_the_rest_is_given(desk: Desk) -> None:
     desk.path.write_text(json.dumps(saved), encoding="utf-8")
     written = desk.path.read_bytes()
     desk.restart(f"%glm_config replay={desk.path}")
-    assert "Cell 2: It is a damaged turn" in desk.kernel.page.text
+    assert "Cell 2: The turn is damaged" in desk.kernel.page.text
     assert [desk.run(cell).replayed for cell in "abc"] == [True, False, True]
     assert desk.path.read_bytes() == written
 
@@ -643,9 +643,9 @@ def test_where_the_journal_cannot_be_written_the_line_says_so_and_nothing_else_i
     (own.path.parent.parent / "data").write_text("in the way of the folder", encoding="utf-8")
     own.recorded(TWO)
     own.restart(THIS)
-    assert "not kept for a replay" in own.kernel.page.text
+    assert "not recorded for a replay" in own.kernel.page.text
     assert own.run("a").replayed
-    assert "not kept for a replay" in own.text("a")
+    assert "not recorded for a replay" in own.text("a")
     assert own.run("a").text == "You said: one"
 
 

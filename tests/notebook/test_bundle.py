@@ -183,6 +183,35 @@ def test_at_most_ten_earlier_attempts_are_kept_and_they_are_the_latest():
     assert [attempt.id for attempt in decode(encode("main", FULL, earlier)).earlier] == [str(n) for n in range(3, 13)]
 
 
+def test_of_more_attempts_than_a_bundle_may_hold_the_latest_are_read_and_the_rest_counted():
+    made = encode("main", FULL)
+    made["attempts"] = [7, *(encode("main", dataclasses.replace(PLAIN, id=str(number))) for number in range(10_000))]
+    read = decode(made)
+    assert [attempt.id for attempt in read.earlier] == [str(number) for number in range(9990, 10_000)]
+    assert read.problem == "9991 earlier answers were left out; a turn has at most 10."
+    assert decode(encode("main", FULL, (PLAIN,) * 11)).problem == ""
+
+
+NAN_PART = {"type": "video", "seconds": float("nan")}
+ENDLESS_PART = {"type": "video", "sizes": [{"w": float("-inf")}]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"messages": [{"role": "user", "content": [NAN_PART]}, {"role": "assistant", "content": "a"}]},
+        {"messages": [{"role": "user", "content": [ENDLESS_PART]}, {"role": "assistant", "content": "a"}]},
+        {"parameters": {"a": [float("inf")]}},
+        {"attempts": [{**encode("main", PLAIN), "parameters": {"a": float("nan")}}]},
+        {"from a later version": float("nan")},
+    ],
+)
+def test_nan_or_infinity_anywhere_in_a_bundle_is_damage(change):
+    read = json.loads(json.dumps({**encode("main", FULL), **change}))  # Python's reader of JSON takes them
+    with pytest.raises(HistoryError, match="damaged"):
+        decode(read)
+
+
 @pytest.mark.parametrize("role", ["system", "assistant"])
 def test_a_message_put_in_without_asking_is_an_edit(role):
     put_in = Attempt("x", (Message(role, "be brief"),), role=role)

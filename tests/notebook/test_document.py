@@ -85,7 +85,7 @@ def test_each_chat_is_restored_on_its_own(saved):
 def test_turns_that_are_missing_are_warned_of_and_make_later_ones_stale(saved):
     restored = restore(saved(turn("b", ["gone", "a"], 2), turn("a", ["gone"], 1)))
     assert ids(restored) == ["a", "b"]
-    assert restored.warnings == ("Chat 'main': 1 of 3 turns are not in the file any more.",)
+    assert restored.warnings == ("Chat 'main': 1 of 3 turns are no longer in the file.",)
     assert restored.conversations["main"].stale() == {"a", "b"}
 
 
@@ -163,11 +163,11 @@ def test_cells_without_ids_are_numbered(tmp_path):
     assert [t.place for t in restore(path).conversations["main"]] == [Place("cell 1")]
 
 
-@pytest.mark.parametrize("version", [3, 5, 9])
-def test_a_notebook_of_another_format_is_said_to_be_one(tmp_path, version):
+@pytest.mark.parametrize("version", [2, 5, 9])
+def test_a_notebook_in_another_format_is_refused(tmp_path, version):
     path = tmp_path / "old.ipynb"
     path.write_text(json.dumps({"nbformat": version, "nbformat_minor": 0, "cells": []}), encoding="utf-8")
-    with pytest.raises(HistoryError, match=f"format {version}; only format 4 holds turns"):
+    with pytest.raises(HistoryError, match=f"format {version}; glm_magic reads formats 3 and 4"):
         restore(path)
 
 
@@ -181,6 +181,7 @@ def test_a_notebook_of_another_format_is_said_to_be_one(tmp_path, version):
         "null",
         '{"nbformat": 4, "nbformat_minor": 5}',
         '{"nbformat": "4", "cells": []}',
+        '{"nbformat": 3, "cells": []}',
         "[" * 100_000,
     ],
 )
@@ -247,7 +248,7 @@ def test_a_fork_is_restored_from_the_turns_of_the_other_chat(saved):
 
 def test_turns_that_are_not_taken_are_named(saved):
     restored = restore(saved(turn("a", created=9), turn("b", ["old"], 1)))
-    assert restored.warnings == ("Chat 'main': not taken, because its latest turn was not sent after them: cell 2.",)
+    assert restored.warnings == ("Chat 'main': not restored, because its latest turn was not sent after them: cell 2.",)
 
 
 def test_places_are_never_taken_twice(saved):
@@ -295,7 +296,7 @@ def test_a_boundary_amid_the_turns_is_kept(saved):
     restored = restore(saved(turn("a"), turn("b", ["a"], 1), turn("c", [], 2, new=True), turn("d", ["c"], 3)))
     assert ids(restored) == ["c", "d"]
     assert restored.warnings == (
-        "Chat 'main': not taken, because its latest turn was not sent after them: cell 1, cell 2.",
+        "Chat 'main': not restored, because its latest turn was not sent after them: cell 1, cell 2.",
     )
 
 
@@ -350,9 +351,59 @@ def test_a_turn_that_could_not_be_sent_costs_itself_alone_and_its_cell_is_named(
     restored = restore(write(tmp_path / "x.ipynb", [turn("a"), bad, turn("c", ["a"], 2)]))
     assert ids(restored) == ["a", "c"]
     (warning,) = restored.warnings
-    assert warning.startswith("Cell 2: It is a damaged turn (")
+    assert warning.startswith("Cell 2: The turn is damaged (")
     assert len(warning) < 800
     json.dumps(warning).encode()
+
+
+def test_a_part_that_json_cannot_hold_costs_its_turn_and_the_rest_can_be_exported(tmp_path):
+    bad = turn("b", ["a"], 1)
+    part = {"type": "video", "seconds": float("inf")}
+    bad["outputs"][1]["data"][MIME_TYPE]["messages"][0]["content"] = [part]
+    restored = restore(write(tmp_path / "x.ipynb", [turn("a"), bad, turn("c", ["a"], 2)]))
+    assert ids(restored) == ["a", "c"]
+    json.dumps([made.messages[0].to_api() for made in restored.conversations["main"].sent()], allow_nan=False)
+
+
+def test_two_calls_with_one_id_and_one_result_cost_their_turn(tmp_path):
+    messages = [
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "", "tool_calls": [CALL, CALL]},
+        {"role": "tool", "content": "x", "tool_call_id": "c"},
+        {"role": "assistant", "content": "a"},
+    ]
+    bad = turn("b", ["a"], 1)
+    bad["outputs"][1]["data"][MIME_TYPE]["messages"] = messages
+    restored = restore(write(tmp_path / "x.ipynb", [turn("a"), bad, turn("c", ["a"], 2)]))
+    assert ids(restored) == ["a", "c"]
+
+
+def test_attempts_beyond_the_bound_are_left_out_and_counted(tmp_path):
+    made = encode("main", attempt("a"))
+    made["attempts"] = [encode("main", attempt(f"old{number}", created=float(number))) for number in range(13)]
+    restored = restore(write(tmp_path / "x.ipynb", [cell(made)]))
+    assert restored.warnings == ("Cell 1: 3 earlier answers were left out; a turn has at most 10.",)
+    assert len(next(iter(restored.conversations["main"])).attempts) == 11
+
+
+def test_many_damaged_turns_are_summed_up(tmp_path):
+    restored = restore(write(tmp_path / "x.ipynb", [cell(*range(1000)), turn("a")]))
+    assert ids(restored) == ["a"]
+    assert len(restored.warnings) == 11
+    assert restored.warnings[-1] == "and 990 more"
+
+
+def test_many_turns_that_are_not_restored_are_summed_up(tmp_path):
+    bundles = [encode("x" * 10_000, attempt(f"a{number}", created=float(number))) for number in range(1000)]
+    (warning,) = restore(write(tmp_path / "x.ipynb", [cell(bundle) for bundle in bundles])).warnings
+    assert warning.endswith("cell 9, cell 10, and 989 more.")
+    assert len(warning) < 1000
+
+
+def test_many_chats_with_missing_turns_are_summed_up(tmp_path):
+    restored = restore(write(tmp_path / "x.ipynb", [turn(f"a{n}", ["gone"], chat=f"chat {n}") for n in range(1000)]))
+    assert len(restored.conversations) == 1000
+    assert len(restored.warnings) == 11
 
 
 def test_hostile_ids_and_names_are_only_text(tmp_path):
@@ -372,7 +423,7 @@ def test_a_file_that_was_written_half_is_said_to_be_damaged(saved):
         path.write_bytes(whole[:end])
         with pytest.raises(HistoryError, match="is not a notebook") as caught:
             restore(path)
-        assert "written by half" in caught.value.remedy
+        assert "only partly written" in caught.value.remedy
 
 
 def test_a_byte_order_mark_does_no_harm(saved):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from glm_magic.errors import HistoryError
-from glm_magic.notebook.files import write_atomically
+from glm_magic.notebook.files import read, write_atomically
 
 
 def full(*args, **more):
@@ -116,15 +116,66 @@ def test_where_there_is_no_folder_the_system_says_so(tmp_path):
 def test_what_is_no_file_is_never_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "folder", Path(os.devnull)):
-        with pytest.raises(HistoryError, match="it is no file"):
+        with pytest.raises(HistoryError, match="it is not a regular file"):
             write_atomically(path, "", force=True)
 
 
-def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path):
+def test_a_link_stays_and_its_target_is_written(tmp_path):
     (tmp_path / "there").mkdir()
     link, target = tmp_path / "link", tmp_path / "there" / "a"
     link.symlink_to(target)
-    write_atomically(link, "first", force=False)
+    write_atomically(link, "first", force=True)
     write_atomically(link, "second", force=True)
     assert link.is_symlink()
     assert target.read_text() == "second"
+
+
+def test_a_dangling_link_exists_and_its_target_is_not_created_unasked(tmp_path):
+    link, target = tmp_path / "link", tmp_path / "target"
+    link.symlink_to(target)
+    with pytest.raises(HistoryError, match=r"exists\.\nAdd --force"):
+        write_atomically(link, "x", force=False)
+    assert list(tmp_path.iterdir()) == [link]
+
+
+def test_a_link_that_leads_to_itself_is_not_replaced(tmp_path):
+    for link, target in (("a", "b"), ("b", "a"), ("self", "self")):
+        (tmp_path / link).symlink_to(tmp_path / target)
+    for link in ("a", "self"):
+        with pytest.raises(HistoryError, match="leads to itself"):
+            write_atomically(tmp_path / link, "x", force=True)
+    assert all(path.is_symlink() for path in tmp_path.iterdir())
+
+
+def test_a_dangling_link_that_appears_meanwhile_is_not_written_through(tmp_path, monkeypatch):
+    def no_links(*args):
+        path.symlink_to(tmp_path / "nowhere")
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    path = tmp_path / "a"
+    monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(HistoryError, match="exists"):
+        write_atomically(path, "x", force=False)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def special(folder: Path) -> list[Path]:
+    """Files that are not regular, and links to some."""
+    os.mkfifo(folder / "pipe")
+    (folder / "to-pipe").symlink_to(folder / "pipe")
+    (folder / "endless").symlink_to("/dev/zero")
+    (folder / "full").symlink_to("/dev/full")
+    return [*folder.iterdir()]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes and devices of POSIX")
+def test_only_regular_files_are_read(tmp_path):
+    for path in special(tmp_path):
+        with pytest.raises(HistoryError, match="it is not a regular file"):
+            read(path)
+
+
+def test_a_regular_file_behind_a_link_is_read(tmp_path):
+    (tmp_path / "a").write_bytes(b"\x00\r\n")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert read(tmp_path / "link") == b"\x00\r\n"

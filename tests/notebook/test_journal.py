@@ -89,6 +89,25 @@ def test_a_line_that_holds_no_turn_is_named(path, line, word):
     assert [problem.startswith("Line 2: ") and word in problem for problem in problems] == [True]
 
 
+def test_attempts_beyond_the_bound_are_left_out_and_counted(path):
+    place, bundle = turn("a")
+    bundle["attempts"] = [turn(f"old{number}")[1] for number in range(12)]
+    Journal(path).add([(place, bundle)])
+    problems: list[str] = []
+    (found,) = Journal(path).turns(problems)
+    assert len(found.earlier) == len([*found.others()]) == 10
+    assert problems == ["Line 1: 2 earlier answers were left out; a turn has at most 10."]
+
+
+def test_a_line_with_nan_costs_that_line_alone(path):
+    _, bundle = turn("a")
+    bundle["parameters"] = {"x": float("nan")}
+    Journal(path).add([(Place("a"), bundle), turn("b")])
+    problems: list[str] = []
+    assert ids(Journal(path).turns(problems)) == ["b"]
+    assert problems[0].startswith("Line 1: The turn is damaged")
+
+
 def test_a_line_may_be_a_turn_alone_and_end_as_on_windows(path):
     _, bundle = turn("a", call=2)
     path.write_bytes(json.dumps(bundle).encode() + b"\r\n" + json.dumps({"cell": 5, "turn": bundle}).encode())
@@ -161,17 +180,35 @@ def test_what_the_system_refuses_is_said_in_its_words(tmp_path):
     in_the_way.write_text("x", encoding="utf-8")
     for path in (in_the_way / "journal.jsonl", tmp_path):
         for what in (lambda j: j.turns([]), lambda j: j.add([turn("a")]), lambda j: j.clear()):
-            with pytest.raises(HistoryError, match=r"cannot be (read|written|emptied): \w+"):
+            with pytest.raises(HistoryError, match=r"cannot be (read|written|deleted): \w+"):
                 what(Journal(path))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes and devices of POSIX")
+@pytest.mark.parametrize("target", ["/dev/zero", "/dev/full", "pipe"])
+def test_a_journal_that_is_not_a_regular_file_is_neither_read_nor_written(path, target):
+    os.mkfifo(path.with_name("pipe"))
+    path.symlink_to(path.with_name("pipe") if target == "pipe" else target)
+    journal = Journal(path)
+    for what in (lambda: journal.turns([]), lambda: journal.add([turn("a")]), lambda: recorded(path, [])):
+        with pytest.raises(HistoryError, match="it is not a regular file"):
+            what()
+    journal._known = set()  # as after a clear(): nothing is read before it is written to
+    with pytest.raises(HistoryError, match="it is not a regular file"):
+        journal.add([turn("a")])
 
 
 def test_a_folder_that_is_read_only_is_said_to_be(path, monkeypatch):
     def refuse(*_):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
+    journal = Journal(path)
+    journal.turns([])
     monkeypatch.setattr(os, "open", refuse)  # the tests may run as root, who may do everything
     with pytest.raises(HistoryError, match="cannot be written: Permission denied"):
-        Journal(path).add([turn("a")])
+        journal.add([turn("a")])
+    with pytest.raises(HistoryError, match="cannot be read: Permission denied"):
+        Journal(path).turns([])
 
 
 def test_what_was_cleared_is_added_again(path):

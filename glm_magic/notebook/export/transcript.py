@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 
+from glm_magic.chat.code import fenced
 from glm_magic.chat.conversation import Attempt
 from glm_magic.errors import quoted
+from glm_magic.notebook.ipynb import markdown_notebook
 
 
 def markdown(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str], str]) -> str:
@@ -19,13 +20,7 @@ def markdown(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str
 
 def notebook(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str], str]) -> str:
     """Return the transcript as an .ipynb of Markdown cells; equal attempts give an equal file."""
-    cells = [
-        {"cell_type": "markdown", "id": id_, "metadata": {}, "source": text.splitlines(keepends=True)}
-        for id_, text in _pieces(chat, attempts, neutralise)
-    ]
-    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}  # or it is asked for
-    content = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    return markdown_notebook(_pieces(chat, attempts, neutralise))
 
 
 def _pieces(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str], str]) -> Iterator[tuple[str, str]]:
@@ -72,9 +67,7 @@ def _model(attempt: Attempt) -> str:
 
 
 def _verbatim(text: str) -> str:
-    longest = max(map(len, re.findall("`+", text)), default=0)
-    marks = "`" * max(3, longest + 1)
-    return f"{marks}text\n{text}\n{marks}"
+    return fenced("text", f"{text}\n").rstrip("\n")
 
 
 def _with_fence_closed(text: str) -> str:
