@@ -12,7 +12,7 @@ from glm_magic.display import safe_text
 from glm_magic.display.differences import differences
 from glm_magic.display.page.line import line as line_data
 from glm_magic.display.tables import shorten, table
-from glm_magic.errors import HistoryError, OptionError, quoted
+from glm_magic.errors import HistoryError, OptionError, quoted, summed_up
 from glm_magic.magics.facts import about_attempt, ending_of_attempt
 from glm_magic.magics.options import HISTORY_OPTIONS
 from glm_magic.magics.parsing import parse
