@@ -299,7 +299,9 @@ def _restore(magics: GLMMagics, words: tuple[str, ...], *, force: bool) -> None:
     restored = [
         f"chat {quoted(chat)}: {_turns(len(conversation.turns))}" for chat, conversation in conversations.items()
     ]
-    magics.outputs.show_text("\n".join([f"Restored from {path}: " + (", ".join(summed_up(restored)) or "nothing"), *warnings]))
+    magics.outputs.show_text(
+        "\n".join([f"Restored from {path}: " + (", ".join(summed_up(restored)) or "nothing"), *warnings])
+    )
 
 
 def _export(magics: GLMMagics, said: _Line) -> None:
