@@ -18,6 +18,8 @@ OFF, THIS_NOTEBOOK = "off", "notebook"
 
 _ASK_AGAIN = "Ask again with --no-replay, then save the notebook (or set record=FILE.jsonl)."
 
+_MOST_PROBLEMS = 5  # they are shown in the line of an answer
+
 
 class Recordings:
     """The turns of one source at a time, and which of them have been given.
@@ -69,7 +71,7 @@ class Recordings:
     def problems(self) -> tuple[str, ...]:
         """Return what could not be read or recorded since the last call, summed up."""
         problems, self._problems = self._problems, []
-        return summed_up(problems)
+        return summed_up(problems, _MOST_PROBLEMS)
 
     def find(self, source: str, fingerprint: str, place: Place | None) -> SavedTurn | None:
         """Return a recorded turn that answers a request and has not been given yet, None if there is none.
