@@ -19,6 +19,8 @@ OFF, THIS_NOTEBOOK = "off", "notebook"
 
 _ASK_AGAIN = "Ask again with --no-replay, then save the notebook (or set record=FILE.jsonl)."
 
+_MOST_PROBLEMS = 5  # they are shown in the line of an answer
+
 
 def source_of(setting: Value, *, replay: bool | None = None) -> str:
     """Return the recording that may answer; `replay` is what the cell says of it, None if nothing."""
@@ -76,7 +78,7 @@ class Recordings:
     def problems(self) -> tuple[str, ...]:
         """Return what could not be read or recorded since the last call, summed up."""
         problems, self._problems = self._problems, []
-        return summed_up(problems)
+        return summed_up(problems, _MOST_PROBLEMS)
 
     def find(self, source: str, fingerprint: str, place: Place | None) -> SavedTurn | None:
         """Return a recorded turn that answers a request and has not been given yet, None if there is none.

@@ -1,6 +1,6 @@
-"""A conversation: turns at their places, each with its attempts; always fit to be sent.
+"""A conversation: turns at their places, each with its attempts, that can be sent at any time.
 
-An immutable value. Every change returns a new one, so that a turn enters whole or not at all.
+It is immutable: every change returns a new one, so that a turn enters whole or not at all.
 """
 
 from __future__ import annotations
@@ -18,20 +18,19 @@ from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply, Source, ToolRun
 
 MOST_EARLIER_ATTEMPTS = 10
-_PUT_IN = ("system", "assistant")  # the roles of a message that was not asked
+_INSERTED = ("system", "assistant")  # the roles of a message that `--role` inserts
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One answered question, or one message put in without asking.
+    """One answered question, or one message inserted without asking.
 
-    `messages` are its own: question, tool calls with their results, answer. `after` are the ids of
-    the attempts that were sent before it, and `context` the digest of their messages (``""`` if
-    not known). `new` is a boundary: nothing before it is sent. `role` is ``"user"`` where it was
-    asked, else the role of the message put in. `system` is the system message that the request began
-    with (``""`` if none). `created` counts seconds since the epoch, `cost` is in CNY (None if not known).
-    `reasoning` is never sent back. `tool_runs` tells how each tool call among the messages went, `sources` what
-    the service has read.
+    `messages` are its own: question, tool calls with their results, answer. `after` are the ids of the attempts
+    that were sent before it, `context` is the digest of their messages (``""`` if not known). `new` is a
+    boundary: nothing before it is sent. `role` is ``"user"`` for a question, else the role of the inserted message.
+    `system` is the leading system message of the request (``""`` if none). `created` is in seconds since the
+    epoch, `cost` in CNY (None if not known). `reasoning` is never sent back. `tool_runs` are the times and failures
+    of the tool calls, `sources` the pages that the service read.
     """
 
     id: str
@@ -66,7 +65,7 @@ class Attempt:
         return self.messages[-1].content if self.messages else ""
 
     def events(self) -> Iterator[Event]:
-        """Yield what a view paints of it, in the order in which it came."""
+        """Yield the events that a view paints, in their original order."""
         if self.role != "user":
             return
         if self.reasoning:
@@ -88,7 +87,7 @@ class Attempt:
             yield Sources(self.sources)
 
     def reply(self, **circumstances: Any) -> Reply:
-        """Return the answer as it was given; `circumstances` are fields that are not kept."""
+        """Return the answer as it was given; `circumstances` are the fields that an attempt does not have."""
         return Reply(
             self.answer,
             self.reasoning,
@@ -109,11 +108,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A place and what was tried there, oldest first; `counting` is the attempt that is sent, if any.
+    """A place with its attempts, oldest first; `counting` is the one that is sent, if any.
 
-    `restored` says that it came from a file, and no cell of this kernel has asked it yet. A `skipped`
-    turn is not sent, whatever counts, until its cell runs again. A `forked` one is a copy: its cell
-    belongs to another chat until it asks in this one.
+    A `restored` turn came from a file, and no cell of this kernel has asked it yet. A `skipped` turn is not sent
+    until its cell runs again. A `forked` turn is a copy: its cell belongs to another chat until it asks in this one.
     """
 
     place: Place
@@ -125,18 +123,18 @@ class Turn:
 
     @property
     def sent(self) -> Attempt | None:
-        """The attempt that is sent, as far as the turn itself decides."""
+        """The attempt that is sent, unless a later boundary excludes the turn."""
         return None if self.skipped else self.counting
 
     @property
     def earlier(self) -> tuple[Attempt, ...]:
-        """The attempts that do not count, at most the ten latest."""
+        """The attempts that do not count; of more than ten, the latest."""
         others = tuple(attempt for attempt in self.attempts if attempt is not self.counting)
         return others[-MOST_EARLIER_ATTEMPTS:]
 
     @property
     def number(self) -> int:
-        """Which of the attempts counts, from 1; 0 if none does."""
+        """The number of the attempt that counts, from 1; 0 if none does."""
         return 0 if self.counting is None else self.attempts.index(self.counting) + 1
 
 
@@ -154,11 +152,11 @@ class Conversation:
         return next((turn for turn in self.turns if turn.place == place), None)
 
     def reserve(self, place: Place, question: Message | None = None) -> Conversation:
-        """Return a conversation in which `place` is taken.
+        """Return a conversation with a turn at `place`.
 
-        A place that is known stays where it is; a forked copy there is one no more. A place that a restored
-        turn with the same `question` waits for is claimed. A further call of a known cell stands in the order
-        of that cell's calls; all others go last.
+        A known place stays where it is, and is no longer a forked copy. A new place claims a restored turn with
+        the same `question`, if there is one. Otherwise a further call of a known cell goes into the order of that
+        cell's calls, and a new cell goes last.
         """
         known = self.find(place)
         if known is not None:
@@ -173,35 +171,35 @@ class Conversation:
         return Conversation((*self.turns[:at], Turn(place), *self.turns[at:]))
 
     def commit(self, place: Place, attempt: Attempt, others: tuple[Attempt, ...] = ()) -> Conversation:
-        """Return a conversation in which `attempt` counts at `place`; the earlier ones, and `others`, are kept."""
+        """Return a conversation in which `attempt` counts at `place`; its earlier attempts and `others` are kept."""
         return self._at(place, lambda turn: Turn(turn.place, in_order(*turn.attempts, *others, attempt), attempt))
 
     def choose(self, place: Place, attempt: Attempt) -> Conversation:
-        """Return a conversation in which `attempt`, one of those at `place`, counts."""
+        """Return a conversation in which `attempt`, an attempt at `place`, counts."""
         return self._at(place, lambda turn: replace(turn, counting=attempt, skipped=False))
 
     def fork(self) -> Conversation:
-        """Return a copy for another chat, of the turns in which something counts."""
+        """Return a copy for another chat, of the turns with an attempt that counts."""
         return Conversation(tuple(replace(turn, forked=True) for turn in self.turns if turn.counting is not None))
 
     def retire(self, place: Place) -> Conversation:
-        """Return a conversation in which nothing counts at `place`; its attempts are kept."""
+        """Return a conversation in which no attempt counts at `place`; they are kept."""
         return self._at(place, lambda turn: replace(turn, counting=None, restored=False, skipped=False))
 
     def skip(self, place: Place) -> Conversation:
         """Return a conversation in which the turn at `place` is not sent.
 
-        It keeps what counts. If it is a boundary, it stays one: to send less must not send more.
+        Its attempt still counts. A boundary stays one, or skipping a turn would send more.
         """
         return self._at(place, lambda turn: replace(turn, skipped=turn.counting is not None))
 
     def unskip(self, place: Place) -> Conversation:
-        """Return a conversation in which what counts at `place` is sent again."""
+        """Return a conversation in which the turn at `place` is sent again."""
         return self._at(place, lambda turn: replace(turn, skipped=False))
 
     def adopt(self, place: Place, attempts: tuple[Attempt, ...]) -> Conversation:
-        """Return a conversation in which `place` is taken and has the `attempts` made elsewhere."""
-        return self.reserve(place)._at(  # noqa: SLF001 - of its own kind
+        """Return a conversation with a turn at `place` that also has `attempts` made in another chat."""
+        return self.reserve(place)._at(  # noqa: SLF001 - of its own class
             place, lambda turn: replace(turn, attempts=in_order(*attempts, *turn.attempts))
         )
 
@@ -210,15 +208,15 @@ class Conversation:
         return Conversation(tuple(turn for turn in self.turns if turn.place not in places))
 
     def undo(self) -> Conversation:
-        """Return a conversation in which the last turn that is sent counts no more; the same one if none is."""
+        """Return a conversation in which the last turn that is sent no longer counts; unchanged if none is sent."""
         sent = self.sent()
         last = next((turn for turn in reversed(self.turns) if sent and turn.counting is sent[-1]), None)
         return self if last is None else self.retire(last.place)
 
     def sent(self, before: Place | None = None, *, new: bool = False) -> tuple[Attempt, ...]:
-        """Return the attempts that are sent, from the latest boundary on.
+        """Return the attempts that are sent, starting at the latest boundary.
 
-        With `before`, those that a question at that place is sent after; none if it is `new` itself.
+        With `before`, return those that are sent before a question at that place; none if that is `new`.
         """
         if new:
             return ()
@@ -233,9 +231,9 @@ class Conversation:
         return tuple(sent)
 
     def kept(self) -> tuple[Attempt, ...]:
-        """Return all the attempts that count and are not skipped, also those before a boundary.
+        """Return all attempts that count and are not skipped, including those before a boundary.
 
-        Where a boundary is skipped, the next attempt is the boundary.
+        If a boundary is skipped, the next attempt becomes the boundary.
         """
         kept: list[Attempt] = []
         new = False
@@ -249,9 +247,9 @@ class Conversation:
         return tuple(kept)
 
     def stale(self) -> frozenset[str]:
-        """Return the ids of the counting attempts that were asked with other messages before them.
+        """Return the ids of the attempts that count but were sent after other messages than now.
 
-        One that is skipped is compared too: it may be sent again.
+        Skipped ones are included, since they may be sent again.
         """
         counting = [(turn.counting, turn.skipped) for turn in self.turns if turn.counting is not None]
         contexts = contexts_of(counting)
@@ -266,20 +264,20 @@ class Conversation:
 
 
 def in_order(*attempts: Attempt) -> tuple[Attempt, ...]:
-    """Return the attempts in the order in which they were made, each once, in its latest form."""
+    """Return the attempts sorted by the time they were made; of equal ids, only the last one given."""
     by_id = {attempt.id: attempt for attempt in attempts}
     return tuple(sorted(by_id.values(), key=lambda attempt: attempt.created))
 
 
 def is_whole(role: str, messages: tuple[Message, ...]) -> bool:
-    """Whether an attempt of this `role` may be sent: a question to its answer, with no call left unanswered.
+    """Whether the messages of an attempt of this `role` can be sent as part of a conversation.
 
-    The protocol wants each tool call answered before anything else is said.
+    A question must lead to an answer, and each tool call must have its result before the next message.
     """
-    if not role:  # a change that added no message
+    if not role:  # an edit that added no message
         return not messages
-    if role != "user":  # put in without asking
-        return role in _PUT_IN and [message.role for message in messages] == [role] and _is_text(messages[0])
+    if role != "user":  # inserted without asking
+        return role in _INSERTED and [message.role for message in messages] == [role] and _is_text(messages[0])
     if len(messages) < len(("question", "answer")):
         return False
     question, *between, answer = messages
@@ -301,7 +299,7 @@ def is_whole(role: str, messages: tuple[Message, ...]) -> bool:
 
 
 def _can_be_answered(calls: tuple[ToolCall, ...]) -> bool:
-    """Whether each call has an id of its own, which its result names, and arguments that a service reads back."""
+    """Whether each call has a unique id for its result to name, and arguments that a service can parse."""
     ids = {call.id for call in calls}
     return len(ids) == len(calls) and "" not in ids and all(strict_json.is_object(call.arguments) for call in calls)
 
@@ -311,7 +309,7 @@ def _is_text(message: Message) -> bool:
 
 
 def context_digest(attempts: tuple[Attempt, ...]) -> str:
-    """Return the digest by which `Conversation.stale` knows what a question was asked after."""
+    """Return the digest that `Conversation.stale` compares."""
     digest = hashlib.sha256()
     for attempt in attempts:
         _digest_into(digest, attempt.messages)
@@ -319,7 +317,7 @@ def context_digest(attempts: tuple[Attempt, ...]) -> str:
 
 
 def contexts_of(counting: Iterable[tuple[Attempt, bool]]) -> Iterator[str]:
-    """Yield for each attempt the digest of what is sent before it; beside it stands whether it is skipped itself."""
+    """Yield, for each pair of an attempt and whether it is skipped, the digest of the messages sent before it."""
     digest = hashlib.sha256()
     for attempt, skipped in counting:
         if attempt.new:

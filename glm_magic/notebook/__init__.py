@@ -1,1 +1,1 @@
-"""The file: the only room that knows what a saved notebook looks like."""
+"""Saved notebooks and what is kept beside them; the only package that knows their format."""

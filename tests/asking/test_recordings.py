@@ -136,7 +136,7 @@ def test_many_problems_are_summed_up_and_said_once(recordings: Recordings, tmp_p
     (tmp_path / "record.jsonl").write_text("{\n" * 1000, encoding="utf-8")
     recordings.read(str(tmp_path / "record.jsonl"))
     problems = recordings.problems()
-    assert (len(problems), problems[-1]) == (11, "and 990 more")
+    assert (len(problems), problems[-1]) == (6, "and 995 more")
     assert recordings.problems() == ()
 
 

@@ -391,9 +391,9 @@ def test_a_dry_run_takes_no_answer_from_the_record(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("source", "remedy"),
     [
-        ("%%glm\nthree", "--no-replay, and save"),
-        ("%%glm -t 0.1\none", r"is recorded \(cell 1\), asked with"),
-        ("%%glm\ntwo", r"is recorded \(cell 2\), asked with other turns"),
+        ("%%glm\nthree", "--no-replay, then save"),
+        ("%%glm -t 0.1\none", r"is recorded \(cell 1\), but with"),
+        ("%%glm\ntwo", r"is recorded \(cell 2\), but with other turns"),
     ],
 )
 def test_a_missing_answer_is_an_error_where_that_is_set(desk: Desk, source: str, remedy: str) -> None:
@@ -442,7 +442,7 @@ def test_replay_is_set_by_the_environment(desk: Desk, monkeypatch: pytest.Monkey
         ("missing.jsonl", None, "no such file"),
         ("nowhere", None, "no such file"),
         ("~nobody-of-this-name/x.ipynb", None, "cannot be read"),
-        ("text.txt", b"x", "no recording"),
+        ("text.txt", b"x", "not a recording"),
         ("half.ipynb", b'{"nbformat": 4, "cells": [{"outputs"', "is not a notebook"),
         ("old.ipynb", b'{"nbformat": 2, "worksheets": []}', "format 2"),
         ("empty", ..., "No .ipynb or .jsonl"),

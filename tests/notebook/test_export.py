@@ -229,7 +229,7 @@ def test_the_notebook_has_the_conversation_in_markdown_cells(export):
         "**System**\n\n```text\nBe brief.\n```",
         "**Prompt**\n\n```text\n# q1\n  *as* typed\n```",
         "**Answer (GLM-4-Air)**\n\n**a1**",
-        "**Assistant message, put in**\n\nNoted.",
+        "**Assistant message (--role)**\n\nNoted.",
         "**System**\n\n(none from here on)",
         "**Prompt**\n\n```text\nIs it warm?\n```",
         '**Tool calls (GLM-4-Air)**\n\n```text\nweather({"city": "서울"})\n```',
@@ -241,7 +241,8 @@ def test_the_notebook_has_the_conversation_in_markdown_cells(export):
 def test_boundaries_and_interrupts_show(export):
     text = export(".md", turn(system="s"), turn("q", "half an", interrupted=True, new=True)).read_text()
     assert (
-        "---\n\n**New conversation**: nothing above is sent with what follows.\n\n**Prompt**\n\n```text\nq\n```" in text
+        "---\n\n**New conversation**: nothing above is sent with the turns below.\n\n**Prompt**\n\n```text\nq\n```"
+        in text
     )
     assert text.endswith("**Answer (GLM-4-Air, interrupted)**\n\nhalf an\n")
 

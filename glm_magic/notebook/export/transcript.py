@@ -1,4 +1,4 @@
-"""A conversation as Markdown that a person reads: in one text, or in the cells of a notebook."""
+"""A conversation as Markdown for people to read: one text, or the cells of a notebook."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from glm_magic.notebook.ipynb import markdown_notebook
 
 
 def markdown(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str], str]) -> str:
-    """Return the transcript as one text; `neutralise` makes of Markdown what cannot act."""
+    """Return the transcript as one text; `neutralise` returns Markdown that cannot run anything."""
     text = "\n\n".join(text for _, text in _pieces(chat, attempts, neutralise))
-    # once more as a whole: what is harmless alone may not be so where a piece before it was left open
+    # again as a whole: a piece that is harmless alone may not be after one that left a block open
     return neutralise(text) + "\n"
 
 
@@ -24,14 +24,14 @@ def notebook(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str
 
 
 def _pieces(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str], str]) -> Iterator[tuple[str, str]]:
-    """Yield the transcript in pieces of Markdown that cannot act, each with an id."""
+    """Yield the transcript as pieces of neutralised Markdown, each with an id."""
     models = ", ".join(dict.fromkeys(_model(made) for made in attempts if _model(made)))
     yield "title", neutralise(f"# Chat {quoted(chat)}" + (f"\n\n{models}" if models else ""))
     system = ""
     for number, attempt in enumerate(attempts, start=1):
         if attempt.new and number > 1:
             system = ""
-            yield f"turn-{number}-new", "---\n\n**New conversation**: nothing above is sent with what follows."
+            yield f"turn-{number}-new", "---\n\n**New conversation**: nothing above is sent with the turns below."
         if attempt.role == "user" and attempt.system != system:
             system = attempt.system
             shown = _verbatim(system) if system else "(none from here on)"
@@ -41,9 +41,9 @@ def _pieces(chat: str, attempts: tuple[Attempt, ...], neutralise: Callable[[str]
 
 
 def _labelled(attempt: Attempt) -> Iterator[tuple[str, str]]:
-    """Yield each message as its label and its Markdown; all but answers stand there exactly as they were sent.
+    """Yield a label and the Markdown of each message. Only answers are rendered; all else is shown exactly as sent.
 
-    For an image stands its placeholder, so that whoever reads the file fetches nothing.
+    An image is shown as its placeholder, so that a reader's page fetches nothing.
     """
     for message in attempt.messages:
         match message.role:
@@ -55,9 +55,9 @@ def _labelled(attempt: Attempt) -> Iterator[tuple[str, str]]:
                 label = f"{'Tool calls' if calls else 'Answer'} ({_model(attempt)}{ending})"
                 yield label, "\n\n".join(filter(None, (_with_fence_closed(message.content), calls)))
             case "assistant":
-                yield "Assistant message, put in", _with_fence_closed(message.content)
+                yield "Assistant message (--role)", _with_fence_closed(message.content)
             case "system":
-                yield "System message, put in", _verbatim(message.content)
+                yield "System message (--role)", _verbatim(message.content)
             case "tool":
                 yield "Tool result", _verbatim(message.content)
 
@@ -71,7 +71,7 @@ def _verbatim(text: str) -> str:
 
 
 def _with_fence_closed(text: str) -> str:
-    """An answer that was cut off in a block of code would take in all that follows it."""
+    """Return an answer with its code block closed if it was cut off inside one; all that follows would be code."""
     marks = ""
     for line in text.splitlines():
         if marks and re.fullmatch(rf" {{0,3}}{marks[0]}{{{len(marks)},}}[ \t]*", line):

@@ -1,4 +1,4 @@
-"""A conversation as a file for others: to read, to train on, or to ask its last question again."""
+"""Exporting conversations to a file: to read, to train on, or to ask the last question again."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ def export(
     neutralise: Callable[[str], str],
     force: bool = False,
 ) -> None:
-    """Write the attempts of each chat to `path`, in the format that its ending says.
+    """Write the attempts of each chat to `path`, in the format given by its suffix.
 
-    Only ``.jsonl`` takes more than one chat. `base_url` is where the scripts ask unless the environment says
-    otherwise (``""``: it must say so), and `neutralise` makes of Markdown what cannot act. Raises `HistoryError`
-    if the ending is unknown, there is nothing to export, or the file exists (unless `force`) or cannot be written.
+    Only ``.jsonl`` takes more than one chat. The scripts ask at `base_url` unless the environment names another
+    (with ``""`` it has to). `neutralise` returns Markdown that cannot run anything. Raises `HistoryError` if the
+    suffix is unknown, there is nothing to export, the file exists and not `force`, or it cannot be written.
     """
-    ending = path.suffix.lower()
-    if ending not in FORMATS:
-        raise HistoryError(f"{path} does not end in a known format.", f"One of: {' '.join(FORMATS)}")
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise HistoryError(f"{path} has no known format.", f"Use one of: {' '.join(FORMATS)}")
     used = {chat: attempts for chat, attempts in conversations.items() if any(made.messages for made in attempts)}
     if not used:
-        raise HistoryError("There is nothing to export: no turn counts.", "%glm_history shows the conversation.")
-    if ending == ".jsonl":
+        raise HistoryError("There is nothing to export: no turn has an answer.", "%glm_history shows the conversation.")
+    if suffix == ".jsonl":
         write_atomically(path, "".join(_lines(used)), force=force)
         return
     [(chat, attempts)] = used.items()
-    match ending:
+    match suffix:
         case ".ipynb":
             text = notebook(chat, attempts, neutralise)
         case ".md":
@@ -49,11 +49,11 @@ def export(
             text = python(_last_request(attempts), base_url)
         case _:
             text = shell(_last_request(attempts), base_url)
-    write_atomically(path, text, force=force, executable=ending == ".sh")
+    write_atomically(path, text, force=force, executable=suffix == ".sh")
 
 
 def _stretches(attempts: tuple[Attempt, ...]) -> list[list[Attempt]]:
-    """Split at the boundaries: each part was a conversation of its own."""
+    """Split the attempts at each boundary; nothing before a boundary was sent with what follows it."""
     stretches: list[list[Attempt]] = []
     for attempt in attempts:
         if attempt.new or not stretches:
@@ -72,10 +72,10 @@ def _asked(attempts: list[Attempt] | tuple[Attempt, ...]) -> list[int]:
 
 
 def _last_request(attempts: tuple[Attempt, ...]) -> dict[str, Any]:
-    """Return the body that asks the last question again."""
+    """Return the request body that asks the last question again."""
     asked = _asked(attempts)
     if not asked:
-        raise HistoryError("There is no question to ask again: no cell of this chat was asked.")
+        raise HistoryError("There is no question to ask again in this chat.")
     last = attempts[asked[-1]]
     before = _stretches(attempts[: asked[-1] + 1])[-1][:-1]
     messages = [*_messages(last.system, before), last.messages[0].to_api()]
@@ -93,7 +93,7 @@ def _lines(conversations: Mapping[str, tuple[Attempt, ...]]) -> Iterator[str]:
 
 
 def _tools(attempts: list[Attempt]) -> list[Any]:
-    """Return the tools that were offered, each once: calls say nothing to who does not know them."""
+    """Return the tools that were offered, each once: a training line with calls needs their definitions."""
     offered: list[Any] = []
     for attempt in attempts:
         tools = attempt.parameters.get("tools")
