@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from glm_magic.chat.images import image_part, is_picture
+from glm_magic.chat.images import image_part, is_one_of, is_picture
 from glm_magic.chat.inserted import text_of
 from glm_magic.chat.messages import Message
+from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import LITERALLY, pieces
 from glm_magic.errors import PromptError, described, near_miss
 
@@ -39,6 +40,36 @@ def joined(values: Iterable[object]) -> Message:
     Raises `PromptError` if a value cannot be sent.
     """
     return _of_parts(image_part(value) or _text_part(text_of(value, "value")) for value in values)
+
+
+def given(prompt: object) -> Message:
+    """Return the user message of a prompt that is a Python value: text, an image, a `Reply`, or a list of them.
+
+    Raises `PromptError` for any other value.
+    """
+    if isinstance(prompt, str):
+        return Message("user", str(prompt))
+    if isinstance(prompt, Reply) or image_part(prompt):
+        return joined([prompt])
+    if not isinstance(prompt, (list, tuple)):
+        raise _not_a_prompt(prompt)
+    for part in prompt:
+        if part is None or isinstance(part, (bytes, bytearray, memoryview, list, tuple, Mapping, Message)):
+            raise _not_a_prompt(part)
+    return joined(prompt)
+
+
+def _not_a_prompt(value: object) -> PromptError:
+    hint = 'To insert a value, put it into a list: chat(["Describe this:", value])'
+    if isinstance(value, Mapping) and "content" in value:
+        hint = 'Ask its text: chat(message["content"]). A system message is Chat(system=…); the chat keeps the answers.'
+    elif isinstance(value, Message):
+        hint = "Ask its text: chat(message.content)"
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        hint = "Decode it: chat(data.decode()). An image is a Path, a figure, or PIL.Image.open(io.BytesIO(data))."
+    elif is_one_of(value, "pathlib.PurePath"):
+        hint = "Read it: chat(path.read_text())"
+    return PromptError(f"A prompt is text, an image, or a list of them, not {type(value).__name__}.", hint)
 
 
 def _of_parts(found: Iterable[dict[str, Any]]) -> Message:
