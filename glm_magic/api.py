@@ -1,8 +1,9 @@
-"""The same turns from Python, without magics: `Chat` asks, streams, runs tools and keeps the conversation."""
+"""`Chat`: the same turns from Python, without IPython."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +19,7 @@ from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.events import Event, TextDelta
 from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.chat.place import Place
-from glm_magic.errors import BrokenStream, HistoryError, SettingError
+from glm_magic.errors import BrokenStream, HistoryError, SettingError, quoted
 from glm_magic.settings import declared
 from glm_magic.settings.declared import Value
 from glm_magic.settings.layers import Layers
@@ -31,12 +32,22 @@ if TYPE_CHECKING:
 
 Approve = Callable[[ToolCall], bool]
 
+# Fields of the request that `extra` does not set, and what does.
+_NOT_EXTRA = {
+    "messages": "The prompt and the conversation are the messages: history=False sends the prompt alone.",
+    "stream": "chat(…) returns the whole answer, chat.stream(…) its pieces.",
+    "tools": "Use chat(prompt, tools=[…]).",
+    "response_format": "Use chat(prompt, schema=…).",
+    "n": "Ask again for another answer.",
+    **{name: f"Use chat(prompt, {name}=…)." for name, setting in declared.SETTINGS.items() if setting.field},
+}
+
 
 class AnswerStream(Iterator[str]):
-    """The text of an answer, piece by piece as it comes.
+    """The text of an answer, piece by piece as it arrives; `reply` is the whole answer.
 
-    When it has ended, `reply` is the whole. Whoever leaves it earlier, by `close` or at the end of a ``with``,
-    stops the answer; what had arrived is kept in the conversation, marked as interrupted.
+    `close`, or leaving a ``with`` block, stops an answer that has not ended. The conversation keeps what had arrived,
+    marked as interrupted.
     """
 
     def __init__(self, asking: Asking) -> None:
@@ -51,9 +62,9 @@ class AnswerStream(Iterator[str]):
         raise StopIteration
 
     def events(self) -> Iterator[Event]:
-        """Yield all that happens, also thoughts, tool calls and waiting; the last is `Finished`.
+        """Yield every event: text, reasoning, tool calls, waiting; the last is `Finished`.
 
-        Raises `GlmError` if the answer ends unwell.
+        Raises `GlmError` if the answer fails.
         """
         while (event := self._next_event()) is not None:
             yield event
@@ -70,17 +81,17 @@ class AnswerStream(Iterator[str]):
 
     @property
     def reply(self) -> Reply:
-        """The reply: the rest is waited for. Raises `GlmError` if it ends unwell, or nothing had arrived."""
+        """The reply; waits for the end. Raises `GlmError` if the answer failed, or was stopped before any text."""
         for _ in self:
             pass
         if self._error is not None:
             raise self._error
         if self._asking.reply is None:
-            raise BrokenStream("It was stopped before anything had arrived.", "Ask again.")
+            raise BrokenStream("The answer was stopped before anything had arrived.", "Ask again.")
         return self._asking.reply
 
     def close(self) -> None:
-        """Stop the answer, if it has not ended; what had arrived is kept."""
+        """Stop the answer if it has not ended; what had arrived is kept."""
         self._events.close()
         if self._error is None and self._asking.reply is None:
             self._asking.interrupt()
@@ -102,9 +113,9 @@ class Chat:
         for text in chat.stream("And its tail?"):
             print(text, end="")
 
-    What a call does not say is as the chat says, then as the environment does (``GLM_API_KEY``,
-    ``GLM_BASE_URL``, ``GLM_<SETTING>``), then the server's own default. Without key, base URL and model the
-    embedded model answers, where the extra ``local`` is installed.
+    A setting is taken from the call, else from the chat, else from the environment (``GLM_API_KEY``,
+    ``GLM_BASE_URL``, ``GLM_<SETTING>``), else it is the server's default. Without key, base URL and model the embedded
+    model answers, if the extra ``local`` is installed.
     """
 
     def __init__(
@@ -115,12 +126,12 @@ class Chat:
         approve: Approve | None = None,
         **settings: Value,
     ) -> None:
-        """`settings` are those of ``%glm_config``: `model`, `temperature` (0 to 1), `system`, `base_url` and so on.
+        """`settings` are those of ``%glm_config``: `model`, `temperature`, `system`, `base_url` and so on.
 
-        The model may call the functions `tools` (``GLM_TOOLS`` names those of a notebook, and says nothing here),
-        each only if `approve`, where it is given, agrees; its answers must fit `schema` (a pydantic model, dataclass,
-        TypedDict, JSON Schema, or ``list`` of one). Raises `SettingError` for a setting that there is not, or a value
-        out of its range, and `OptionError` for a tool or schema that cannot be offered.
+        The model may call the functions in `tools`, each call only if `approve` (if given) returns true for it.
+        ``GLM_TOOLS`` has no effect here. Answers must fit `schema`: a pydantic model, dataclass, TypedDict, JSON
+        Schema, or ``list`` of one. Raises `SettingError` for an unknown setting or a value out of its range, and
+        `OptionError` for a tool or schema that cannot be used.
         """
         self._layers = Layers(os.environ, assigned=_checked(settings))
         self._session = Session(self._layers)
@@ -128,18 +139,21 @@ class Chat:
         self._tools = _tools(tools)
         self._schema = _schema(schema)
         if approve is not None and not callable(approve):
-            raise SettingError("approve takes a function that is asked before each call.", "approve=lambda call: …")
+            raise SettingError(
+                f"approve takes a function that is called before each tool call, not {quoted(repr(approve))}.",
+                "approve=lambda call: …",
+            )
         self._approve = approve
         self._calls = itertools.count()
 
-    def __call__(self, prompt: str | Sequence[object], **options: Any) -> Reply:
-        """Ask `prompt`, and return the whole answer; `options` are those of `stream`."""
+    def __call__(self, prompt: object, **options: Any) -> Reply:
+        """Ask `prompt` and return the whole answer; `options` are those of `stream`."""
         with self.stream(prompt, **options) as stream:
             return stream.reply
 
     def stream(
         self,
-        prompt: str | Sequence[object],
+        prompt: object,
         *,
         tools: Sequence[Callable[..., Any] | Mapping[str, Any]] | None = None,
         schema: Any = None,
@@ -147,31 +161,34 @@ class Chat:
         extra: Mapping[str, Any] | None = None,
         **settings: Value,
     ) -> AnswerStream:
-        """Ask `prompt`, a text, or texts and images in a list, and return the answer as it comes.
+        """Ask `prompt` and return the answer as it arrives.
 
-        `tools`, `schema` and `settings` are for this question alone. Without `history` no earlier turn is sent,
-        and this one is not kept. `extra` are further fields of the request. Raises `CellError` or `SetupError`
-        before anything is sent; the stream raises `AnswerError`.
+        `prompt` is a text, an image, a `Reply`, or a list of them and of other values, which are inserted as
+        ``{{ value }}`` would. `tools`, `schema` and `settings` are for this question alone. Without `history` no
+        earlier turn is sent, and this one is not kept. `extra` holds further fields of the request. Raises `CellError`
+        or `SetupError` before anything is sent; the stream raises `AnswerError`.
         """
+        from glm_magic.chat.prompt import given  # noqa: PLC0415
+
         wishes = Wishes(
             options=_checked(settings),
-            extra=extra or {},
+            extra=_extra(extra),
             tools=self._tools if tools is None else _tools(tools),
             schema=self._schema if schema is None else _schema(schema),
             keep=history,
         )
-        question = self._session.plan(_message(prompt), Place("chat", next(self._calls)), wishes)
+        question = self._session.plan(given(prompt), Place("chat", next(self._calls)), wishes)
         if wishes.tools and question.settings["approve"] and self._approve is None:
-            raise SettingError("approve is on, and this Chat has nobody to ask.", "Chat(approve=function)")
+            raise SettingError("approve is on, and this Chat has no function to ask.", "Chat(approve=function)")
         return AnswerStream(self._session.ask(question, Circumstances(self._agrees if self._approve else None)))
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The messages that the next question is sent after, without the system message."""
+        """The messages sent before the next question, without the system message."""
         return tuple(message for attempt in self._session.chats.conversation().sent() for message in attempt.messages)
 
     def undo(self) -> None:
-        """Take the last turn out."""
+        """Remove the last turn."""
         self._session.chats.swap(DEFAULT_CHAT, Conversation.undo)
 
     def clear(self) -> None:
@@ -179,21 +196,21 @@ class Chat:
         self._session.chats.swap(DEFAULT_CHAT, lambda _: Conversation())
 
     def restore(self, notebook: str | Path, chat: str = DEFAULT_CHAT) -> None:
-        """Take over a conversation that a notebook was saved with, in place of the one that is here.
+        """Replace the conversation by one that is saved in a notebook.
 
-        Raises `HistoryError` if there is none of this name in the file.
+        Raises `HistoryError` if the file has no chat of this name.
         """
         from glm_magic.notebook import document  # noqa: PLC0415 - it needs nbformat
 
         found = document.restore(Path(notebook)).conversations
         if chat not in found:
-            raise HistoryError(f"There is no chat {chat!r} in {notebook}.", f"There are: {', '.join(found) or 'none'}.")
-        # no cell comes back here, so nobody claims a turn by asking the same again
+            raise HistoryError(f"There is no chat {chat!r} in {notebook}.", f"Its chats: {', '.join(found) or 'none'}.")
+        # there are no cells here, so no cell can claim a restored turn
         turns = tuple(replace(turn, restored=False) for turn in found[chat])
         self._session.chats.swap(DEFAULT_CHAT, lambda _: Conversation(turns))
 
     def close(self) -> None:
-        """Free connections, and end the embedded model."""
+        """Close the connections, and stop the embedded model."""
         self._session.close()
 
     def __enter__(self) -> Chat:  # noqa: PYI034 - as above
@@ -203,8 +220,8 @@ class Chat:
         self.close()
 
     def __repr__(self) -> str:
-        said = ", ".join(f"{name}={value!r}" for name, value in self._layers.assigned.items())
-        return f"Chat({said})"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self._layers.assigned.items())
+        return f"Chat({arguments})"
 
     def _agrees(self, tool: Tool, call: ToolCall) -> ToolCall | None:  # noqa: ARG002 - as the session asks
         assert self._approve is not None, "it is asked only where there is one"
@@ -231,9 +248,27 @@ def _schema(value: Any) -> Schema | None:
     return schema(value, getattr(value, "__name__", "answer"))
 
 
-def _message(prompt: str | Sequence[object]) -> Message:
-    if isinstance(prompt, str):
-        return Message("user", prompt)
-    from glm_magic.chat.prompt import joined  # noqa: PLC0415
+def _extra(fields: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return further fields of the request as plain JSON. Raises `SettingError` for any that cannot be sent."""
+    if fields is None:
+        return {}
+    if not isinstance(fields, Mapping) or not all(isinstance(name, str) for name in fields):
+        raise SettingError(f"extra takes a dict of request fields, not {quoted(repr(fields))}.", 'extra={"seed": 7}')
+    for name in fields:
+        if name in _NOT_EXTRA:
+            raise SettingError(f"extra does not set {name!r}.", _NOT_EXTRA[name])
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(fields, allow_nan=False, default=_as_json))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise SettingError(
+            f"extra cannot be sent as JSON: {quoted(str(error))}.", "Use text, numbers, lists, dicts."
+        ) from None
+    return found
 
-    return joined(prompt)
+
+def _as_json(value: object) -> object:
+    """Return a value that `json` does not know as one that it knows. Raises `TypeError`."""
+    known = value.tolist() if hasattr(value, "tolist") else declared.plain(value)
+    if known is value:
+        raise TypeError(f"a {type(value).__name__} is not JSON")
+    return known

@@ -59,7 +59,9 @@ def described(error: BaseException) -> str:
     """Return an error in one printable line of bounded length: its kind, and what it says."""
     try:
         said = quoted(str(error))
-    except Exception:  # an error of the person's own may fail at that too
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # the error's own code runs here, and may raise SystemExit
         said = ""
     return f"{type(error).__name__}: {said}" if said else type(error).__name__
 

@@ -6,13 +6,20 @@ import subprocess
 import sys
 import threading
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from glm_server import CUT, Answer, GlmServer, calls, chunk, stream
+from PIL import Image
 
 from glm_magic import Chat
 from glm_magic.chat.events import Finished, ToolResult
+from glm_magic.chat.messages import Message
 from glm_magic.errors import BrokenStream, HistoryError, OptionError, PromptError, SettingError
 
 
@@ -153,7 +160,7 @@ def test_what_must_be_agreed_to_does_not_run_where_nobody_is_asked(
     server: GlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GLM_APPROVE", "on")
-    with pytest.raises(SettingError, match="nobody to ask"):
+    with pytest.raises(SettingError, match="no function to ask"):
         Chat(model="m", base_url=server.url, tools=[double])("hi")
     with pytest.raises(SettingError, match="function"):
         Chat(approve=True)
@@ -182,3 +189,82 @@ def test_an_error_is_raised_again_by_whoever_looks_for_the_reply(chat: Chat, ser
     for _ in range(2):
         with pytest.raises(BrokenStream, match="broke"):
             _ = answer.reply
+
+
+def test_a_prompt_may_be_a_reply_an_image_or_a_list_of_them(chat: Chat, server: GlmServer) -> None:
+    reply = chat("hi", history=False)
+    chat(reply, history=False)
+    assert server.last.messages == [("user", "You said: hi")]
+    chat(["Repeat: ", reply, " and ", 7, " of ", pd.DataFrame({"a": [1]})], history=False)
+    assert server.last.messages == [("user", "Repeat: You said: hi and 7 of a\n1")]
+    other = Chat(model="glm-4.6v", base_url=server.url)
+    other(Image.new("RGB", (2, 2)))
+    assert [part["type"] for part in server.last.body["messages"][0]["content"]] == ["image_url"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "hint"),
+    [
+        (b"hi", "decode"),
+        ([b"hi"], "decode"),
+        ({"role": "user", "content": "hi"}, "message\\[.content.\\]"),
+        ([{"role": "user", "content": "hi"}], "message\\[.content.\\]"),
+        (Message("user", "hi"), "message.content"),
+        (Path("notes.txt"), "read_text"),
+        (None, "list"),
+        (7, "list"),
+        ([["hi"]], "list"),
+        ({"hi"}, "list"),
+        (pd.DataFrame({"a": [1]}), "list"),
+        ((text for text in "hi"), "list"),
+    ],
+)
+def test_what_is_no_prompt_is_refused_with_what_would_be(
+    chat: Chat, server: GlmServer, prompt: object, hint: str
+) -> None:
+    with pytest.raises(PromptError, match=f"(?s)A prompt is text.*{hint}"):
+        chat(prompt)
+    assert server.requests == []
+
+
+def test_a_value_in_a_prompt_is_not_cut(chat: Chat, server: GlmServer) -> None:
+    with pytest.raises(PromptError, match="ndarray leaves something out"):
+        chat(["Numbers:", np.arange(5_000)])
+    assert server.requests == []
+
+
+def test_settings_and_further_fields_may_be_numbers_of_other_libraries(chat: Chat, server: GlmServer) -> None:
+    further = {
+        "seed": np.int64(3),
+        "weights": np.array([0.5, 1.0]),
+        "odds": Decimal("0.1"),
+        "of": {"n": np.float32(0.5)},
+    }
+    chat("hi", temperature=np.float64(0.5), max_tokens=np.int64(7), extra=further)
+    sent = server.last.body
+    assert (sent["temperature"], sent["max_tokens"]) == (0.5, 7)
+    assert {name: sent[name] for name in further} == {"seed": 3, "weights": [0.5, 1.0], "odds": 0.1, "of": {"n": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("extra", "fault"),
+    [
+        ({"messages": []}, "does not set 'messages'.*history=False"),
+        ({"stream": False}, "does not set 'stream'"),
+        ({"tools": []}, "does not set 'tools'.*tools="),
+        ({"response_format": {}}, "does not set 'response_format'.*schema="),
+        ({"temperature": 0.5}, r"does not set 'temperature'.*temperature="),
+        ({"n": 2}, "does not set 'n'"),
+        ({"when": date(2024, 2, 29)}, "a date is not JSON"),
+        ({"seed": float("nan")}, "not JSON compliant"),
+        ({"seed": np.float64("inf")}, "not JSON compliant"),
+        ({"of": {1, 2}}, "a set is not JSON"),
+        ({"of": {(1, 2): 3}}, "keys must be"),
+        ({1: 2}, "takes a dict of request fields"),
+        ([("seed", 1)], "takes a dict of request fields"),
+    ],
+)
+def test_further_fields_that_cannot_be_sent_are_refused(chat: Chat, server: GlmServer, extra: Any, fault: str) -> None:
+    with pytest.raises(SettingError, match=f"(?s){fault}"):
+        chat("hi", extra=extra)
+    assert server.requests == []

@@ -1,84 +1,32 @@
-"""A cell's text and the notebook's names become the text of a message.
+"""Turns a cell's text and the notebook's names into the text of a message.
 
-Prompt text is never formatted, trimmed or split. At each ``{{`` the shortest text before a ``}}``
-that parses as a Python expression is evaluated once; its value is inserted with ``str()`` and never
-scanned again; an image becomes a part of the message. Nothing else means anything.
+Each ``{{ expression }}`` is evaluated once, and its value is never scanned again. An image becomes a part of the
+message. The rest of the text is sent as typed.
 """
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from glm_magic.chat.images import image_part, is_picture
+from glm_magic.chat.images import image_part, is_one_of, is_picture
+from glm_magic.chat.inserted import text_of
 from glm_magic.chat.messages import Message
-from glm_magic.errors import PromptError, near_miss
-
-OPEN, CLOSE = "{{", "}}"
-
-_LITERALLY = 'For literal braces use --raw, or write {{ "{{" }}.'
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """A Python expression found between ``{{`` and ``}}``, without the white space around it."""
-
-    source: str
-
-
-Piece: TypeAlias = "str | Expression"
-
-
-def expression_end(text: str, start: int) -> tuple[Expression, int]:
-    """Read the expression whose ``{{`` stands at `start`; return it and the offset after its ``}}``.
-
-    Raises `PromptError` if no ``}}`` follows at which it parses.
-    """
-    body = start + len(OPEN)
-    close = text.find(CLOSE, body)
-    fault = "it has no }}"
-    while close >= 0:
-        source = text[body:close].strip()
-        try:
-            ast.parse(source, mode="eval")
-        except SyntaxError as error:
-            fault = error.msg if source else "it is empty"
-        except (ValueError, RecursionError, MemoryError) as error:  # null bytes, or nested too deeply
-            fault = str(error)
-        else:
-            return Expression(source), close + len(CLOSE)
-        close = text.find(CLOSE, close + 1)
-    line = text.count("\n", 0, start) + 1
-    shown = text[start : start + 40].split("\n", maxsplit=1)[0]
-    raise PromptError(f"Line {line}: {shown!r} is not a Python expression in {{{{ }}}}: {fault}.", _LITERALLY)
-
-
-def pieces(text: str) -> list[Piece]:
-    """Split `text` into what stands as it is and the expressions between. Raises `PromptError`."""
-    found: list[Piece] = []
-    at = 0
-    while (start := text.find(OPEN, at)) >= 0:
-        if start > at:
-            found.append(text[at:start])
-        expression, at = expression_end(text, start)
-        found.append(expression)
-    if at < len(text):
-        found.append(text[at:])
-    return found
+from glm_magic.chat.reply import Reply
+from glm_magic.chat.templates import LITERALLY, pieces
+from glm_magic.errors import PromptError, described, near_miss
 
 
 def fill(text: str, evaluate: Callable[[str], str]) -> str:
-    """Return `text` with each ``{{ expression }}`` replaced by what `evaluate` makes of it, once."""
+    """Return `text` with each ``{{ expression }}`` replaced by what `evaluate` returns for it."""
     return "".join(piece if isinstance(piece, str) else evaluate(piece.source) for piece in pieces(text))
 
 
 def message(text: str, value_of: Callable[[str], object]) -> Message:
-    """Return the user's message that `text` is, with each ``{{ expression }}`` replaced by its value, once.
+    """Return the user message of `text`, with each ``{{ expression }}`` replaced by its value.
 
-    An image is a part of its own, between the text before it and the text after it; without one, it is all text.
-    Raises `PromptError` if a value cannot be inserted.
+    An image becomes a part between the text before it and the text after it. Without images the message is plain
+    text. Raises `PromptError` if a value cannot be inserted.
     """
     return _of_parts(
         _text_part(piece) if isinstance(piece, str) else _part(piece.source, value_of(piece.source))
@@ -87,15 +35,45 @@ def message(text: str, value_of: Callable[[str], object]) -> Message:
 
 
 def joined(values: Iterable[object]) -> Message:
-    """Return the user's message of texts and images, one after the other; of any other value, its text is taken.
+    """Return the user message of texts and images, in their order; other values are inserted as `text_of` does.
 
-    Raises `PromptError` if an image cannot be sent.
+    Raises `PromptError` if a value cannot be sent.
     """
-    return _of_parts(image_part(value) or _text_part(str(value)) for value in values)
+    return _of_parts(image_part(value) or _text_part(text_of(value, "value")) for value in values)
+
+
+def given(prompt: object) -> Message:
+    """Return the user message of a prompt that is a Python value: text, an image, a `Reply`, or a list of them.
+
+    Raises `PromptError` for any other value.
+    """
+    if isinstance(prompt, str):
+        return Message("user", str(prompt))
+    if isinstance(prompt, Reply) or image_part(prompt):
+        return joined([prompt])
+    if not isinstance(prompt, (list, tuple)):
+        raise _not_a_prompt(prompt)
+    for part in prompt:
+        if part is None or isinstance(part, (bytes, bytearray, memoryview, list, tuple, Mapping, Message)):
+            raise _not_a_prompt(part)
+    return joined(prompt)
+
+
+def _not_a_prompt(value: object) -> PromptError:
+    hint = 'To insert a value, put it into a list: chat(["Describe this:", value])'
+    if isinstance(value, Mapping) and "content" in value:
+        hint = 'Ask its text: chat(message["content"]). A system message is Chat(system=…); the chat keeps the answers.'
+    elif isinstance(value, Message):
+        hint = "Ask its text: chat(message.content)"
+    elif isinstance(value, (bytes, bytearray, memoryview)):
+        hint = "Decode it: chat(data.decode()). An image is a Path, a figure, or PIL.Image.open(io.BytesIO(data))."
+    elif is_one_of(value, "pathlib.PurePath"):
+        hint = "Read it: chat(path.read_text())"
+    return PromptError(f"A prompt is text, an image, or a list of them, not {type(value).__name__}.", hint)
 
 
 def _of_parts(found: Iterable[dict[str, Any]]) -> Message:
-    """Return the message of such parts: texts side by side are one, and texts alone are no parts."""
+    """Return the message of `found`, with adjacent texts joined; a message without images is plain text."""
     parts: list[dict[str, Any]] = []
     for part in found:
         if parts and parts[-1]["type"] == part["type"] == "text":
@@ -115,25 +93,31 @@ def _part(source: str, value: object) -> dict[str, Any]:
     try:
         image = image_part(value)
     except PromptError as error:
-        raise PromptError(f"{{{{ {source} }}}}: {error.what}", error.remedy) from error
+        raise _failed(source, error) from error
     return _text_part(_text(source, value)) if image is None else image
 
 
 def _text(source: str, value: object) -> str:
     try:
-        return str(value)
-    except Exception as error:
+        return text_of(value, source)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit, say: the value's own code runs here
         raise _failed(source, error) from error
 
 
-def _failed(source: str, error: Exception) -> PromptError:
-    return PromptError(f"{{{{ {source} }}}}: {type(error).__name__}: {error}")
+def _failed(source: str, error: BaseException) -> PromptError:
+    said = isinstance(error, PromptError)
+    return PromptError(
+        f"{{{{ {source} }}}}: {error.what if said else described(error)}",  # type: ignore[attr-defined]
+        error.remedy if said else "",  # type: ignore[attr-defined]
+    )
 
 
 def evaluator(names: Mapping[str, Any]) -> Callable[[str], str]:
-    """Return a function that evaluates an expression among `names` and makes text of its value.
+    """Return a function that evaluates an expression among `names` and returns the text of its value.
 
-    What the expression raises becomes a `PromptError`; so does an image, of which no text can be made.
+    It raises `PromptError` for what the expression raises, and for an image, which is not text.
     """
     value_of = value_evaluator(names)
 
@@ -141,8 +125,8 @@ def evaluator(names: Mapping[str, Any]) -> Callable[[str], str]:
         value = value_of(source)
         if is_picture(value):
             raise PromptError(
-                f"{{{{ {source} }}}} is an image, and here only text can stand.",
-                "Insert it into the prompt of a question: the cell's text below %%glm, or what follows %glm.",
+                f"{{{{ {source} }}}} is an image, and only text can be inserted here.",
+                "Insert it into the prompt of a question: the text below %%glm, or after %glm.",
             )
         return _text(source, value)
 
@@ -152,19 +136,27 @@ def evaluator(names: Mapping[str, Any]) -> Callable[[str], str]:
 def value_evaluator(names: Mapping[str, Any]) -> Callable[[str], object]:
     """Return a function that evaluates an expression among `names` and returns its value.
 
-    What the expression raises becomes a `PromptError`.
+    It raises `PromptError` for what the expression raises.
     """
     scope = dict(names)
 
     def value_of(source: str) -> object:
         try:
-            return eval(source, scope)  # noqa: S307 - the person's own expression, in their own notebook
+            code = compile(source, "<template>", "eval")
+        except SyntaxError as error:  # it parses, and means something only within a function
+            awaits = "await" in error.msg or "asynchronous" in error.msg
+            hint = "Await it in a cell before this one, and insert the result." if awaits else ""
+            raise PromptError(f"{{{{ {source} }}}}: {error.msg}.", hint) from error
+        try:
+            return eval(code, scope)  # noqa: S307 - the person's own expression, in their own notebook
+        except KeyboardInterrupt:
+            raise
         except NameError as error:
             missing = getattr(error, "name", None) or ""
             meant = near_miss(missing, (name for name in scope if not name.startswith("_")))
             hint = f"Did you mean {meant}? " if meant else ""
-            raise PromptError(f"{{{{ {source} }}}}: {error}.", hint + _LITERALLY) from error
-        except Exception as error:
+            raise PromptError(f"{{{{ {source} }}}}: {error}.", hint + LITERALLY) from error
+        except BaseException as error:  # SystemExit or CancelledError, too
             raise _failed(source, error) from error
 
     return value_of

@@ -73,6 +73,12 @@ class Reply:
     def __str__(self) -> str:
         return self.text
 
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.text))  # the request is a dict, which has none
+
     def __repr__(self) -> str:
         text = self.text if len(self.text) <= 60 else self.text[:59] + "…"
         ending = "interrupted" if self.interrupted else self.finish_reason

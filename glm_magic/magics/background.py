@@ -1,4 +1,4 @@
-"""Answers that are asked for in the background: the cell has ended, and goes on filling in."""
+"""Answers in the background: the cell has ended, and its output goes on filling in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from glm_magic.errors import GlmError, Interrupted, StillPending, printable
+from glm_magic.errors import GlmError, Interrupted, StillPending, described, printable
 
 if TYPE_CHECKING:
     from glm_magic.asking.ask import Asking
@@ -20,13 +20,14 @@ _WAIT_SECONDS = 0.1  # an interrupt is taken between two waits
 
 
 class Pending:
-    """An answer in the background. Once it is `done`, it has what its `Reply` has (``pending.text`` …).
+    """An answer in the background. Once it is `done`, it has the attributes of its `Reply` (``pending.text`` …).
 
-    Before, whatever it does not have yet raises `StillPending`.
+    Until then they raise `StillPending`; if the answer failed, they raise its error. Names that a `Reply` does not
+    have are ordinary AttributeErrors, so that libraries can look at what they are given.
     """
 
     def __init__(self, asking: Asking, stopping: threading.Event) -> None:
-        """`stopping` is set when it is to stop."""
+        """`stopping` is the event that stops the answer."""
         self._asking = asking
         self._stopping = stopping
         self._reply: Reply | None = None
@@ -35,7 +36,7 @@ class Pending:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, well or not."""
+        """Whether it has ended, also with an error."""
         return self._ended.is_set()
 
     @property
@@ -44,7 +45,7 @@ class Pending:
         return isinstance(self._error, GlmError)
 
     def wait(self, timeout: float | None = None) -> Reply:
-        """Wait for the end, at most `timeout` seconds, and return the reply; one that was stopped has its part.
+        """Wait for at most `timeout` seconds and return the reply; a stopped one holds what had arrived.
 
         Raises the error with which it ended, `StillPending` after `timeout`, `Interrupted` if it was stopped
         before anything had arrived.
@@ -63,8 +64,10 @@ class Pending:
         self._stopping.set()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
+        from glm_magic.chat.reply import Reply  # noqa: PLC0415 - not with %load_ext
+
+        if name.startswith("_") or not hasattr(Reply, name):
+            raise AttributeError(f"A Reply has no attribute {name!r}.", name=name, obj=self)
         if not self.done:
             raise self._still_pending()
         return getattr(self.wait(), name)
@@ -74,6 +77,9 @@ class Pending:
             raise self._still_pending()
         return str(self.wait())
 
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
     def __repr__(self) -> str:
         if not self.done:
             return f"Pending(model={self._asking.question.model!r})"
@@ -81,11 +87,11 @@ class Pending:
 
     def _still_pending(self) -> StillPending:
         return StillPending(
-            f"The answer of {self._asking.question.model} is still under way.", "Wait for it: _glm.wait()"
+            f"The answer of {self._asking.question.model} is still in progress.", "Wait for it: _glm.wait()"
         )
 
     def follow(self, paint: Callable[[Event], None]) -> tuple[Reply | None, BaseException | None]:
-        """Paint what happens, to the end or until it is stopped; return the reply, or the error instead."""
+        """Paint the events until the end, or until it is stopped; return the reply, or the error in its place."""
         try:
             with contextlib.closing(iter(self._asking)) as events:
                 for event in events:
@@ -94,45 +100,60 @@ class Pending:
                         raise KeyboardInterrupt
         except KeyboardInterrupt:
             return self._asking.interrupt(), None
-        except Exception as error:
+        except BaseException as error:  # SystemExit, say: no caller is there to take it
             return None, error
         return self._asking.reply, None
 
     def end(self, reply: Reply | None, error: BaseException | None = None) -> None:
-        """Note how it ended."""
+        """Record how it ended."""
         self._reply = reply
         self._error = error
         if reply is None and error is None:
             self._error = Interrupted("Stopped. Nothing had arrived; nothing is kept.")
+        elif error is not None and not isinstance(error, (Exception, KeyboardInterrupt)):
+            self._error = RuntimeError(described(error))  # SystemExit must not end the cell that waits
         self._ended.set()
 
 
 class Background:
-    """The answers of one kernel that are under way in the background."""
+    """The answers of one kernel that are in progress in the background."""
 
     def __init__(self) -> None:
         self._asked: list[tuple[str, Place, Pending]] = []
 
     def start(self, chat: str, place: Place, pending: Pending, work: Callable[[], None]) -> None:
-        """Run `work`, which ends `pending`, in a thread that ends with the kernel; `chat` is ``""`` for a one-shot."""
+        """Run `work`, which ends `pending`, in a daemon thread; `chat` is ``""`` for a one-shot question.
+
+        If `work` fails before it has ended `pending`, that error ends it.
+        """
         self._asked = [entry for entry in self._asked if not entry[2].done or (entry[0] and entry[2].failed)]
         self._asked.append((chat, place, pending))
         context = contextvars.copy_context()  # it knows whose outputs these are
-        threading.Thread(target=context.run, args=(work,), name="glm_magic background", daemon=True).start()
+
+        def whole() -> None:
+            error: BaseException | None = None
+            try:
+                work()
+            except BaseException as failure:
+                error = failure
+            if not pending.done:
+                pending.end(None, error)
+
+        threading.Thread(target=context.run, args=(whole,), name="glm_magic background", daemon=True).start()
 
     def before(self, chat: str, place: Place | None = None) -> tuple[Pending, ...]:
-        """Return what must have ended before something is asked in `chat` or at `place`."""
+        """Return the answers that must end before the next question in `chat` or at `place`."""
         return tuple(asked for in_chat, at, asked in self._asked if (chat and in_chat == chat) or at == place)
 
     def wait(self, pendings: tuple[Pending, ...], place: Place | None = None) -> None:
-        """Wait for them. Raises the error with which one failed, once; not for the cell at `place`, which asks anew."""
+        """Wait for `pendings`. Raises the error of a failed one, once; not to the cell at `place`, which asks again."""
         for pending in pendings:
             try:
                 pending.wait()
             except KeyboardInterrupt:
                 if not pending.done:
-                    said = "Stopped waiting; nothing was sent. The answer in the background goes on."
-                    raise Interrupted(said) from None
+                    what = "Stopped waiting; nothing was sent. The answer in the background goes on."
+                    raise Interrupted(what) from None
             except GlmError:
                 if (place, pending) not in [(at, asked) for _, at, asked in self._asked]:
                     raise
@@ -141,6 +162,6 @@ class Background:
                     self._asked = [entry for entry in self._asked if entry[2] is not pending]
 
     def stop(self) -> None:
-        """Stop all of it."""
+        """Stop them all."""
         for _, _, pending in self._asked:
             pending.stop()

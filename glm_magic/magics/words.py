@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from glm_magic.chat.prompt import OPEN, Piece, expression_end
+from glm_magic.chat.templates import OPEN, Piece, expression_end
 from glm_magic.errors import OptionError
 
 Evaluate = Callable[[str], str]

@@ -1,30 +1,33 @@
-"""Every setting, declared once; option, trait, variable, panel control and table are derived from it."""
+"""Every setting, declared once; its option, trait, variable, panel control and table row are derived from that."""
 
 from __future__ import annotations
 
 import math
+import numbers
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from decimal import Decimal
+from enum import Enum
+from typing import Any, TypeAlias, cast
 
-from glm_magic.errors import SettingError, near_miss
+from glm_magic.errors import SettingError, near_miss, quoted
 
 Value: TypeAlias = "str | int | float | bool | tuple[str, ...] | None"
 
-_MOST = 10**300  # about as large as a float may be
+_MOST = 10**300  # about the largest float; a Decimal may be larger than memory
 
 _WORDS = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting: what it is called, what it may be, and what it means.
+    """One setting: its name, the values it takes, and what it means.
 
-    `kind` is the type of a value; None always means "not set". `low` and `high` are inclusive unless
-    `above` says that the value must be more than `low`. `field` says that it is a field of the
-    request, `is_list` that its text is names with commas between. `short` is the letter of its option,
-    `option` whether the cell magic has one. `also` names variables of the environment that count after
-    ``GLM_<NAME>``.
+    `kind` is the type of its value; None always means "not set". `low` and `high` are inclusive, unless `above` says
+    that the value must be greater than `low`. `field` marks a field of the request, `is_list` a comma-separated list
+    of names, `is_path` the path of a file. `short` is the letter of its option; `option` says whether the cell magic
+    has one. `also` names environment variables that count after ``GLM_<NAME>``.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     may_be_empty: bool = False
     is_list: bool = False
+    is_path: bool = False
     field: bool = False
     option: bool = False
     short: str = ""
@@ -51,12 +55,12 @@ class Setting:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """The variables of the environment that set it; the first that is not empty counts."""
+        """The environment variables that set it; the first that is not empty counts."""
         return (f"GLM_{self.name.upper()}", *self.also)
 
     @property
     def range(self) -> str:
-        """What a value may be, in words; ``""`` if anything goes."""
+        """The values it takes, in words; ``""`` for any text."""
         if self.choices:
             return " or ".join(self.choices)
         if self.kind is bool:
@@ -72,9 +76,9 @@ class Setting:
         return noun + unit
 
     def parse(self, text: str, *, as_typed: str = "") -> Value:
-        """Return the value that `text` writes. Raises `SettingError` if it writes none.
+        """Return the value that `text` stands for. Raises `SettingError` if there is none.
 
-        `as_typed` is how the error names the setting (an option, a variable); by default its name.
+        `as_typed` is the setting's name in the error (an option, a variable); by default its own.
         """
         called = as_typed or self.name
         if self.is_list:
@@ -91,18 +95,17 @@ class Setting:
         return self.check(value, as_typed=called)
 
     def check(self, value: object, *, as_typed: str = "") -> Value:
-        """Return `value`, of the right type, if this setting may have it; else raise `SettingError`."""
+        """Return `value` as this setting's type: numbers and texts of other libraries become Python's own.
+
+        Raises `SettingError` if the setting does not take it.
+        """
         called = as_typed or self.name
         if value is None:
             return None
-        if self.is_list and isinstance(value, (list, tuple)):
-            if not all(isinstance(item, str) and item.strip() for item in value):
-                raise SettingError(f"{called} takes names with commas between, not {value!r}.")
-            value = ",".join(value)
-        if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value) if abs(value) < _MOST else math.inf
+        given, value = value, self._of_python(value)
         if type(value) is not self.kind:
-            raise SettingError(f"{called} takes {self.range or 'text'}, not {value!r}.")
+            raise SettingError(f"{called} takes {self._takes}, not {quoted(repr(given))}.")
+        value = cast("str | int | float | bool", value)
         if isinstance(value, str):
             if not value.strip() and not self.may_be_empty:
                 raise SettingError(f"{called} is empty.", f"Give a value, or %glm_config --reset {self.name}")
@@ -111,15 +114,29 @@ class Setting:
                 hint = f"Did you mean {meant}?" if meant else ""
                 raise SettingError(f"{called} takes {self.range}, not {value!r}.", hint)
             return value
-        assert isinstance(value, (int, float))  # by kind: bool, int or float
         too_low = self.low is not None and (value < self.low or (self.above and value == self.low))
         too_high = self.high is not None and value > self.high
         if too_low or too_high or (isinstance(value, float) and not math.isfinite(value)):
-            raise SettingError(f"{called} takes {self.range}, not {value!r}.")
+            raise SettingError(f"{called} takes {self.range}, not {self.written(value)}.")
         return value
 
+    @property
+    def _takes(self) -> str:
+        return self.range or ("names with commas between them" if self.is_list else "text")
+
+    def _of_python(self, value: object) -> object:
+        """Return `value` as this setting's type if it means the same, else unchanged."""
+        value = plain(value)
+        if self.is_list and isinstance(value, (list, tuple)):
+            names = [plain(item) for item in value]
+            are_names = all(isinstance(name, str) and name.strip() for name in names)
+            return ",".join(map(str, names)) if are_names else value
+        if self.is_path and isinstance(value, os.PathLike):
+            return os.fspath(value)
+        return _as_float(value) if self.kind is float and type(value) is int else value
+
     def written(self, value: Value) -> str:
-        """Return `value` as `parse` reads it."""
+        """Return the text that `parse` reads as `value`."""
         if isinstance(value, bool):
             return "on" if value else "off"
         return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
@@ -132,7 +149,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "temperature",
             float,
-            "how freely the next token is drawn",
+            "sampling temperature",
             low=0,
             high=1,
             field=True,
@@ -143,7 +160,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "top_p",
             float,
-            "share of the likeliest tokens to draw from",
+            "nucleus sampling cutoff",
             low=0,
             high=1,
             field=True,
@@ -154,7 +171,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "max_tokens",
             int,
-            "most tokens in the answer",
+            "maximum tokens in the answer",
             low=1,
             field=True,
             option=True,
@@ -164,7 +181,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "stop",
             str,
-            "stop word: the answer ends before it",
+            "stop sequence: the answer ends before it",
             field=True,
             option=True,
             metavar="TEXT",
@@ -192,7 +209,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "tools",
             str,
-            "functions of the notebook that the model may call",
+            "Python functions that the model may call",
             may_be_empty=True,
             is_list=True,
             metavar="[NAME,…]",
@@ -201,7 +218,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "max_steps",
             int,
-            "most rounds of tool calls",
+            "maximum rounds of tool calls",
             default=8,
             low=1,
             option=True,
@@ -210,7 +227,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "schema_mode",
             str,
-            "how --schema is said to the service: in the system message, or as a field of the request",
+            "how the service gets a --schema: in the system message, or as a request field",
             default="json_object",
             choices=("json_object", "json_schema"),
             metavar="json_object|json_schema",
@@ -218,15 +235,15 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "base_url",
             str,
-            "the endpoint, up to but without /chat/completions",
+            "the endpoint's URL, without /chat/completions",
             also=("ZAI_BASE_URL", "ZHIPUAI_BASE_URL"),
             metavar="URL",
         ),
-        Setting("api_key_env", str, "the variable of the environment that holds the key", metavar="NAME"),
+        Setting("api_key_env", str, "the environment variable that holds the key", metavar="NAME"),
         Setting(
             "timeout",
             float,
-            "longest silence of the service",
+            "seconds without data before giving up",
             default=300.0,
             low=0,
             above=True,
@@ -236,7 +253,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "connect_timeout",
             float,
-            "longest wait for a connection",
+            "seconds to wait for a connection",
             default=10.0,
             low=0,
             above=True,
@@ -246,7 +263,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "retries",
             int,
-            "most repetitions of a request that failed before its first token",
+            "maximum retries of a request that fails before its first token",
             default=3,
             low=0,
             high=10,
@@ -255,33 +272,59 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "replay",
             str,
-            "answer from recorded answers: off, notebook (this one), an .ipynb or .jsonl file, or a folder",
+            "where recorded answers come from: off, notebook (this one), an .ipynb or .jsonl file, or a folder",
             default="off",
+            is_path=True,
             metavar="off|notebook|FILE",
         ),
         Setting(
             "replay_missing",
             str,
-            "what to do where no answer is recorded",
+            "what to do if no answer is recorded",
             default="ask",
             choices=("ask", "error"),
             metavar="ask|error",
         ),
-        Setting("record", str, "a .jsonl file to which each answer is added", metavar="FILE.jsonl"),
-        Setting(
-            "save_turns", bool, "keep each turn in the notebook, beside its answer", default=True, metavar="on|off"
-        ),
+        Setting("record", str, "a .jsonl file that each answer is appended to", is_path=True, metavar="FILE.jsonl"),
+        Setting("save_turns", bool, "save each turn in the notebook, with its output", default=True, metavar="on|off"),
     )
 }
 
 
+def plain(value: object) -> object:
+    """Return a number, bool or text as Python's own type, whatever library it is from; other values unchanged."""
+    if isinstance(value, Enum):
+        value = value.value
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):  # a scalar of numpy or torch
+        value = value.item()
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, Decimal):
+        is_whole = value.is_finite() and abs(value) < _MOST and value == int(value)
+        return int(value) if is_whole else _as_float(value)
+    return _as_float(value) if isinstance(value, numbers.Real) else value
+
+
+def _as_float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf
+    except ValueError:  # a signalling NaN
+        return math.nan
+
+
 def setting(name: str) -> Setting:
-    """Return the setting called `name`; raise `SettingError`, with the near miss, if there is none."""
+    """Return the setting `name`. Raises `SettingError`, with the nearest name, if there is none."""
     try:
         return SETTINGS[name]
     except KeyError:
         meant = near_miss(name, SETTINGS)
-        hint = f"Did you mean {meant}?" if meant else "There are: " + ", ".join(SETTINGS)
+        hint = f"Did you mean {meant}?" if meant else "The settings are: " + ", ".join(SETTINGS)
         raise SettingError(f"There is no setting {name!r}.", hint) from None
 
 

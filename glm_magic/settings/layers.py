@@ -1,4 +1,4 @@
-"""The settings of a session, each from the strongest layer that sets it."""
+"""The layers that settings come from; each setting has the value of the strongest layer that sets it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Layers:
         return found or (setting.default, DEFAULT)
 
     def values(self, options: Mapping[str, Value]) -> dict[str, Value]:
-        """Return the value of every setting; `options` are stronger than all layers."""
+        """Return the value of every setting; `options` override all layers."""
         return {name: options[name] if name in options else self.find(s)[0] for name, s in SETTINGS.items()}
 
     def without_assigned(self) -> Layers:

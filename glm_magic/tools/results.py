@@ -1,4 +1,4 @@
-"""What a function of the notebook has returned, as text for a model: never too long, and always fit to be sent."""
+"""The result of a tool as text for the model: bounded in length, and always fit to be sent."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import enum
 import inspect
 import json
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from glm_magic.chat.images import is_one_of
+from glm_magic.chat.inserted import csv, is_table
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.text import without_halves
 from glm_magic.errors import printable
@@ -22,21 +24,23 @@ MOST_ROWS = 1_000  # of a table
 
 _DEEPEST = 50  # levels of lists and dicts
 _SHOWN_BYTES = 32
+_MOST_BITS = 14_000  # of a whole number; Python refuses to write longer ones
 _IMAGES = ("_repr_png_", "_repr_jpeg_", "_repr_svg_", "savefig")
 _NO_NUMBERS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _NOT_READ = "[more items: it was not read to its end]"
+_TIMES = ("pandas.Timestamp", "pandas.Timedelta")  # finer than those of Python
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Items:
-    """What an iterator gave; `more` says that it was not read to its end."""
+    """The items of an iterator; `more` if it has not been read to its end."""
 
     items: tuple[Any, ...]
     more: bool = False
 
 
 def taken(iterator: Iterator[Any]) -> Items:
-    """Read an iterator, to at most 10,000 items; a generator is closed then. Raises what it raises."""
+    """Read at most 10,000 items of an iterator, and close a generator that has more. Raises what it raises."""
     items: list[Any] = []
     for item in iterator:
         if len(items) == MOST_ITEMS:
@@ -48,22 +52,23 @@ def taken(iterator: Iterator[Any]) -> Items:
 
 
 def result_text(value: object) -> str:
-    """Return what goes back to the model: a text as it is, all else as JSON where that can be. Raises nothing.
+    """Return the text for the model: a string unchanged, other values as JSON. Never fails, whatever the value does.
 
-    * None is ``null``, and an empty text ``""``, for an empty message is refused; a `Reply` is its text.
-    * A table of pandas is CSV of at most 1,000 rows, with its index if that is more than a count.
-    * Bytes are text if they are UTF-8, else their number and how they begin. An image is only named.
-    * An iterator is read, to at most 10,000 items. Dataclasses, pydantic models, named tuples, numpy's values, sets,
-      Enums, dates and the like are written as JSON has them; NaN, which it does not have, as a text.
-    * What cannot be JSON is its ``repr``.
+    * None is ``null``, and an empty text is ``""``, because services refuse empty messages. A `Reply` is its text.
+    * A table of pandas or polars is CSV of at most 1,000 rows; pandas' index is left out if it only counts the rows.
+    * Bytes are decoded as UTF-8; other bytes are described by their number and beginning. An image is only named.
+    * At most 10,000 items of an iterator are read. Dataclasses, pydantic models, named tuples, sets, enums, dates and
+      the values of numpy, pandas and torch are written as JSON. NaN and infinity are strings; missing and masked
+      values are null.
+    * A value that cannot be written as JSON is its ``repr``, alone or within what holds it.
 
-    A text of more than 50,000 characters is cut, with a note that says so. Half characters become U+FFFD.
+    A text of more than 50,000 characters is cut, with a note. Half characters become U+FFFD.
     """
     writing = _Writing()
+    plain = writing.plain(value)
     try:
-        plain = writing.plain(value)
         text = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
-    except Exception:  # whatever an object of the person's own does when it is looked at
+    except (ValueError, RecursionError):
         text = _shown(value)
     text = without_halves(text)
     if not text.strip():
@@ -75,7 +80,7 @@ def result_text(value: object) -> str:
 
 
 class _Writing:
-    """One result on its way to plain JSON: how many items it may still have, and what it is inside of."""
+    """One result on its way to plain JSON: how many items it may still have, and which values it is inside of."""
 
     def __init__(self) -> None:
         self._left = MOST_ITEMS
@@ -83,7 +88,15 @@ class _Writing:
         self.is_cut = False
 
     def plain(self, value: Any) -> Any:
-        """Return `value` as JSON has it."""
+        """Return `value` as JSON has it; what fails is its ``repr``, and the values beside it stay."""
+        try:
+            return self._plain(value)
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # the value's own code runs here, and may raise SystemExit
+            return _shown(value)
+
+    def _plain(self, value: Any) -> Any:
         match value:
             case None | bool():
                 return value
@@ -92,15 +105,17 @@ class _Writing:
             case str():
                 return str(value)
             case int():
-                return int(value)
+                return int(value) if value.bit_length() < _MOST_BITS else _shown(value)
             case float():
                 return float(value) if math.isfinite(value) else _NO_NUMBERS[str(float(value))]
             case bytes() | bytearray() | memoryview():
                 return _bytes(bytes(value))
             case Reply():
                 return value.text
-        if is_one_of(value, "pandas.DataFrame", "pandas.Series"):
-            return _table(value)
+        if _is_missing(value):
+            return None
+        if is_table(value):
+            return self._table(value)
         if any(hasattr(type(value), name) for name in _IMAGES):
             return f"[an image, which is not sent: {_shown(value)}]"
         if id(value) in self._inside:
@@ -132,12 +147,26 @@ class _Writing:
             return self._object(((field.name, getattr(value, field.name)) for field in fields), len(fields))
         if hasattr(kind, "model_dump"):  # pydantic's
             return self.plain(value.model_dump(warnings=False))
-        if is_one_of(value, "numpy.ndarray") and value.ndim:
-            return self._list(value)
-        if is_one_of(value, "numpy.ndarray", "numpy.generic"):
-            item = value.item()
-            return _shown(value) if isinstance(item, kind) else self.plain(item)
+        if hasattr(kind, "tolist"):  # of numpy, pandas, torch
+            return self._list(value) if getattr(value, "ndim", 1) else self._number(value)
         return _leaf(value)
+
+    def _number(self, value: Any) -> Any:
+        """Return a value of numpy or torch that has no dimensions."""
+        item = value.tolist()
+        if isinstance(item, type(value)):  # a number that Python does not have
+            return _shown(value)
+        # nanoseconds would become a count of them
+        is_time = isinstance(item, int) and is_one_of(value, "numpy.datetime64", "numpy.timedelta64")
+        return str(value) if is_time else self.plain(item)
+
+    def _table(self, table: Any) -> Any:
+        rows, first = len(table), table.head(MOST_ROWS)
+        try:
+            text = csv(first)
+        except Exception:  # lists within polars' tables, values that fail as text
+            return self._list(_records(first))
+        return text if rows <= MOST_ROWS else f"{text}[cut: these are the first {MOST_ROWS:,} of {rows:,} rows]"
 
     def _list(self, values: Any) -> list[Any]:
         written: list[Any] = []
@@ -161,8 +190,16 @@ class _Writing:
         return written
 
 
+def _is_missing(value: object) -> bool:
+    pandas = sys.modules.get("pandas")
+    is_of_pandas = value is not None and any(value is getattr(pandas, name, None) for name in ("NaT", "NA"))
+    return is_of_pandas or is_one_of(value, "numpy.ma.core.MaskedConstant")
+
+
 def _leaf(value: Any) -> Any:
-    """Return a value that is made of no others as JSON has it: a date, a path, a Decimal; else its ``repr``."""
+    """Return a date, path, Decimal or the like as JSON has it, and any other value as its ``repr``."""
+    if is_one_of(value, *_TIMES):
+        return value.isoformat()
     from pydantic_core import to_jsonable_python  # noqa: PLC0415 - pydantic is there where there is a tool
 
     return to_jsonable_python(value, fallback=_shown, inf_nan_mode="strings")
@@ -175,19 +212,24 @@ def _bytes(value: bytes) -> str:
             return text
     except UnicodeDecodeError:
         pass
-    return f"[{len(value):,} bytes that are no text; they begin with {value[:_SHOWN_BYTES]!r}]"
+    return f"[{len(value):,} bytes that are not text; they begin with {value[:_SHOWN_BYTES]!r}]"
 
 
-def _table(table: Any) -> str:
-    """Return a table of pandas as CSV, with its index if that is more than a count."""
-    is_counted = is_one_of(table.index, "pandas.RangeIndex") and table.index.name is None
-    text: str = table.head(MOST_ROWS).to_csv(index=not is_counted)
-    rows = len(table)
-    return text if rows <= MOST_ROWS else f"{text}[cut: these are the first {MOST_ROWS:,} of {rows:,} rows]"
+def _records(table: Any) -> list[Any]:
+    """Return the rows of a DataFrame as dicts, and the values of a Series."""
+    if hasattr(table, "to_dicts"):  # polars
+        rows: list[Any] = table.to_dicts()
+    elif hasattr(table, "columns"):
+        rows = table.to_dict("records")
+    else:
+        rows = table.to_list()
+    return rows
 
 
 def _shown(value: object) -> str:
     try:
         return repr(value)
-    except Exception:  # it may fail in code of the person's own
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # its own code runs here
         return f"<{type(value).__name__}>"

@@ -1,4 +1,4 @@
-"""Runs a function of the notebook that a model has called, and returns what came of it as text."""
+"""Runs a function of the notebook that a model has called, and returns the outcome as text."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from glm_magic.tools.tool import Call, Outcome, Tool
 __all__ = ["Outcome", "run"]
 
 _GLANCE_SECONDS = 0.1  # where waiting cannot be interrupted (Windows), this is how late an interrupt is
-_GRACE_SECONDS = 2.0  # how long an interrupted coroutine may take to put itself in order
+_GRACE_SECONDS = 2.0  # how long a cancelled coroutine may take to clean up
 
 
 def run(tool: Tool, call: Call, stopped: Callable[[], bool] | None = None) -> Outcome:
-    """Call a tool's function, in this thread; what it raises is the outcome, but for a `KeyboardInterrupt`.
+    """Call a tool's function in this thread; what it raises is the outcome, except for a `KeyboardInterrupt`.
 
-    What it returns to be awaited, and what it yields asynchronously, is run to its end in a thread with a loop of
-    its own (a kernel's own loop is running already), in the context of the caller, so that what it prints is the
-    cell's. An interrupt cancels that, waits two seconds at most for it to end, and is raised.
+    Awaitables and async iterators run in a thread with an event loop of its own, because a kernel's loop is already
+    running, and in the caller's context, so that what they print belongs to the cell. An interrupt cancels them,
+    waits at most two seconds for them to end, and is raised.
 
-    In the background no interrupt comes. There, `stopped` tells whether a person has stopped it; a `KeyboardInterrupt`
-    is raised then, and a function that nothing can cancel is left behind in a thread of its own.
+    In the background no interrupt comes. There `stopped` tells whether the person has stopped the answer. A
+    `KeyboardInterrupt` is raised then, and a function that cannot be cancelled is left behind in a thread of its own.
     """
     if stopped is None:
         return _run(tool, call, lambda: False)
@@ -48,13 +48,13 @@ def _run(tool: Tool, call: Call, stopped: Callable[[], bool]) -> Outcome:
             value = taken(value)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit, or what a library has of its own, must not end the cell either
+    except BaseException as error:  # SystemExit must not end the cell either
         return Outcome(described(error), failed=True)
     return Outcome(result_text(value))
 
 
 def _in_a_thread(work: Callable[[], Any], stopped: Callable[[], bool], cancel: Callable[[], None] | None = None) -> Any:
-    """Do `work` in a thread, and return what it gives; after an interrupt, wait for the end of what was cancelled."""
+    """Do `work` in a thread and return its result; after an interrupt, wait for what was cancelled to end."""
     outcome: Future[Any] = Future()
     done = threading.Event()
     context = contextvars.copy_context()
@@ -67,7 +67,7 @@ def _in_a_thread(work: Callable[[], Any], stopped: Callable[[], bool], cancel: C
         finally:
             done.set()
 
-    # a daemon: what does not end, though it was cancelled, must not keep the kernel from ending
+    # a daemon: a function that goes on after it was cancelled must not keep the kernel alive
     thread = threading.Thread(target=whole, name="glm_magic tool", daemon=True)
     try:
         thread.start()
@@ -83,7 +83,7 @@ def _in_a_thread(work: Callable[[], Any], stopped: Callable[[], bool], cancel: C
 
 
 class _Task:
-    """What is awaited in a loop of another thread; it can be cancelled from this one, also before it has begun."""
+    """An awaitable that runs in another thread's loop, and can be cancelled from this one even before it begins."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
@@ -92,7 +92,7 @@ class _Task:
         self._is_cancelled = False
 
     async def whole(self) -> Any:
-        """Await it, and read what is to be read asynchronously."""
+        """Await the value, and read an async iterator."""
         value = self._value
         task = asyncio.current_task()
         assert task is not None, "this is run by a task"
@@ -110,11 +110,11 @@ class _Task:
         return value
 
     def cancel(self) -> None:
-        """Cancel the task, or let it end as soon as it begins."""
+        """Cancel the task, at its beginning if it has not begun."""
         with self._lock:
             self._is_cancelled = True
             if self._cancel is not None:
-                with contextlib.suppress(RuntimeError):  # it has just ended, and its loop is closed
+                with contextlib.suppress(RuntimeError):  # it has just ended and closed its loop
                     self._cancel()
 
 

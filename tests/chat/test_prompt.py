@@ -1,5 +1,6 @@
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +8,8 @@ from PIL import Image
 
 from glm_magic.chat.images import image_part
 from glm_magic.chat.messages import Message
-from glm_magic.chat.prompt import Expression, evaluator, fill, joined, message, pieces, value_evaluator
+from glm_magic.chat.prompt import evaluator, fill, joined, message, value_evaluator
+from glm_magic.chat.templates import Expression, pieces
 from glm_magic.errors import PromptError
 
 NAMES = {
@@ -17,6 +19,7 @@ NAMES = {
     "document": "text with {{ api_key }} and }} in it",
     "api_key": "secret",
     "temperature": 0.5,
+    "exit_": lambda: exec("raise SystemExit(3)"),
     "red": Image.new("RGB", (4, 3), (255, 0, 0)),
     "blue": Image.new("RGB", (2, 2), (0, 0, 255)),
     "link": urlsplit("https://h.example/a.png"),
@@ -151,20 +154,28 @@ def test_an_undefined_name_that_resembles_none_still_says_how_to_write_braces():
     assert "--raw" in caught.value.remedy
 
 
-@pytest.mark.parametrize("expression", ["1 / 0", "rows['a']", "name.missing", "(yield)", "await x"])
+@pytest.mark.parametrize("expression", ["1 / 0", "rows['a']", "name.missing", "(yield)", "await x", "exit_()"])
 def test_an_expression_that_fails_is_an_error_that_names_it(expression):
     with pytest.raises(PromptError) as caught:
         filled(f"{{{{ {expression} }}}}")
     assert expression in caught.value.what
 
 
-def test_a_value_whose_str_fails_is_an_error():
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit, GeneratorExit])
+def test_a_value_whose_str_fails_is_an_error(kind):
     class Broken:
         def __str__(self):
-            raise RuntimeError("no text")
+            raise kind("no text")
 
-    with pytest.raises(PromptError, match="RuntimeError: no text"):
+    with pytest.raises(PromptError, match=f"{kind.__name__}: no text"):
         fill("{{ b }}", evaluator({"b": Broken()}))
+
+
+@pytest.mark.parametrize("expression", ["await x", "[y async for y in x]"])
+def test_what_must_be_awaited_is_an_error_that_says_where(expression):
+    with pytest.raises(PromptError, match=r"outside") as caught:
+        filled(f"{{{{ {expression} }}}}")
+    assert "Await it in a cell before" in caught.value.remedy
 
 
 def test_an_interrupt_while_evaluating_is_no_prompt_error():
@@ -210,7 +221,7 @@ def test_the_text_of_a_prompt_with_images_says_where_they_stand():
 
 @given(st.text(), st.lists(st.text() | st.integers()))
 def test_a_prompt_without_images_is_its_text(before, values):
-    text = before.replace("{{", "") + "".join(f"{{{{ values[{at}] }}}}," for at in range(len(values)))
+    text = before.replace("{", "") + "".join(f"{{{{ values[{at}] }}}}," for at in range(len(values)))
     names = {"values": values}
     assert message(text, value_evaluator(names)) == Message("user", fill(text, evaluator(names)))
 
@@ -251,6 +262,14 @@ def test_a_value_of_a_message_whose_str_fails_is_an_error():
 
     with pytest.raises(PromptError, match=r"\{\{ b \}\}: RuntimeError: no text"):
         message("{{ b }}", value_evaluator({"b": Broken()}))
+
+
+def test_a_value_whose_text_is_cut_is_an_error_that_names_its_expression():
+    names = {"numbers": np.arange(5_000)}
+    for ask in (lambda: message("{{ numbers * 2 }}", value_evaluator(names)), lambda: evaluator(names)("numbers * 2")):
+        with pytest.raises(PromptError, match=r"^\{\{ numbers \* 2 \}\}: str\(\) of this ndarray leaves") as caught:
+            ask()
+        assert "{{ (numbers * 2).tolist() }}" in caught.value.remedy
 
 
 def test_where_only_text_can_stand_a_picture_is_an_error_that_says_where_it_goes():

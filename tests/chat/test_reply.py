@@ -167,3 +167,9 @@ def test_a_name_that_repeats_without_an_id_goes_on_where_they_are_not():
 
 def test_arguments_of_an_index_that_was_not_there_belong_to_the_latest_call():
     assert calls((None, "c", "f", '{"a"'), (0, None, None, ": 1}")) == [("c", "f", '{"a": 1}')]
+
+
+def test_a_reply_is_formatted_as_its_text_and_can_be_a_key():
+    reply = Reply("a long answer", id="x", request={"messages": []})
+    assert f"{reply:.6}|{reply:>15}|{reply}" == "a long|  a long answer|a long answer"
+    assert {reply: 1}[Reply("a long answer", id="x", request={"messages": []})] == 1

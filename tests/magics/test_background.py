@@ -8,6 +8,7 @@ from ipython_shell import Notebook
 from waiting import comes_true
 
 from glm_magic.errors import HistoryError, Interrupted, OptionError, ServiceError, StillPending
+from glm_magic.magics.background import Pending
 from glm_magic.notebook.bundle import MIME_TYPE
 
 REFUSED = error(400, {"error": {"code": "1210", "message": "no"}})
@@ -42,7 +43,7 @@ def test_a_pending_answer_is_the_value_the_last_reply_and_the_named_one(
     names = notebook.shell.user_ns
     assert names["_glm"] is names["answer"] is pending
     for what in ("text", "usage", "model"):
-        with pytest.raises(StillPending, match="still under way"):
+        with pytest.raises(StillPending, match="still in progress"):
             getattr(pending, what)
     with pytest.raises(StillPending):
         str(pending)
@@ -53,6 +54,53 @@ def test_a_pending_answer_is_the_value_the_last_reply_and_the_named_one(
     pending.wait()
     assert (pending.text, str(pending), pending.finish_reason) == ("Half and whole.", "Half and whole.", "stop")
     assert pending.usage.total_tokens == 12
+
+
+def test_libraries_may_look_at_a_pending_answer(notebook: Notebook, gate: threading.Event) -> None:
+    import pandas as pd
+
+    pending = notebook.run("%%glm --bg\nask", "a")
+    for ended in (False, True):
+        assert not hasattr(pending, "shape")
+        assert not hasattr(pending, "__array__")
+        assert pd.Series([pending])[0] is pending
+        assert pd.DataFrame({"answer": [pending]})["answer"][0] is pending
+        assert {pending: 1}[pending] == 1
+        if not ended:
+            gate.set()
+            pending.wait()
+    assert f"{pending:.4}" == "Half"
+    assert hash(pending.wait()) == hash(pending.wait())
+
+
+def test_libraries_may_look_at_an_answer_that_failed(notebook: Notebook) -> None:
+    import pandas as pd
+
+    notebook.server.answer(REFUSED)
+    pending = notebook.run("%%glm --bg\nask", "a")
+    assert comes_true(lambda: pending.done)
+    assert not hasattr(pending, "shape")
+    assert pd.Series([pending])[0] is pending
+    with pytest.raises(ServiceError):
+        _ = pending.text
+
+
+@pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, MemoryError])
+def test_whatever_is_raised_in_the_background_ends_what_waits_for_it(
+    notebook: Notebook, kind: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object) -> None:
+        raise kind("no")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pending, "follow", fail)
+        pending = notebook.run("%%glm --bg\nask", "a")
+        assert comes_true(lambda: pending.done)
+    with pytest.raises(Exception, match="no"):
+        pending.wait()
+    with pytest.raises(Exception, match="no"):
+        notebook.run("%%glm\nmore", "b")
+    assert notebook.run("%%glm\nmore", "b").text == "You said: more"
 
 
 def test_a_later_cell_of_the_chat_waits_and_is_asked_after_it(notebook: Notebook, gate: threading.Event) -> None:

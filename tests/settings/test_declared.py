@@ -1,5 +1,10 @@
 import math
+from decimal import Decimal
+from enum import Enum, IntEnum
+from fractions import Fraction
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,6 +12,15 @@ from hypothesis import strategies as st
 from glm_magic.errors import SettingError
 from glm_magic.settings.declared import SETTINGS, setting
 from glm_magic.settings.layers import CONFIG_FILE, DEFAULT, SET, Layers
+
+
+class Name(str, Enum):
+    PLUS = "GLM-4-Plus"
+
+
+class Level(IntEnum):
+    HIGH = 2
+
 
 GOOD = [
     ("model", "glm-4.6", "glm-4.6"),
@@ -136,11 +150,58 @@ def test_a_choice_that_is_nearly_right_is_named():
         ("model", 4),
         ("model", ["GLM-4-Air"]),
         ("system", b"x"),
+        ("system", Path("notes.txt")),
+        ("max_tokens", Decimal("1.5")),
+        ("max_tokens", np.float64(1)),
+        ("temperature", np.zeros(1)),
+        ("temperature", np.float32("nan")),
+        ("temperature", Decimal("sNaN")),
+        pytest.param("timeout", Decimal("1e400"), id="timeout-huge-decimal"),
+        ("temperature", np.str_("0.5")),
+        ("tools", [np.int64(1)]),
+        ("tools", ["one", " "]),
+        ("model", Level.HIGH),
     ],
 )
 def test_a_value_of_another_type_is_refused(name, value):
     with pytest.raises(SettingError):
         SETTINGS[name].check(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "checked"),
+    [
+        ("temperature", np.float64(0.5), 0.5),
+        ("temperature", np.float32(0.5), 0.5),
+        ("temperature", np.longdouble(0.5), 0.5),
+        ("temperature", np.array(0.5), 0.5),
+        ("temperature", np.int8(1), 1.0),
+        ("temperature", Decimal("0.3"), 0.3),
+        ("temperature", Fraction(1, 2), 0.5),
+        ("max_tokens", np.int64(7), 7),
+        ("max_tokens", np.uint8(7), 7),
+        ("max_tokens", Decimal(7), 7),
+        ("max_tokens", Level.HIGH, 2),
+        ("approve", np.bool_(True), True),
+        ("model", np.str_("GLM-4-Plus"), "GLM-4-Plus"),
+        ("model", Name.PLUS, "GLM-4-Plus"),
+        ("format", np.str_("text"), "text"),
+        ("tools", [np.str_("one"), "two"], "one,two"),
+        ("tools", np.str_("one"), "one"),
+        ("replay", Path("answers.jsonl"), "answers.jsonl"),
+        ("record", Path("answers.jsonl"), "answers.jsonl"),
+    ],
+)
+def test_a_value_of_another_library_that_means_the_same_is_taken_as_pythons_own(name, value, checked):
+    found = SETTINGS[name].check(value)
+    assert (found, type(found)) == (checked, type(checked))
+
+
+def test_a_refused_value_is_shown_in_one_short_line():
+    with pytest.raises(SettingError) as caught:
+        SETTINGS["temperature"].check(np.zeros((900, 900)))
+    assert "\n" not in caught.value.what
+    assert len(caught.value.what) < 700
 
 
 def test_a_whole_number_is_a_number():

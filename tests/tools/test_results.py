@@ -1,3 +1,4 @@
+import asyncio
 import collections
 import decimal
 import enum
@@ -98,8 +99,8 @@ class Broken:
         (b"plain \xe5\xa4\xa9\r\n", "plain 天\r\n"),
         (bytearray(b"text"), "text"),
         (memoryview(b"text"), "text"),
-        (b"\x89PNG" * 200, "[800 bytes that are no text; they begin with " + repr(b"\x89PNG" * 8) + "]"),
-        (b"\x00\x01", "[2 bytes that are no text; they begin with b'\\x00\\x01']"),
+        (b"\x89PNG" * 200, "[800 bytes that are not text; they begin with " + repr(b"\x89PNG" * 8) + "]"),
+        (b"\x00\x01", "[2 bytes that are not text; they begin with b'\\x00\\x01']"),
         ((n * n for n in range(3)), "[0, 1, 4]"),
         (map(str, [1]), '["1"]'),
         (io.StringIO("a\nb\n"), '["a\\n", "b\\n"]'),
@@ -190,6 +191,76 @@ def test_a_generator_that_fails_does_not_fail_the_turn():
         raise ValueError("no")
 
     assert "generator" in result_text(numbers())
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, SystemExit, GeneratorExit, asyncio.CancelledError])
+@pytest.mark.parametrize("method", ["__repr__", "__iter__", "__len__", "__getitem__", "items", "__eq__", "__hash__"])
+def test_whatever_a_result_raises_when_it_is_looked_at_the_rest_is_kept(kind, method):
+    def fail(*_):
+        raise kind("no")
+
+    for base in (object, dict, collections.UserList, str, int):
+        bad = type("Bad", (base,), {method: fail})()
+        assert json.loads(result_text({"ok": 1, "bad": bad}))["ok"] == 1
+        assert result_text(bad)
+
+
+def test_an_interrupt_is_raised_even_where_a_result_is_looked_at():
+    class Slow:
+        def __repr__(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        result_text([Slow()])
+
+
+def test_a_missing_value_is_null_and_the_rest_is_kept():
+    import numpy as np
+    import pandas as pd
+
+    assert result_text(pd.NaT) == "null"
+    found = {"ok": 1, "when": pd.NaT, "n": pd.NA, "t": np.datetime64("NaT"), "m": np.ma.masked, "d": timedelta(hours=1)}
+    assert json.loads(result_text(found)) == {**dict.fromkeys(found), "ok": 1, "d": "PT1H"}
+    assert result_text(np.array([1, pd.NaT, pd.Timestamp("2024-02-29")], object)) == '[1, null, "2024-02-29T00:00:00"]'
+    assert result_text(pd.Index([pd.Timestamp("2024-02-29"), pd.NaT])) == '["2024-02-29T00:00:00", null]'
+
+
+def test_a_masked_value_is_null():
+    import numpy as np
+
+    assert result_text(np.ma.masked_array([1.5, 2.5], [True, False])) == "[null, 2.5]"
+    assert result_text(np.ma.masked_array([[1, 2], [3, 4]], [[0, 1], [1, 0]])) == "[[1, null], [null, 4]]"
+    assert result_text(np.ma.masked_array(5, mask=True)) == "null"
+    record = np.ma.array([(1, 2.0)], mask=[(True, False)], dtype=[("a", int), ("b", float)])
+    assert result_text(record) == "[[null, 2.0]]"
+
+
+def test_a_number_that_cannot_be_written_costs_only_itself():
+    assert result_text({"ok": 1, "n": 10**10_000}) == '{"ok": 1, "n": "<int>"}'
+
+
+def test_nanoseconds_are_not_lost():
+    import numpy as np
+    import pandas as pd
+
+    assert result_text([np.datetime64(1, "ns")]) == '["1970-01-01T00:00:00.000000001"]'
+    assert result_text([np.timedelta64(1, "ns")]) == '["1 nanoseconds"]'
+    assert result_text([pd.Timestamp(1)]) == '["1970-01-01T00:00:00.000000001"]'
+    assert result_text([pd.Timedelta(1)]) == '["P0DT0H0M0.000000001S"]'
+
+
+def test_the_arrays_of_pandas_are_lists():
+    import pandas as pd
+
+    assert result_text(pd.Index(range(2_000))).endswith("1998, 1999]")
+    assert result_text(pd.Categorical(["a", "b"])) == '["a", "b"]'
+    assert result_text(pd.array([1, None], dtype="Int64")) == "[1, null]"
+
+
+def test_a_table_of_polars_is_csv_or_else_its_rows():
+    pl = pytest.importorskip("polars")
+    assert result_text(pl.DataFrame({"a": [1, 2]})) == "a\n1\n2\n"
+    assert result_text(pl.DataFrame({"a": [[1, 2]]})) == '[{"a": [1, 2]}]'
 
 
 def test_numpy_values_are_json():

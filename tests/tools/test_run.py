@@ -72,6 +72,21 @@ def test_an_error_is_an_outcome_that_says_it_whether_the_function_is_async_or_no
     assert outcome(g) == Outcome(text, failed=True)
 
 
+@pytest.mark.parametrize("method", ["__repr__", "__str__", "__iter__"])
+def test_a_result_or_an_error_that_exits_when_it_is_looked_at_does_not_end_the_cell(method):
+    def leave(_):
+        raise SystemExit("bye")
+
+    def gives():
+        return {"ok": 1, "bad": type("Bad", (), {method: leave})()}
+
+    def fails():
+        raise type("BadError", (Exception,), {method: leave})
+
+    assert outcome(gives).text.startswith('{"ok": 1, "bad": ')
+    assert outcome(fails) == Outcome("BadError", failed=True)
+
+
 def test_an_error_as_long_as_a_book_is_cut():
     def f():
         raise ValueError("x" * 10**6)
