@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PULL_SECONDS = 0.1
 
 _READS_AT_ONCE = 8  # the first words of an answer are handed on as they come
+_MOST_OF_A_TRICKLE = 32  # events in one read: after more of them, more are on their way
 _HEADERS = {
     "Accept": "text/event-stream, application/json",
     "Accept-Encoding": "identity",  # the bounds on what is read are then bounds on memory
@@ -185,6 +186,7 @@ class Exchange:
         A service that keeps sending blank lines, pings or 1xx responses is silent all the same: only content
         starts the timeout anew.
         """
+        is_burst = len(self._heap) > _MOST_OF_A_TRICKLE
         self._hand_on()
         now = self._clock()
         if self._has_content:
@@ -193,7 +195,7 @@ class Exchange:
         if left <= 0:
             raise faults.stalled(self._patience.silence)
         self._reads += 1
-        if self._may_rest and self._reads > _READS_AT_ONCE and not self._connection.has_arrived:
+        if self._may_rest and not is_burst and self._reads > _READS_AT_ONCE and not self._connection.has_arrived:
             time.sleep(self._rest())
         return left if timeout is None else min(left, timeout)
 

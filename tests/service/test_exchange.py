@@ -70,8 +70,17 @@ class FakeConnection:
     has_arrived = False
 
 
-@pytest.mark.parametrize(("has_arrived", "rests"), [(False, 12), (True, 0)])
-def test_a_reader_rests_only_if_nothing_has_arrived_and_not_at_the_beginning(has_arrived: bool, rests: int) -> None:
+@pytest.mark.parametrize(
+    ("has_arrived", "in_a_read", "rests"),
+    [
+        pytest.param(False, 2, 12, id="a trickle"),
+        pytest.param(True, 2, 0, id="more has arrived"),
+        pytest.param(False, 300, 0, id="a burst"),
+    ],
+)
+def test_a_reader_rests_in_a_trickle_alone_and_not_at_its_beginning(
+    has_arrived: bool, in_a_read: int, rests: int
+) -> None:
     connection, rested = FakeConnection(), []
     connection.has_arrived = has_arrived
     exchange = Exchange(
@@ -83,6 +92,7 @@ def test_a_reader_rests_only_if_nothing_has_arrived_and_not_at_the_beginning(has
         rest=lambda: rested.append(1) or 0.0,  # type: ignore[func-returns-value]
     )
     for _ in range(20):
+        exchange._heap += [TextDelta("a")] * in_a_read
         exchange._before_read(None)
     assert len(rested) == rests
 
