@@ -1,4 +1,4 @@
-"""What happens while an answer comes: the union of all events, and one ``data:`` payload read as some.
+"""What happens while an answer comes: the union of all events.
 
 ::
 
@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -44,7 +45,7 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a chunk says about the answer; None where it says nothing."""
+    """Metadata of the answer; None for fields that a chunk does not have."""
 
     id: str | None = None
     model: str | None = None
@@ -133,3 +134,25 @@ Event: TypeAlias = (
 )
 
 PART_OF_AN_ANSWER = (TextDelta, ReasoningDelta, ToolCallDelta)
+
+
+def joined(events: Iterable[Event]) -> list[Event]:
+    """Return the events with neighbouring texts joined, so that what was read together travels as one event."""
+    result: list[Event] = []
+    texts: list[str] = []
+    kind: type[TextDelta | ReasoningDelta] | None = None
+    for event in events:
+        if isinstance(event, (TextDelta, ReasoningDelta)):
+            if type(event) is not kind:
+                if kind is not None:
+                    result.append(kind("".join(texts)))
+                kind, texts = type(event), []
+            texts.append(event.text)
+            continue
+        if kind is not None:
+            result.append(kind("".join(texts)))
+            kind = None
+        result.append(event)
+    if kind is not None:
+        result.append(kind("".join(texts)))
+    return result

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
-from glm_magic.chat.events import Event
+if TYPE_CHECKING:  # loading the extension needs no conversation
+    from glm_magic.chat.events import Event
 
 # How an answer's text is shown: as Markdown, as it is, its code blocks alone, or as the value that its JSON is.
 Form: TypeAlias = Literal["markdown", "text", "code", "json"]

@@ -1,12 +1,22 @@
-"""The bytes of one response become events: its framing, its end, and a body where a stream was due.
+"""Reads the bytes of one response as events: its framing, its end, and a body where a stream was expected.
 
-The framing is that of httpx-sse; in front of it, three kinds of line beginnings are looked for that
-a decoder true to the specification would pass over. A comment names the server that does so, and tags
-the fact: confirmed (an official document, an SDK's source or a captured response) or reported.
+The strategy:
+
+1. Look at the first bytes. A response that begins like a field of server-sent events is a stream, anything else
+   is one body, whatever its content type says.
+2. Leave the framing to httpx-sse. In front of it, rewrite the lines by which some servers report an error outside
+   of the specification, since a decoder that is true to it would skip them.
+3. Skip payloads that are known not to be chunks (pings, comments). Read every other payload as a chunk of the answer.
+4. A payload that is not JSON may be two chunks run together: read them apart if no text is lost by it, else fail.
+   An answer with a hole must not pass for a complete one.
+
+Every workaround names the server that needs it and tags the fact: confirmed (an official document, an SDK's source
+or a captured response) or reported.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator
@@ -15,61 +25,58 @@ from dataclasses import dataclass
 import httpx
 import httpx_sse
 
-from glm_magic.chat.events import PART_OF_AN_ANSWER, Event
+from glm_magic.chat.events import PART_OF_AN_ANSWER, Event, Facts
 from glm_magic.errors import BrokenStream, ServiceError, quoted
 from glm_magic.protocol import refusals
 from glm_magic.protocol.chunks import DONE, read_chunk, read_completion
 
-LONGEST_EVENT, LONGEST_BODY, LONGEST_REFUSAL = 16 * 2**20, 64 * 2**20, 2**20  # bytes
+# Bounds in bytes: no service needs more, and a response without an end must not fill the memory.
+LONGEST_EVENT, LONGEST_BODY, LONGEST_REFUSAL = 16 * 2**20, 64 * 2**20, 2**20
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = re.compile(rb"\A(?:\s|\xef\xbb\xbf)+")
 _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b"error:", b":")
-# llama.cpp before late 2025 writes a field `error` (reported: its #16109), and gateways pass a JSON error
-# on with no field at all (reported: lemonade#2826).
-_ERRORS = (b"error:", b'{"error"')
-_ERROR_LINE = re.compile(rb'(?<=[\r\n])(?:error:|(?=\{"error"))')
-_ERROR_EVENT = b"event: error\ndata: "
-_SEAM = re.compile(r"\n|data:\s*(?=\{)")
-_READABLE = re.compile(r'"(?:content|reasoning_content|reasoning|arguments)"\s*:\s*"[^"]')
-_ID = re.compile(r'"id"\s*:\s*"([^"]+)"')
 _PINGS = ("ping", "heartbeat", "keepalive", "keep-alive")
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What was asked for and where: errors name them."""
+    """The model that was requested and the address; errors name them."""
 
     model: str
     url: str
 
 
 def read(chunks: Iterator[bytes], asked: Asked) -> Iterator[list[Event]]:
-    """Yield the events of a response as they come, to ``[DONE]`` or to the end; what follows stays in `chunks`.
+    """Yield the events of each payload of a response, to ``[DONE]`` or to the end; what follows stays in `chunks`.
 
-    Raises `BrokenStream` if it makes no sense or is too long, `ServiceError` if it says that it failed.
+    Whatever is yielded, even an empty list, is content; pings and blank lines yield nothing. The facts that every
+    chunk repeats are an event only where they are new.
+    Raises `BrokenStream` if the response is malformed or too long, `ServiceError` if it reports an error.
     """
     start, is_stream = _begin(chunks)
-    if not is_stream:  # whatever its content type says (reported: proxies and firewalls)
-        yield _whole(start, chunks, asked)
+    if not is_stream:
+        yield from _whole(start, chunks, asked)
         return
-    begun = False
+    begun, known = False, Facts()
     for sse in _framed(start, chunks):
-        payload = sse.data.strip()
+        payload, kind = sse.data.strip(), sse.event
         if payload == DONE:
             return
         # reported: gateways wrap comments as data (llm-gateway#2053) and send pings as events (sub2api#1707)
-        if not payload or payload.startswith(":") or sse.event in _PINGS:
+        if not payload or payload[0] == ":" or kind in _PINGS:
             continue
-        if sse.event == "error":
+        if kind == "error":
             raise _failure(payload, asked)
-        events = _read_payload(payload, asked, begun=begun)
+        events = _read_payload(payload, asked, known, begun=begun)
+        if events and isinstance(events[-1], Facts):
+            known = events[-1]
         begun = begun or any(isinstance(event, PART_OF_AN_ANSWER) for event in events)
         yield events
 
 
 def read_refusal(chunks: Iterator[bytes]) -> object:
-    """Return what a refusal says, as JSON where it is some, else as text; of a very long one the beginning."""
+    """Return the body of a refusal, parsed if it is JSON, else as text; of a very long one the beginning."""
     content = bytearray()
     for chunk in chunks:
         content += chunk
@@ -83,7 +90,7 @@ def read_refusal(chunks: Iterator[bytes]) -> object:
 
 
 def _begin(chunks: Iterator[bytes]) -> tuple[bytes, bool]:
-    """Read until it is certain whether this is a stream; return what was read, and whether it is one."""
+    """Read until it is clear whether this is a stream; return what was read, and whether it is one."""
     start = b""
     for chunk in chunks:
         start = _BLANK.sub(b"", start + chunk)  # reported: blank lines keep a connection alive until the answer
@@ -99,9 +106,10 @@ def _text(content: bytes | bytearray) -> str:
     return content.removeprefix(_BOM).decode("utf-8", "replace")
 
 
-def _whole(start: bytes, chunks: Iterator[bytes], asked: Asked) -> list[Event]:
+def _whole(start: bytes, chunks: Iterator[bytes], asked: Asked) -> Iterator[list[Event]]:
     content = bytearray(start)
     for chunk in chunks:
+        yield []  # the body grows
         content += chunk
         if len(content) > LONGEST_BODY:
             raise _too_long(LONGEST_BODY, "as one body")
@@ -116,7 +124,23 @@ def _whole(start: bytes, chunks: Iterator[bytes], asked: Asked) -> list[Event]:
                 f"The service sent something that is not JSON: {quoted(text[:200])!r}", "Run the cell again."
             ) from None
         raise refusals.refused(0, text, url=asked.url) from None
-    return read_completion(data, model=asked.model, url=asked.url)
+    yield read_completion(data, model=asked.model, url=asked.url)
+
+
+class _Stream(httpx.Response):
+    """Text for httpx-sse: decoded as UTF-8, whatever the charset of the response itself."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        super().__init__(200, headers={"Content-Type": "text/event-stream"})
+        self._pieces = pieces
+
+    def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:  # noqa: ARG002 - as httpx declares it
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for piece in self._pieces:
+            if text := decoder.decode(piece):
+                yield text
+        if text := decoder.decode(b"", final=True):
+            yield text
 
 
 def _framed(start: bytes, chunks: Iterator[bytes]) -> Iterator[httpx_sse.ServerSentEvent]:
@@ -132,17 +156,26 @@ def _framed(start: bytes, chunks: Iterator[bytes]) -> Iterator[httpx_sse.ServerS
             yield chunk
         yield b"\n\n"  # reported: the last event, or [DONE] (llama.cpp), may end without a blank line
 
-    headers = {"Content-Type": "text/event-stream; charset=utf-8"}  # whatever its own say
-    stream = httpx.Response(200, headers=headers, content=_with_error_events(body()))
-    for sse in httpx_sse.EventSource(stream).iter_sse():
+    for sse in httpx_sse.EventSource(_Stream(_with_error_events(body()))).iter_sse():
         waiting = 0
         yield sse
 
 
+# llama.cpp before late 2025 writes a field `error` (reported: its #16109), and gateways pass a JSON error
+# on without any field (reported: lemonade#2826).
+_ERRORS = (b"error:", b'{"error"')
+_ERROR_LINE = re.compile(rb'(?<=[\r\n])(?:error:|(?=\{"error"))')
+_ERROR_EVENT = b"event: error\ndata: "
+
+
 def _with_error_events(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Turn each line that begins as an error does outside the specification into an event named so."""
+    """Turn each line that reports an error outside of the specification into an event named ``error``."""
     before, line = b"\n", b""  # the byte that was passed on last; the beginning of a line that may be an error
     for chunk in chunks:
+        if not line and chunk.endswith(b"\n") and b"error" not in chunk:
+            before = b"\n"
+            yield chunk
+            continue
         piece = line + chunk
         end = max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1
         line = piece[end:] if end or before in (b"\n", b"\r") else b""
@@ -159,7 +192,7 @@ def _with_error_events(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _failure(payload: str, asked: Asked) -> ServiceError:
-    """Return the error that an event named so tells of."""
+    """Return the error that an event named ``error`` reports."""
     try:
         said = json.loads(payload)
     except (ValueError, RecursionError):
@@ -168,9 +201,14 @@ def _failure(payload: str, asked: Asked) -> ServiceError:
     return refusals.refused(0, body, model=asked.model, url=asked.url)
 
 
-def _read_payload(payload: str, asked: Asked, *, begun: bool) -> list[Event]:
+_SEAM = re.compile(r"\n|data:\s*(?=\{)")
+_READABLE = re.compile(r'"(?:content|reasoning_content|reasoning|arguments)"\s*:\s*"[^"]')
+_ID = re.compile(r'"id"\s*:\s*"([^"]+)"')
+
+
+def _read_payload(payload: str, asked: Asked, known: Facts, *, begun: bool) -> list[Event]:
     try:
-        return read_chunk(payload, model=asked.model, url=asked.url)
+        return read_chunk(payload, model=asked.model, url=asked.url, known=known)
     except BrokenStream:
         parts = [part for part in _SEAM.split(payload) if part.strip() not in ("", DONE)]
         if len(parts) == 1 and parts[0] == payload:
@@ -179,12 +217,12 @@ def _read_payload(payload: str, asked: Asked, *, begun: bool) -> list[Event]:
 
 
 def _read_parts(parts: list[str], asked: Asked, *, begun: bool) -> list[Event]:
-    """Read several chunks that came as one event; what was cut off is passed over only if nothing is lost by it.
+    """Read several chunks that came as one event; skip a truncated one only if no text is lost by it.
 
-    Reported (GLM-5#66, kilocode#9432, opencode#8282): Z.ai cuts the first chunk of an attempt off before its
-    text and begins anew in the same line, with another id and a later time. The remains of that attempt are
-    no part of this answer. In mid-answer, though, or with text in it, or with the same id, a chunk that was
-    cut off is text lost, and an answer with a hole must not pass for a whole one.
+    Reported (GLM-5#66, kilocode#9432, opencode#8282): Z.ai truncates the first chunk of an attempt before its
+    text, and starts again on the same line, with another id and a later time. The remains of the first attempt
+    are not part of this answer. A chunk that is truncated in mid-answer, that has text, or that has the id of
+    the next one is text lost.
     """
     events: list[Event] = []
     for number, part in enumerate(parts):
@@ -195,7 +233,7 @@ def _read_parts(parts: list[str], asked: Asked, *, begun: bool) -> list[Event]:
             is_same = own is not None and following is not None and own[1] == following[1]
             if begun or is_same or number == len(parts) - 1 or _READABLE.search(part):
                 raise BrokenStream(
-                    f"The service cut off a part of its answer: {quoted(part[:200])!r}", error.remedy
+                    f"The service truncated a part of its answer: {quoted(part[:200])!r}", error.remedy
                 ) from None
             continue
         begun = begun or any(isinstance(event, PART_OF_AN_ANSWER) for event in more)
@@ -206,5 +244,5 @@ def _read_parts(parts: list[str], asked: Asked, *, begun: bool) -> list[Event]:
 def _too_long(limit: int, what: str) -> BrokenStream:
     return BrokenStream(
         f"The service sent more than {limit // 2**20} MiB {what}.",
-        "That is no answer of a chat service. Is base_url the right address?",
+        "A chat service does not do that. Check base_url.",
     )

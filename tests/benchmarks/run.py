@@ -1,17 +1,23 @@
-"""What the extension costs, side by side with what it stands on: python tests/benchmarks/run.py [--quick] [--history]
+"""What the extension costs, beside what it stands on: python tests/benchmarks/run.py [--quick] [--only NAME …]
 
-Prints figures and judges none (`--history`: those of the history alone). Loading: `%load_ext glm_magic`
-beside `import httpx`, each in fresh kernels. Showing: one answer at 200 tokens a second in a real kernel,
-beside the usual loop that updates one Markdown display with each chunk: bytes on iopub for each character,
-and the kernel's CPU time for each token. History: a saved notebook of many turns restored, beside reading
-its JSON; and the request of the turn after them built, beside writing that as JSON.
+Prints each figure beside that of a peer in the same run, and beside the goal for their ratio; judges none. NAME is
+one of `history`, `streams`, `loading`, `showing`.
+
+History: a saved notebook of many turns restored, beside reading its JSON; and the request of the turn after them
+built, beside writing that as JSON. Streams: see streams.py. Loading: `%load_ext glm_magic` beside `import httpx`,
+each in fresh kernels of an environment with the package alone. Showing: one answer at 200 tokens a second in a real
+kernel, beside the usual loop that updates one Markdown display with each chunk: bytes on iopub for each character,
+and the kernel's CPU time for each token.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,11 +25,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import KernelManager
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
 
+import streams
 from glm_server import Answer, GlmServer, chunk, data
+from goals import beside, figure
 
 from glm_magic.asking.session import Session
 from glm_magic.chat.conversation import Attempt
@@ -95,9 +105,10 @@ class PacedServer(GlmServer):
 class Kernel:
     """A kernel whose iopub bytes are counted."""
 
-    def __init__(self, url: str = "") -> None:
-        self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(env={**os.environ, "GLM_BASE_URL": url}, stderr=-3)
+    def __init__(self, url: str = "", specs: KernelSpecManager | None = None) -> None:
+        specs = specs or KernelSpecManager()
+        self.manager = KernelManager(kernel_name="python3", kernel_spec_manager=specs)
+        self.manager.start_kernel(env={**os.environ, "GLM_BASE_URL": url}, cwd=tempfile.gettempdir(), stderr=-3)
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
@@ -131,15 +142,51 @@ class Kernel:
         self.manager.shutdown_kernel(now=True)
 
 
-def loading(code: str) -> float:
+def lean() -> KernelSpecManager:
+    """Install the package into an environment that has a kernel beside it and nothing else.
+
+    The environment is made once for each state of the dependencies.
+    """
+    state = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + sys.version.encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir(), f"glm_magic-lean-{state}")
+    python = str(folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+    install = [python, "-m", "pip", "install", "--quiet", "--quiet", str(ROOT)]
+    kernels = folder / "kernels"
+    if not kernels.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([*install, "ipykernel"], check=True)
+        (kernels / "python3").mkdir(parents=True)
+        kernel = {
+            "argv": [python, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            "display_name": "lean",
+            "language": "python",
+            "env": {"PYTHONPATH": ""},  # the installed package is measured, as people have it
+        }
+        (kernels / "python3" / "kernel.json").write_text(json.dumps(kernel), encoding="utf-8")
+    subprocess.run([*install, "--no-deps", "--force-reinstall"], check=True)
+    return KernelSpecManager(kernel_dirs=[str(kernels)], ensure_native_kernel=False)
+
+
+def load(code: str, specs: KernelSpecManager) -> float:
     """Milliseconds that `code` takes in a fresh kernel."""
-    kernel = Kernel()
+    kernel = Kernel(specs=specs)
     _, printed = kernel.run(f"_t = time.perf_counter()\n{code}\nprint((time.perf_counter() - _t) * 1000)")
     kernel.close()
     return float(printed)
 
 
-def showing(server: PacedServer, tokens: int, prepare: str, ask: str) -> tuple[float, float]:
+def loading() -> None:
+    """Print what loading takes."""
+    specs = lean()
+    extension, httpx = [], []
+    for _ in range(LOADS):  # in turn, so that a slow moment of the machine meets both
+        extension.append(load("%load_ext glm_magic", specs))
+        httpx.append(load("import httpx", specs))
+    print(f"loading, median of {LOADS} fresh kernels of a lean environment, beside import httpx")
+    beside("%load_ext glm_magic", statistics.median(extension), statistics.median(httpx), "ms", at_most=1.0)
+
+
+def shown(server: PacedServer, tokens: int, prepare: str, ask: str) -> tuple[float, float]:
     """Bytes on iopub for each character, and the kernel's CPU microseconds for each token."""
     kernel = Kernel(server.url)
     kernel.run(prepare)
@@ -199,29 +246,38 @@ def history(turns: int) -> None:
     )
 
 
-def main() -> None:
-    """Print the tables."""
+def showing(*, quick: bool) -> None:
+    """Print what an answer costs on its way to the page."""
+    print(f"one answer at {TOKENS_A_SECOND} tokens/s, beside a loop that shows Markdown with each chunk")
+    with PacedServer() as server:
+        loop_size, loop_cpu = shown(server, 1000, LOOP, f"ask({server.url!r})")
+        for tokens in (1000,) if quick else (1000, 10_000):
+            size, cpu = shown(server, tokens, "%load_ext glm_magic", "%glm hi")
+            figure(f"{tokens} tokens, iopub", size, f"bytes a character (the loop: {loop_size:.0f})", at_most=45)
+            beside(f"{tokens} tokens, CPU a token", cpu, loop_cpu, "µs", at_most=0.25)
+
+
+def histories() -> None:
+    """Print what long conversations take."""
     print("history, median of", REPEATS)
     for turns in (250, 500, 1000):
         history(turns)
-    if "--history" in sys.argv[1:]:
-        return
-    quick = "--quick" in sys.argv[1:]
-    extension, httpx = [], []
-    for _ in range(LOADS):  # in turn, so that a slow moment of the machine meets both
-        extension.append(loading("%load_ext glm_magic"))
-        httpx.append(loading("import httpx"))
-    ours, theirs = statistics.median(extension), statistics.median(httpx)
-    print(f"loading, median of {LOADS} fresh kernels")
-    print(f"  %load_ext glm_magic  {ours:6.1f} ms")
-    print(f"  import httpx         {theirs:6.1f} ms   ratio {ours / theirs:.2f}")
-    print(f"one answer at {TOKENS_A_SECOND} tokens/s: bytes/character on iopub, kernel CPU in µs/token")
-    with PacedServer() as server:
-        for tokens in (1000,) if quick else (1000, 10_000):
-            size, cpu = showing(server, tokens, "%load_ext glm_magic", "%glm hi")
-            print(f"  {tokens:6d} tokens  glm_magic             {size:8.1f} B  {cpu:6.0f} µs")
-        size, cpu = showing(server, 1000, LOOP, f"ask({server.url!r})")
-        print(f"  {1000:6d} tokens  Markdown each chunk   {size:8.1f} B  {cpu:6.0f} µs")
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description="What the extension costs, beside what it stands on.")
+    parser.add_argument("--quick", action="store_true", help="leave out the answer of 10,000 tokens")
+    parser.add_argument("--only", nargs="+", default=["history", "streams", "loading", "showing"])
+    arguments = parser.parse_args()
+    measures = {
+        "history": histories,
+        "streams": streams.main,
+        "loading": loading,
+        "showing": lambda: showing(quick=arguments.quick),
+    }
+    for name in arguments.only:
+        measures[name]()
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def test_what_is_no_json_is_quoted_briefly_and_without_control_characters():
 
 @pytest.mark.parametrize("data", [None, 7, "text", [], [{"choices": []}]])
 def test_json_that_is_no_object_breaks_the_stream(data):
-    with pytest.raises(BrokenStream, match="not an answer"):
+    with pytest.raises(BrokenStream, match="not a chat completion"):
         read(data)
 
 
@@ -198,7 +198,7 @@ def test_a_completion_is_read_from_its_message():
 
 @pytest.mark.parametrize("data", [{}, {"choices": []}, {"msg": "404 NOT_FOUND", "success": False}, {"models": []}])
 def test_a_body_without_choices_is_no_completion(data):
-    with pytest.raises(BrokenStream, match="no completion") as caught:
+    with pytest.raises(BrokenStream, match="not a chat completion") as caught:
         read_completion(data)
     assert "base_url" in caught.value.remedy
 

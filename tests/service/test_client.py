@@ -345,7 +345,7 @@ def test_silence_longer_than_the_timeout_is_an_error(client: Client, server: Glm
 def test_a_redirect_is_not_followed_and_the_key_stays(client: Client, server: GlmServer) -> None:
     with GlmServer() as elsewhere:
         server.answer(error(307, {}, Location=elsewhere.url + "/chat/completions"))
-        with pytest.raises(SetupError, match="key does not follow"):
+        with pytest.raises(SetupError, match="key is not sent there"):
             list(client.stream(at(server, "id.secret"), BODY, Patience()))
         assert elsewhere.requests == []
 

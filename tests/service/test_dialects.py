@@ -153,9 +153,9 @@ DIALECTS = (
     Dialect("truncated-json-with-the-next-data-inside.sse", "Z.ai, GLM-5#66, kilocode#9432"),
     Dialect("truncated-json-cut-in-its-id.sse", "Z.ai, opencode#23442"),
     Dialect("truncated-json-ended-by-a-newline.sse", "Z.ai, opencode#25858"),
-    broken("truncated-json-with-text-in-it.sse", "after GLM-5#66", "BrokenStream", "cut off"),
-    broken("truncated-json-of-the-same-answer.sse", "after GLM-5#66", "BrokenStream", "cut off"),
-    broken("truncated-json-in-mid-answer.sse", "after GLM-5#66", "BrokenStream", "cut off", HALF),
+    broken("truncated-json-with-text-in-it.sse", "after GLM-5#66", "BrokenStream", "truncated"),
+    broken("truncated-json-of-the-same-answer.sse", "after GLM-5#66", "BrokenStream", "truncated"),
+    broken("truncated-json-in-mid-answer.sse", "after GLM-5#66", "BrokenStream", "truncated", HALF),
     broken("truncated-json-at-the-end.sse", "dropped connections", "BrokenStream", "not JSON", HALF),
     # a body where a stream was due
     Dialect("a-json-body-where-a-stream-was-due.json", "proxies", reasoning="Hm, 서울?", headers={}),
