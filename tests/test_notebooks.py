@@ -19,7 +19,7 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 @pytest.fixture
 def copies(tmp_path: Path) -> Path:
-    for path in NOTEBOOKS.glob("*.ipynb"):
+    for path in (*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("*.jsonl")):
         shutil.copy(path, tmp_path)
     return tmp_path
 
@@ -48,11 +48,11 @@ def test_a_prompt_that_was_edited_fails_its_cell_and_asks_nobody(copies: Path) -
     (cell,) = (cell for cell in notebook.cells if cell.id == "ask")
     cell.source = cell.source.replace("the sky", "the sea")
     nbformat.write(notebook, path)
-    ran = strictly(copies, "quickstart.ipynb", "history.ipynb", NO_COLOR="1")
+    ran = strictly(copies, "quickstart.ipynb", "conversation.ipynb", NO_COLOR="1")
     assert ran.returncode == 1
     assert "NotRecorded" in ran.stdout
     assert "quickstart.ipynb::Cell 1 " in ran.stdout  # counted in code cells, from 0
-    assert "history.ipynb::" not in ran.stdout
+    assert "conversation.ipynb::" not in ran.stdout
 
 
 def test_without_a_key_or_a_server_the_tools_are_answered_from_their_notebook_and_the_answers_say_so(
