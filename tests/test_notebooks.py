@@ -1,4 +1,4 @@
-"""The notebooks of the project under strict nbval: offline, answered from what they hold."""
+"""Every guide repeats its outputs under strict nbval, offline: the answers come from the notebooks themselves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def copies(tmp_path: Path) -> Path:
 
 
 def strictly(folder: Path, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run notebooks of a folder, or all; nothing but the record can answer, because nobody is at the address."""
+    """Run the named notebooks of a folder, or all. Only recordings can answer: no server listens at the address."""
     record = {"GLM_REPLAY": ".", "GLM_REPLAY_MISSING": "error", "GLM_BASE_URL": "http://127.0.0.1:9/v1"}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider", *(names or (str(folder),))],
@@ -81,6 +81,8 @@ def test_a_notebook_keeps_nothing_of_the_machine_that_made_it(path: Path) -> Non
     text = path.read_text(encoding="utf-8")
     notebook = nbformat.read(path, as_version=4)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    if (answers := path.with_suffix(".jsonl")).exists():
+        text += answers.read_text(encoding="utf-8")
     assert str(Path.home()) not in text
     assert str(NOTEBOOKS) not in text
     assert "127.0.0.1" not in text

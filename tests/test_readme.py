@@ -34,7 +34,7 @@ def text_of(name: str) -> str:
 
 
 def anchors(text: str) -> set[str]:
-    """Return the anchors of the headings, as GitHub and JupyterLab's viewer of Markdown form them."""
+    """Return the anchors of the headings, as GitHub forms them."""
     headings = re.findall(r"^#+ (.+)$", FENCED.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
