@@ -1,10 +1,12 @@
-"""Makes the outputs of the notebooks beside it anew: each is run live once, and then replayed.
+"""Records the outputs of the notebooks beside it: each is run live once, then replayed, and saved.
 
-python notebooks/record.py [NAME.ipynb …]      in an environment with the extra `test`
+python notebooks/record.py [NAME.ipynb …]             in an environment with the extra `test`
+python notebooks/record.py --replay [NAME.ipynb …]    replays only, after a change to how outputs look
 
-What is committed is the second state: a replay of it gives the same outputs to the letter, so strict nbval holds
-offline. A cell with the tag `again` is run twice, as a person does who wants another answer. The embedded model calls
-no tools; where a notebook shows them, the server of the tests answers what `SCRIPTS` has for it.
+Strict nbval holds for the result offline, because a replay repeats its outputs exactly. A cell tagged `again` is run
+twice, as by a person who wants another answer. A notebook may keep answers in a `.jsonl` file of its own name. The
+embedded model answers, except where a notebook needs tool calls, which it cannot make: there the scripted server of the
+tests gives the answers in `SCRIPTS`.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from glm_server import GlmServer, calls, stream
 AGAIN, NOT_COMPARED = "again", "nbval-ignore-output"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
-# The answers of the scripted server, in the order in which a notebook asks.
+# The answers of the scripted server, in the order of a notebook's questions.
 SCRIPTS = {
     "tools.ipynb": (
         calls(("visitors", {"day": "Saturday"}), ("visitors", {"day": "Tuesday"})),
@@ -45,7 +47,7 @@ SCRIPTS = {
 
 
 class Page(NotebookClient):
-    """Runs cells as a front end does: each run names its cell, so that a second one is another attempt."""
+    """Runs cells as a front end does: each run names its cell, so that a second run is another attempt."""
 
     cell_id = ""
 
@@ -64,22 +66,24 @@ class Page(NotebookClient):
         return cell
 
 
-def record(path: Path) -> None:
-    """Run the notebook at `path` live, then replay it, and save each time. If that fails, it is what it was."""
-    before = path.read_bytes()
+def record(path: Path, *, live: bool = True) -> None:
+    """Run the notebook at `path` live, then replay it, and save each time. If that fails, its files are restored."""
+    before = {file: file.read_bytes() for file in (path, path.with_suffix(".jsonl")) if file.exists()}
     try:
-        _forget_the_answers(path)
-        with answers_of_a_script(*SCRIPTS.get(path.name, ())):
-            _run(path, Page, replay="off", missing="ask")
+        if live:
+            _forget_the_answers(path)
+            with answers_of_a_script(*SCRIPTS.get(path.name, ())):
+                _run(path, Page, replay="off", missing="ask")
         _run(path, NotebookClient, replay=".", missing="error")
     except BaseException:
-        path.write_bytes(before)
+        for file, content in before.items():
+            file.write_bytes(content)
         raise
 
 
 @contextmanager
 def answers_of_a_script(*script: Any) -> Iterator[None]:
-    """Let a server answer with the `script`, which must be used up; without one, who answers is as it was."""
+    """Let a server answer with the `script`, all of which must be used; without a script, change nothing."""
     if not script:
         yield
         return
@@ -105,16 +109,18 @@ def _run(path: Path, kind: type[NotebookClient], *, replay: str, missing: str) -
 
 
 def _forget_the_answers(path: Path) -> None:
-    """Empty the outputs: a notebook that names itself as its record would not ask anew."""
+    """Empty the outputs and the `.jsonl` file: a notebook that replays itself would not ask again."""
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     nbformat.write(notebook, path)
+    if (answers := path.with_suffix(".jsonl")).exists():
+        answers.write_bytes(b"")
 
 
 def _tidy(notebook: Any) -> None:
-    """Leave out what belongs to this run, and widgets, which no reopened notebook could show."""
+    """Remove what belongs to this run, and widgets, which a reopened notebook cannot show."""
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     notebook.metadata = {"kernelspec": kernel, "language_info": {"name": "python"}}
     for cell in notebook.cells:
@@ -124,5 +130,6 @@ def _tidy(notebook: Any) -> None:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or sorted(file.name for file in HERE.glob("*.ipynb")):
-        record(HERE / name)
+    names = [argument for argument in sys.argv[1:] if argument != "--replay"]
+    for name in names or sorted(file.name for file in HERE.glob("*.ipynb")):
+        record(HERE / name, live="--replay" not in sys.argv)

@@ -1,7 +1,7 @@
 """Opens the quickstart in JupyterLab, in an environment of its own, with the embedded model.
 
 python3 notebooks/run.py              opens it
-python3 notebooks/run.py --headless   executes it, and prints where the answered copy lies
+python3 notebooks/run.py --headless   executes it, and prints the path of the answered copy
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
         sys.exit(__doc__)
     python = str(make(".venv", ".[local]", "jupyterlab"))
     if sys.argv[1:]:
-        print("Executing the quickstart with the embedded model; the first time fetches it (93 MB) …", flush=True)
+        print("Executing the quickstart with the embedded model; the first run downloads it (98 MB) …", flush=True)
         run(
             [
                 python,

@@ -1,4 +1,4 @@
-"""The tables of the README, from the declarations: `python tests/readme.py` writes them anew."""
+"""The tables of notebooks/reference.md, generated from the declarations: `python tests/readme.py` writes them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from glm_magic.protocol.models import MODELS
 from glm_magic.settings.declared import SETTINGS
 
 SCHEMA = Path(bundle.__file__).with_name("turn.schema.json")
-README = Path(__file__).resolve().parent.parent / "README.md"
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+REFERENCE = ROOT / "notebooks" / "reference.md"
 
 
 def tables() -> dict[str, str]:
-    """Return each table by the name of its place."""
+    """Return each table by the name of its markers."""
     return {
         "options": _options(ASK_OPTIONS),
         "settings": _table(
@@ -44,7 +46,7 @@ def tables() -> dict[str, str]:
             ),
         ),
         "models": _table(
-            ("model", "context window", "most output", "list price"),
+            ("model", "context window", "maximum output", "list price"),
             (
                 (f"`{m.name}`", f"{m.context:,}", f"{m.output:,}", f"{m.price:g} CNY" if m.price else "free")
                 for m in MODELS.values()
@@ -63,15 +65,15 @@ def _table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def with_tables(text: str) -> str:
-    """Return the README's text with every table as it should be."""
+    """Return the reference's text with every table up to date."""
     for name, table in tables().items():
         start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, after = text.partition(start)[0], text.partition(end)[2]
         if not (before and after):
-            raise ValueError(f"README.md has no place for the table of {name}")
+            raise ValueError(f"{REFERENCE.name} has no markers for the table {name!r}")
         text = f"{before}{start}\n{table}\n{end}{after}"
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
+    REFERENCE.write_text(with_tables(REFERENCE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,6 +1,6 @@
 """What tools keep of a notebook with answers: a sample that was really executed, and the measure of what came out.
 
-A row of the README's table says what became of the prompts, of the answers and of the conversation: kept, new
+A row of the reference's table says what became of the prompts, of the answers and of the conversation: kept, new
 (the model was asked again), readable (in a file that is no notebook) or lost.
 """
 
@@ -115,14 +115,14 @@ def command(*words: str, folder: Path, fails: bool = False, **variables: str) ->
 
 
 def row(name: str, result: Path) -> str:
-    """Return the README's row for the tool that has made `result` of the sample."""
+    """Return the reference's row for the tool that has made `result` of the sample."""
     fates = _of_a_notebook(result) if result.suffix == ".ipynb" else _of_a_page(page_text(result))
     return "| " + " | ".join((name, *map(_in_words, fates))) + " |"
 
 
-def rows_of_the_readme() -> dict[str, str]:
-    """Return the rows of the README's table by their first cell."""
-    text = readme.README.read_text(encoding="utf-8")
+def rows_of_the_reference() -> dict[str, str]:
+    """Return the rows of the reference's table by their first cell."""
+    text = readme.REFERENCE.read_text(encoding="utf-8")
     lines = text.partition("<!-- sharing -->\n")[2].partition("\n<!-- /sharing -->")[0].splitlines()
     assert lines[:2] == ["| tool | prompts | answers | conversation |", "| --- | --- | --- | --- |"]
     return {line.split(" | ")[0].removeprefix("| "): line for line in lines[2:]}

@@ -1,4 +1,4 @@
-"""The notebooks of the project under strict nbval: offline, answered from what they hold."""
+"""Every guide repeats its outputs under strict nbval, offline: the answers come from the notebooks themselves."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 
 @pytest.fixture
 def copies(tmp_path: Path) -> Path:
-    for path in NOTEBOOKS.glob("*.ipynb"):
+    for path in (*NOTEBOOKS.glob("*.ipynb"), *NOTEBOOKS.glob("*.jsonl")):
         shutil.copy(path, tmp_path)
     return tmp_path
 
 
 def strictly(folder: Path, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run notebooks of a folder, or all; nothing but the record can answer, because nobody is at the address."""
+    """Run the named notebooks of a folder, or all. Only recordings can answer: no server listens at the address."""
     record = {"GLM_REPLAY": ".", "GLM_REPLAY_MISSING": "error", "GLM_BASE_URL": "http://127.0.0.1:9/v1"}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider", *(names or (str(folder),))],
@@ -48,11 +48,11 @@ def test_a_prompt_that_was_edited_fails_its_cell_and_asks_nobody(copies: Path) -
     (cell,) = (cell for cell in notebook.cells if cell.id == "ask")
     cell.source = cell.source.replace("the sky", "the sea")
     nbformat.write(notebook, path)
-    ran = strictly(copies, "quickstart.ipynb", "history.ipynb", NO_COLOR="1")
+    ran = strictly(copies, "quickstart.ipynb", "conversation.ipynb", NO_COLOR="1")
     assert ran.returncode == 1
     assert "NotRecorded" in ran.stdout
     assert "quickstart.ipynb::Cell 1 " in ran.stdout  # counted in code cells, from 0
-    assert "history.ipynb::" not in ran.stdout
+    assert "conversation.ipynb::" not in ran.stdout
 
 
 def test_without_a_key_or_a_server_the_tools_are_answered_from_their_notebook_and_the_answers_say_so(
@@ -81,6 +81,8 @@ def test_a_notebook_keeps_nothing_of_the_machine_that_made_it(path: Path) -> Non
     text = path.read_text(encoding="utf-8")
     notebook = nbformat.read(path, as_version=4)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    if (answers := path.with_suffix(".jsonl")).exists():
+        text += answers.read_text(encoding="utf-8")
     assert str(Path.home()) not in text
     assert str(NOTEBOOKS) not in text
     assert "127.0.0.1" not in text

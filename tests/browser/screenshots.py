@@ -1,7 +1,7 @@
 """Pictures of the notebook in light and dark: ``python tests/browser/screenshots.py OUTDIR``.
 
-A scripted service answers, so that every picture can be made again; what it answers is below. In the
-picture of the README (quickstart) the embedded model answers.
+A scripted server gives the answers below, so that every picture can be made again. In the quickstart the embedded
+model answers.
 """
 
 from __future__ import annotations
@@ -287,7 +287,7 @@ class City(BaseModel):
 
 
 def quickstart(lab: Lab, _server: GlmServer, camera: Camera) -> None:
-    """The picture of the README: the embedded model's own answers."""
+    """The quickstart, answered by the embedded model."""
     cells = (
         "%%glm -t 0\nExplain in two sentences why the sky is blue.",
         "%%glm -t 0\nNow say it in one sentence, for a child.",

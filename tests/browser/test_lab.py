@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from glm_server import GlmServer, error, stream
 from playwright.sync_api import expect
-from sharing import ASKED, JUPYTERLAB, make_sample, row, rows_of_the_readme
+from sharing import ASKED, JUPYTERLAB, make_sample, row, rows_of_the_reference
 
 if TYPE_CHECKING:
     from conftest import Lab
@@ -237,7 +237,7 @@ def test_a_shared_notebook_shows_every_answer_without_this_package(
 
     lab.page.evaluate("async () => { await jupyterapp.commands.execute('notebook:clear-all-cell-outputs') }")
     lab.save()
-    assert rows_of_the_readme().get(JUPYTERLAB) == row(JUPYTERLAB, lab.path)
+    assert rows_of_the_reference().get(JUPYTERLAB) == row(JUPYTERLAB, lab.path)
     imported = lab.page.evaluate(
         """async () => {
             const kernel = jupyterapp.shell.currentWidget.sessionContext.session.kernel;

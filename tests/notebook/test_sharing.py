@@ -1,4 +1,4 @@
-"""The README's table of what tools keep of a notebook with answers: each row is made by running the tool."""
+"""The reference's table of what tools keep of a notebook with answers: each row is made by running the tool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sharing import (
     jupytext,
     make_sample,
     row,
-    rows_of_the_readme,
+    rows_of_the_reference,
     run,
     shown_below,
 )
@@ -162,18 +162,18 @@ PAGES = {"`jupyter nbconvert --to html`": "html", "`jupyter nbconvert --to markd
 
 
 @pytest.mark.parametrize("name", TOOLS)
-def test_the_row_of_the_readme_is_what_the_tool_does(name: str, notebook: Path, server: GlmServer) -> None:
+def test_the_row_of_the_reference_is_what_the_tool_does(name: str, notebook: Path, server: GlmServer) -> None:
     for result in TOOLS[name](notebook, server):
-        assert rows_of_the_readme().get(name) == row(name, result)
+        assert rows_of_the_reference().get(name) == row(name, result)
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_row_of_the_readme_is_what_the_page_shows(name: str, pages: dict[str, Path]) -> None:
-    assert rows_of_the_readme().get(name) == row(name, pages[PAGES[name]])
+def test_the_row_of_the_reference_is_what_the_page_shows(name: str, pages: dict[str, Path]) -> None:
+    assert rows_of_the_reference().get(name) == row(name, pages[PAGES[name]])
 
 
-def test_every_row_of_the_readme_is_made_by_a_test() -> None:
-    assert sorted(rows_of_the_readme()) == sorted([*TOOLS, *PAGES, JUPYTERLAB])
+def test_every_row_of_the_reference_is_made_by_a_test() -> None:
+    assert sorted(rows_of_the_reference()) == sorted([*TOOLS, *PAGES, JUPYTERLAB])
 
 
 # --- what the rows do not say --------------------------------------------------------------------
