@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from glm_magic.asking.history import History, new_id
+from glm_magic.asking.loop import Approve, Loop, Toolbox
 from glm_magic.asking.question import Question
-from glm_magic.asking.turn import Approve, Toolbox, TurnUnderWay
 from glm_magic.chat.conversation import Attempt, Conversation, Turn, context_digest
 from glm_magic.chat.events import Event, Finished
 from glm_magic.chat.messages import Message, ToolCall
@@ -60,7 +60,7 @@ class Asking:
     `bundle` tell what came of it.
     """
 
-    def __init__(self, question: Question, history: History, under_way: TurnUnderWay, *, created: float) -> None:
+    def __init__(self, question: Question, history: History, under_way: Loop, *, created: float) -> None:
         """`created` is the time of asking in seconds since the epoch."""
         self.question = question
         self.history = history

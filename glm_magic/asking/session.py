@@ -10,9 +10,9 @@ from pathlib import Path
 from glm_magic.asking.ask import Asking, Circumstances
 from glm_magic.asking.chats import Chats
 from glm_magic.asking.history import History
+from glm_magic.asking.loop import Loop
 from glm_magic.asking.question import Draft, Question, Wishes
 from glm_magic.asking.recordings import OFF, Recordings, source_of
-from glm_magic.asking.turn import TurnUnderWay
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import NotRecorded, PromptError
@@ -102,7 +102,7 @@ class Session:
 
     def ask(self, question: Question, circumstances: Circumstances = _DEFAULT_CIRCUMSTANCES) -> Asking:
         """Return the question under way; iterate over it for its events."""
-        under_way = TurnUnderWay(
+        under_way = Loop(
             question.body,
             lambda body: self.services.stream(question.endpoint, body, question.settings),
             self._clock,

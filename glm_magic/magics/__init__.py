@@ -11,13 +11,19 @@ _KEPT = "glm_magic"  # in the shell's place for what extensions remember
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register the magics with `shell`; what an earlier load kept goes on."""
+    """Register the magics with `shell`; what an earlier load kept goes on.
+
+    Raises `CellError` if this very cell asks a question that IPython has taken for a request for help.
+    """
     from glm_magic.magics.glm import GLMMagics  # noqa: PLC0415 - `unload` need not load it
 
+    is_first_load = "GLMMagics" not in shell.magics_manager.registry
     unload(shell)
     magics = GLMMagics(shell=shell, parent=shell, kept=shell.meta.pop(_KEPT, None))
     shell.register_magics(magics)
     magics.install()
+    if is_first_load:
+        magics.check_this_cell()
 
 
 def unload(shell: InteractiveShell) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from glm_magic.asking.question import Wishes
+from glm_magic.asking.question import Question, Wishes
 from glm_magic.chat import prompt
 from glm_magic.chat.messages import Message, Role
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
+from glm_magic.errors import Interrupted
 from glm_magic.magics import answering, facts, names
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine, read_ask_line
@@ -22,22 +23,39 @@ def run(shared: Shared, line: str, cell: str | None) -> Reply | Pending | None:
     answering.check_no_tool_asks()
     this_run = shared.cells.run
     place = this_run.next_place()
-    said = read_ask_line(line, shared.evaluate, is_cell=cell is not None)
-    shared.wait_for(said.chat if said.history else "", place)
-    text = said.prompt if cell is None else this_run.as_typed(cell)
+    with shared.interrupts:
+        try:
+            said = read_ask_line(line, shared.evaluate, is_cell=cell is not None)
+            shared.wait_for(said.chat if said.history else "", place)
+            text = said.prompt if cell is None else this_run.as_typed(cell)
+            question = _planned(shared, said, text, place)
+            shared.interrupts.check()
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted("Stopped. Nothing was sent.") from None
+        return answering.answer(shared, question, said) if question is not None else None
+
+
+def _planned(shared: Shared, said: AskLine, text: str, place: Place) -> Question | None:
+    """Return the question to ask; None if the cell asks nothing, and has done what it says instead."""
     if said.role != "user":
         _put_in(shared, text if said.raw else prompt.fill(text, shared.evaluate), said, place)
         return None
-    scope = shared.shell.user_ns
-    message = Message("user", text) if said.raw else prompt.message(text, prompt.value_evaluator(scope))
-    question = shared.session.plan(message, place, _wishes(shared, said))
+    question = shared.session.plan(_message(shared, said, text), place, _wishes(shared, said))
     if said.dry_run:
         shared.outputs.show_text(facts.dry_run(question))
         return None
     if question.wishes.tools and question.settings["approve"] and question.recorded is None:
         names.check_can_ask(shared.shell, background=said.background)
-    with shared.interrupts:
-        return answering.answer(shared, question, said)
+    return question
+
+
+def _message(shared: Shared, said: AskLine, text: str) -> Message:
+    if said.raw:
+        return Message("user", text)
+    with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
+        return prompt.message(text, prompt.value_evaluator(shared.names))
 
 
 def _wishes(shared: Shared, said: AskLine) -> Wishes:
@@ -46,7 +64,7 @@ def _wishes(shared: Shared, said: AskLine) -> Wishes:
         options=said.settings,
         extra=said.extra,
         tools=_tools(shared, said),
-        schema=names.schema(said.schema, shared.shell.user_ns, json=said.json),
+        schema=names.schema(said.schema, shared.names, json=said.json),
         new=said.new,
         keep=said.history,
         stream=said.stream,
@@ -60,7 +78,7 @@ def _tools(shared: Shared, said: AskLine) -> tuple[Tool, ...]:
     named = said.settings["tools"] if by_option else shared.session.layers.find(SETTINGS["tools"])[0]
     if not named:
         return ()
-    scope, hidden = shared.shell.user_ns, shared.shell.user_ns_hidden
+    scope, hidden = shared.names, shared.shell.user_ns_hidden
     known = [name for name in scope if name not in hidden and not name.startswith("_")]
     return names.tools(str(named), scope, known=known, as_typed="--tool" if by_option else "%glm_config tools")
 

@@ -1,7 +1,9 @@
-"""Which cell runs, as the front end tells it, and what it asks."""
+"""The cell that is running, as the front end identifies it, and what it has asked."""
 
 from __future__ import annotations
 
+import threading
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from glm_magic.chat.place import Place
@@ -18,12 +20,14 @@ class Run:
     def __init__(self, cell: str, raw: str | None) -> None:
         self.cell = cell
         self.calls = 0
+        self._lock = threading.Lock()  # a cell may ask from threads of its own
         self._raw = [raw]  # a cell that runs another one, as %%capture does, has both
 
     def next_place(self) -> Place:
         """Return the place of the next question."""
-        self.calls += 1
-        return Place(self.cell, self.calls - 1)
+        with self._lock:
+            self.calls += 1
+            return Place(self.cell, self.calls - 1)
 
     def as_typed(self, body: str) -> str:
         """Return the body of a cell magic without the newline that IPython adds to a cell; no other is dropped."""
@@ -34,7 +38,7 @@ class Run:
 
     def begin(self, raw: str | None) -> None:
         """Note the text of a cell that runs within this one."""
-        self._raw.append(raw)
+        self._raw.append(None if raw is None else self.as_typed(raw))
 
     def end(self) -> bool:
         """Note that a cell has ended; return whether it was the outermost one."""
@@ -45,12 +49,18 @@ class Run:
 class Cells:
     """The cells of one notebook, by the ids that the front end sends; without ids each run is a cell of its own.
 
-    `have_ids` says whether it sends ids. `deleted` are those that it has reported deleted, and that have not run since.
+    Cells may run at the same time, in subshells: each finds its own run by its context. A thread that a cell has
+    started has none, and belongs to the cell that began last.
+
+    `have_ids` says whether the front end sends ids. `deleted` holds those that it has reported deleted and that have
+    not run since.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._run: Run | None = None
+        self._own: ContextVar[Run | None] = ContextVar("run", default=None)
+        self._running: list[Run] = []
+        self._lock = threading.Lock()
         self._runs = 0
         self._counts: dict[str, str] = {}
         self.deleted: set[str] = set()
@@ -59,47 +69,60 @@ class Cells:
     @property
     def run(self) -> Run:
         """The run of the cell that is running."""
-        if self._run is None:  # the extension was loaded in this very cell, or there is no cell
+        run = self._current()
+        if run is None:  # the extension was loaded in this very cell, or there is no cell
             return Run(self._begin(), None)
-        return self._run
+        return run
 
     def begin(self, raw: str | None) -> None:
         """Note that a cell begins to run."""
-        if self._run is None:
-            self._run = Run(self._begin(), raw)
-        else:
-            self._run.begin(raw)
+        own = self._own.get()
+        if own is not None and own in self._running:
+            own.begin(raw)
+            return
+        run = Run(self._begin(), raw)
+        self._own.set(run)
+        with self._lock:
+            self._running.append(run)
 
     def end(self, count: int | None) -> Run | None:
         """Note that a cell has ended; return its run if it was the outermost one.
 
-        `count` is how the page counts the run; None where it does not, as nbval.
+        `count` is the execution count on the page; None if the page does not count, as under nbval.
         """
-        run = self._run
+        run = self._current()
         if run is None or not run.end():
             return None
-        self._run = None
+        with self._lock:
+            self._running.remove(run)
+        self._own.set(None)
         self._counts[run.cell] = str(count or self._runs + 1)  # the first run was that which loaded the magics
         return run
 
     def label(self, turn: Turn) -> str:
-        """Return how the page counts the run of the cell that a turn is from."""
+        """Return the execution count of the cell that a turn comes from, as the page shows it."""
         return "saved" if turn.restored else f"[{self._counts.get(turn.place.cell, '*')}]"
 
     def is_deleted(self, turn: Turn) -> bool:
         """Whether the cell of a turn has been deleted; a forked copy does not depend on it."""
         return turn.place.cell in self.deleted and not turn.forked
 
+    def _current(self) -> Run | None:
+        own = self._own.get()
+        if own is not None and own in self._running:
+            return own
+        return self._running[-1] if self._running else None
+
     def _begin(self) -> str:
         self._runs += 1
         parent: Any = getattr(self._shell, "get_parent", dict)()
         metadata = parent.get("metadata") if isinstance(parent, dict) else None
-        said: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
-        cell_id, deleted = said.get("cellId"), said.get("deletedCells")
+        found: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
+        cell_id, deleted = found.get("cellId"), found.get("deletedCells")
         self.have_ids = isinstance(cell_id, str) and bool(cell_id)
         cell = str(cell_id) if self.have_ids else f"run {self._runs}"
         self._counts[cell] = "*"
         if isinstance(deleted, list):
             self.deleted |= {other for other in deleted if isinstance(other, str)}
-        self.deleted.discard(cell)  # one that was cut and pasted is reported too
+        self.deleted.discard(cell)  # a cell that was cut and pasted is reported too
         return cell

@@ -7,12 +7,13 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 
-from glm_magic.magics import transform
+from glm_magic.errors import CellError
 from glm_magic.magics.cells import Cells
 from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS, documented
 from glm_magic.magics.traits import Mirror, SettingTrait
+from glm_magic.magics.transform import AsTyped, asks_for_help
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.layers import Layers
 
@@ -45,18 +46,30 @@ class GLMMagics(Magics):
         self._shell = shell
         self.kept = kept or Kept(Layers(os.environ), Cells(shell))
         self._mirror = Mirror(self, self.kept.layers)
+        self._as_typed = AsTyped(shell)
         self._shared: Shared | None = None
 
     def install(self) -> None:
         """Hook into the shell: what is typed, and what runs."""
-        transform.install(self._shell)
+        self._as_typed.install()
         self._shell.events.register("pre_run_cell", self._before_cell)
         self._shell.events.register("post_run_cell", self._after_cell)
         atexit.register(self.close)
 
+    def check_this_cell(self) -> None:
+        """Raise `CellError` if IPython has taken a question in this cell, ``%glm …?``, for a request for help."""
+        parent: Any = getattr(self._shell, "get_parent", dict)()
+        content = parent.get("content") if isinstance(parent, dict) else None
+        code = content.get("code") if isinstance(content, dict) else None
+        if isinstance(code, str) and asks_for_help(code):
+            raise CellError(
+                "glm_magic is loaded, but this cell asked nothing: IPython took `%glm …?` for a request for help.",
+                "Run the cell again; better, load glm_magic in a cell of its own.",
+            )
+
     def remove(self) -> None:
         """Undo `install`, and free connections and the embedded model."""
-        transform.remove(self._shell)
+        self._as_typed.remove()
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
         atexit.unregister(self.close)
@@ -81,9 +94,10 @@ class GLMMagics(Magics):
         return self._shared
 
     @no_var_expand
+    @needs_local_scope
     @line_cell_magic
     @documented(*ASK_OPTIONS)
-    def glm(self, line: str, cell: str | None = None) -> Reply | Pending | None:
+    def glm(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Reply | Pending | None:
         """Ask a model, and stream its answer below the cell.
 
         ::
@@ -96,12 +110,13 @@ class GLMMagics(Magics):
         """
         from glm_magic.magics import ask  # noqa: PLC0415 - the door: all that asking needs is loaded here
 
-        return ask.run(self.shared, line, cell)
+        return ask.run(self.shared.within(local_ns), line, cell)
 
     @no_var_expand
+    @needs_local_scope
     @line_magic
     @documented(*CONFIG_OPTIONS)
-    def glm_config(self, line: str) -> None:
+    def glm_config(self, line: str, local_ns: dict[str, Any] | None = None) -> None:
         """Show and change the settings.
 
         ::
@@ -112,12 +127,13 @@ class GLMMagics(Magics):
         """
         from glm_magic.magics import config  # noqa: PLC0415
 
-        config.run(self.shared, line)
+        config.run(self.shared.within(local_ns), line)
 
     @no_var_expand
+    @needs_local_scope
     @line_magic
     @documented(*HISTORY_OPTIONS)
-    def glm_history(self, line: str) -> None:
+    def glm_history(self, line: str, local_ns: dict[str, Any] | None = None) -> None:
         """Show and change the conversation.
 
         ::
@@ -126,7 +142,7 @@ class GLMMagics(Magics):
         """
         from glm_magic.magics import history  # noqa: PLC0415
 
-        history.run(self.shared, line)
+        history.run(self.shared.within(local_ns), line)
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self.kept.cells.begin(info.raw_cell)

@@ -65,7 +65,8 @@ class Outputs:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._names = (f"glm-{uuid.uuid4().hex[:8]}-{number}" for number in itertools.count())
+        # `map` and `count` are safe to share between threads, which a generator is not
+        self._names = map(f"glm-{uuid.uuid4().hex[:8]}-{{}}".format, itertools.count())
         self._views: dict[Place, View] = {}
         self._marks: Any = None
         self._marked: tuple[Conversation, ...] = ()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glm_magic.asking.session import Session
 from glm_magic.chat import prompt
@@ -41,10 +43,23 @@ class Shared:
     background: Background
     formatter: ReplyFormatter
     mirror: Mirror
+    local_names: Mapping[str, Any] = field(default_factory=dict)
+
+    def within(self, local_names: Mapping[str, Any] | None) -> Shared:
+        """Return the same for a magic that runs where those names are local: in a function, for example."""
+        if not local_names or local_names is self.shell.user_ns:
+            return self
+        return replace(self, local_names=local_names)
+
+    @property
+    def names(self) -> Mapping[str, Any]:
+        """The names that an expression may use."""
+        return ChainMap(dict(self.local_names), self.shell.user_ns) if self.local_names else self.shell.user_ns
 
     def evaluate(self, source: str) -> str:
         """Evaluate an expression among the notebook's names, and make text of its value."""
-        return prompt.evaluator(self.shell.user_ns)(source)
+        with self.interrupts.acting_at_once():
+            return prompt.evaluator(self.names)(source)
 
     def notebook_file(self) -> Path | None:
         """Return the path of this kernel's notebook, as the front end tells it; None if it does not."""
@@ -58,7 +73,7 @@ class Shared:
         pendings = self.background.before(chat, place)
         is_over = all(pending.done for pending in pendings)
         said = self.outputs.saying("waiting for an answer in the background")
-        with contextlib.nullcontext() if is_over else said:
+        with contextlib.nullcontext() if is_over else said, self.interrupts.acting_at_once():
             self.background.wait(pendings, place)
 
     def bind(self, reply: Reply | Pending, name: str) -> None:

@@ -1,55 +1,129 @@
 """Cells and lines of `%glm` reach the magic as they were typed.
 
-IPython strips prompts and indentation from cells, takes a final ``?`` for a call for help and a quote
-for an open string. So these two transformers see such a cell, or such a line, before IPython does.
+IPython strips prompts and indentation from cells, takes a final ``?`` for a request for help, a quote for an open
+string and U+2028 for the end of a line. So these transformers rewrite such a cell, or such a line, before IPython
+sees it.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import tokenize
 from typing import TYPE_CHECKING
 
 from IPython.core.inputtransformer2 import make_tokens_by_line
+from IPython.core.magic import MAGIC_NO_VAR_EXPAND_ATTR, MagicAlias
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_CELL = re.compile(r"[ \t]*%%glm(?:[ \t]+(.*))?$", re.DOTALL)
-_LINE = re.compile(r"([ \t]*)((?:[^\W\d]\w*[ \t]*=[ \t]*)?)%glm(?![\w?])[ \t]*(.*)", re.DOTALL)
+_CELL_MAGIC = re.compile(r"[ \t]*%%(\w+)(?:[ \t]+(.*))?", re.DOTALL)
+_SKIPPED = re.compile(r"\s*(?:#[^\r\n]*)?\s*")  # a blank line, or a comment as jupytext and editors write it
+_LINE_MAGIC = re.compile(r"([ \t]*)([^%\r\n]*=[ \t]*)?%(\w+)(?![\w?])[ \t]*(.*)", re.DOTALL)
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 
 
-def cell_as_typed(lines: list[str]) -> list[str]:
-    """Turn a ``%%glm`` cell into the call of its magic, the body untouched."""
-    for at, line in enumerate(lines):
-        if not line.strip():
-            continue
-        found = _CELL.match(line.rstrip("\r\n"))
-        if found is None:
+class AsTyped:
+    """The transformers of one shell, in front of IPython's own."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+
+    def install(self) -> None:
+        """Put the transformers in front of IPython's own."""
+        manager = self._shell.input_transformer_manager
+        manager.cleanup_transforms.insert(0, self.cell)
+        manager.line_transforms.append(self.lines)
+
+    def remove(self) -> None:
+        """Take the transformers out again."""
+        manager = self._shell.input_transformer_manager
+        for transforms, own in ((manager.cleanup_transforms, self.cell), (manager.line_transforms, self.lines)):
+            if own in transforms:
+                transforms.remove(own)
+
+    def cell(self, lines: list[str]) -> list[str]:
+        """Turn a ``%%glm`` cell, also one below ``%%time`` or another cell magic, into the call of its magic."""
+        call = self._cell_call("".join(lines))
+        return lines if call is None else [call]
+
+    # A terminal asks whether a cell is complete before it is run; IPython's own rule serves there.
+    cell.has_side_effects = True  # type: ignore[attr-defined]
+
+    def _cell_call(self, text: str) -> str | None:
+        """Return the call that a cell becomes; None if it has no ``%%glm`` in front."""
+        lines = _LINE.findall(text)
+        at = next((at for at, line in enumerate(lines) if not _SKIPPED.fullmatch(line)), None)
+        found = _CELL_MAGIC.fullmatch(lines[at].rstrip("\r\n")) if at is not None else None
+        if at is None or found is None:
+            return None
+        name, options, body = found[1], (found[2] or "").rstrip(), "".join(lines[at + 1 :])
+        parameters = self._parameters(name, "cell")
+        if parameters is not None:
+            # an empty body would not reach the magic, and so would not be its error
+            return f"get_ipython().run_cell_magic('glm', {parameters + options!r}, {body or chr(10)!r})\n"
+        is_first = not "".join(lines[:at]).strip()  # IPython's own rule
+        if is_first and self._cell_call(body) is not None:
+            return f"get_ipython().run_cell_magic({name!r}, {options!r}, {body!r})\n"
+        return None
+
+    def lines(self, lines: list[str]) -> list[str]:
+        """Turn each ``%glm`` line, also indented or assigned, into the call of its magic, the rest untouched."""
+        whole = _LINE.findall("".join(lines))
+        calls = {at: call for at, line in enumerate(whole) if "%" in line and (call := self._line_call(line))}
+        if not calls:
             return lines
-        # an empty body would not reach the magic, and so not be its error
-        options, body = (found[1] or "").rstrip(), "".join(lines[at + 1 :]) or "\n"
-        return [f"get_ipython().run_cell_magic('glm', {options!r}, {body!r})\n"]
-    return lines
+        neutral = [_indent(line) + "pass\n" if at in calls else line for at, line in enumerate(whole)]
+        begins = _rows_that_begin_a_statement(neutral)
+        rewritten: list[str] = []
+        for at, line in enumerate(whole):
+            rewritten += [calls[at]] if at in calls and at in begins else line.splitlines(keepends=True)
+        return rewritten
+
+    def _line_call(self, line: str) -> str | None:
+        found = _LINE_MAGIC.fullmatch(line.rstrip("\r\n"))
+        if found is None or (found[2] and not _is_an_assignment(found[2])):
+            return None
+        indent, target, name, rest = found[1], found[2] or "", found[3], found[4]
+        parameters = self._parameters(name, "line")
+        if parameters is not None:
+            return f"{indent}{target}get_ipython().run_line_magic('glm', {parameters + rest!r})\n"
+        # a magic that runs a statement, as %time does: it transforms the statement itself
+        if (
+            "%" in rest
+            and getattr(self._shell.find_line_magic(name), MAGIC_NO_VAR_EXPAND_ATTR, False)
+            and self._line_call(_without_options(rest)) is not None
+        ):
+            return f"{indent}{target}get_ipython().run_line_magic({name!r}, {rest!r})\n"
+        return None
+
+    def _parameters(self, name: str, kind: str) -> str | None:
+        """Return what `name`, `glm` or an alias of it, puts before the options; None for any other magic."""
+        if name == "glm":
+            return ""
+        alias = self._shell.magics_manager.magics[kind].get(name)
+        if isinstance(alias, MagicAlias) and alias.magic_name == "glm":
+            return f"{alias.magic_params} " if alias.magic_params else ""
+        return None
 
 
-# A terminal asks whether a cell is complete before it is run; IPython's own rule serves there.
-cell_as_typed.has_side_effects = True  # type: ignore[attr-defined]
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip(" \t"))]
 
 
-def lines_as_typed(lines: list[str]) -> list[str]:
-    """Turn each ``%glm`` line, also indented or assigned, into the call of its magic, the rest untouched."""
-    found = {at: match for at, line in enumerate(lines) if "%glm" in line and (match := _LINE.match(line))}
-    if not found:
-        return lines
-    neutral = [f"{found[at][1]}pass\n" if at in found else line for at, line in enumerate(lines)]
-    begins = _rows_that_begin_a_statement(neutral)
-    return [
-        f"{match[1]}{match[2]}get_ipython().run_line_magic('glm', {match[3].rstrip(chr(13) + chr(10))!r})\n"
-        if (match := found.get(at)) and at in begins
-        else line
-        for at, line in enumerate(lines)
-    ]
+def _without_options(statement: str) -> str:
+    """Return a statement without the options of the magic that runs it (``-n 1 -r 3``)."""
+    return re.sub(r"^(?:-\w+(?:[ \t]+\d+|\d*)[ \t]+)*", "", statement)
+
+
+def _is_an_assignment(text: str) -> bool:
+    """Whether `text`, which ends with ``=``, is all of an assignment but its value."""
+    try:
+        (statement,) = ast.parse(text.strip() + " None").body
+    except (SyntaxError, ValueError):
+        return False
+    return isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign))
 
 
 def _rows_that_begin_a_statement(lines: list[str]) -> set[int]:
@@ -64,16 +138,6 @@ def _rows_that_begin_a_statement(lines: list[str]) -> set[int]:
     return rows
 
 
-def install(shell: InteractiveShell) -> None:
-    """Put the transformers in front of IPython's own."""
-    manager = shell.input_transformer_manager
-    manager.cleanup_transforms.insert(0, cell_as_typed)
-    manager.line_transforms.append(lines_as_typed)
-
-
-def remove(shell: InteractiveShell) -> None:
-    """Take the transformers out again."""
-    manager = shell.input_transformer_manager
-    for transforms, own in ((manager.cleanup_transforms, cell_as_typed), (manager.line_transforms, lines_as_typed)):
-        if own in transforms:
-            transforms.remove(own)
+def asks_for_help(code: str) -> bool:
+    """Whether a line of `code` is a question that IPython alone takes for a request for help: ``%glm …?``."""
+    return any(re.search(r"(?:^|=)[ \t]*%glm[ \t]+\S.*\?\s*$", line) for line in _LINE.findall(code))

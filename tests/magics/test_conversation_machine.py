@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import tempfile
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 from hypothesis import settings
@@ -382,9 +383,11 @@ class SavedNotebook(RuleBasedStateMachine):
             {"id": cell, "outputs": [{"data": {bundle.MIME_TYPE: kept}} for kept in bundles]}
             for cell, bundles in self.file.items()
         ]
-        saved = json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}).encode()
         session = self._new_session()
-        session.history.restore(SimpleNamespace(read_bytes=lambda: saved))  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory() as folder:
+            saved = Path(folder, "saved.ipynb")
+            saved.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}))
+            session.history.restore(saved)
         return session
 
     def _missing(self, chat: str) -> int:

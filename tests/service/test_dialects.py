@@ -16,7 +16,7 @@ import pytest
 from glm_server import Answer, GlmServer
 
 from glm_magic import errors
-from glm_magic.asking.turn import Stream, TurnUnderWay
+from glm_magic.asking.loop import Loop, Stream
 from glm_magic.chat.events import Finished
 from glm_magic.chat.messages import Usage
 from glm_magic.chat.reply import Reply
@@ -209,7 +209,7 @@ def split(content: bytes, rng: random.Random) -> list[bytes]:
 
 def seen(stream: Stream) -> tuple[Reply | None, errors.GlmError | None]:
     """Ask, and return the reply or what had arrived of it, and the error."""
-    turn = TurnUnderWay({"model": "GLM-4-Flash"}, stream, lambda: 0.0)
+    turn = Loop({"model": "GLM-4-Flash"}, stream, lambda: 0.0)
     try:
         events = list(turn)
     except errors.AnswerError as error:

@@ -54,7 +54,7 @@ class Toolbox:
         return {tool.name: tool for tool in self.tools if tool.function is not None}
 
 
-class TurnUnderWay:
+class Loop:
     """A turn from the question to its answer: iterate over it for its events; the last is `Finished`.
 
     Whatever ends the iteration, `partial` says what had arrived.

@@ -1,6 +1,6 @@
 import pytest
 
-from glm_magic.asking.turn import Toolbox, TurnUnderWay
+from glm_magic.asking.loop import Loop, Toolbox
 from glm_magic.chat.events import (
     Facts,
     Finished,
@@ -52,7 +52,7 @@ class Clock:
 
 def turn(*steps, **circumstances):
     clock = Clock()
-    return TurnUnderWay(REQUEST, clock.stream(*steps), clock, **circumstances)
+    return Loop(REQUEST, clock.stream(*steps), clock, **circumstances)
 
 
 def failed(*steps):
@@ -187,7 +187,7 @@ def test_leaving_a_turn_closes_its_stream():
         finally:
             closed.append(True)
 
-    events = iter(TurnUnderWay(REQUEST, ask, lambda: 0.0))
+    events = iter(Loop(REQUEST, ask, lambda: 0.0))
     next(events)
     assert not closed
     events.close()
@@ -216,7 +216,7 @@ def called(*rounds, clock=None, run=None, **more):
         yield STOP
 
     toolbox = Toolbox((tool(weather, "weather"),), run or calling.run, **more)
-    events = list(TurnUnderWay({"model": "m", "messages": [{"role": "user"}]}, stream, clock, toolbox=toolbox))
+    events = list(Loop({"model": "m", "messages": [{"role": "user"}]}, stream, clock, toolbox=toolbox))
     return events, asked
 
 
