@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a turn belongs: its cell, and the how manieth question (from 0) of one run of that cell."""
+    """Where a turn belongs: its cell, and the index (from 0) of the question in one run of that cell."""
 
     cell: str
     call: int = 0
