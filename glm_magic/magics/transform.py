@@ -21,6 +21,7 @@ _LINE = re.compile(r"([ \t]*)((?:[^\W\d]\w*[ \t]*=[ \t]*)?)%glm(?![\w?])[ \t]*(.
 
 def cell_as_typed(lines: list[str]) -> list[str]:
     """Turn a ``%%glm`` cell into the call of its magic, the body untouched."""
+    lines = _lines(lines)
     for at, line in enumerate(lines):
         if not line.strip():
             continue
@@ -39,10 +40,11 @@ cell_as_typed.has_side_effects = True  # type: ignore[attr-defined]
 
 def lines_as_typed(lines: list[str]) -> list[str]:
     """Turn each ``%glm`` line, also indented or assigned, into the call of its magic, the rest untouched."""
+    lines = _lines(lines)
     found = {at: match for at, line in enumerate(lines) if "%glm" in line and (match := _LINE.match(line))}
     if not found:
         return lines
-    neutral = [f"{found[at][1]}pass\n" if at in found else line for at, line in enumerate(lines)]
+    neutral = [f"{found[at][1]}pass\n" if at in found else line.rstrip("\r\n") + "\n" for at, line in enumerate(lines)]
     begins = _rows_that_begin_a_statement(neutral)
     return [
         f"{match[1]}{match[2]}get_ipython().run_line_magic('glm', {match[3].rstrip(chr(13) + chr(10))!r})\n"
@@ -50,6 +52,11 @@ def lines_as_typed(lines: list[str]) -> list[str]:
         else line
         for at, line in enumerate(lines)
     ]
+
+
+def _lines(lines: list[str]) -> list[str]:
+    """Return lines that end where a person's do; IPython's end at a U+2028 or form feed within the text as well."""
+    return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", "".join(lines))
 
 
 def _rows_that_begin_a_statement(lines: list[str]) -> set[int]:
