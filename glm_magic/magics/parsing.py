@@ -10,7 +10,7 @@ from typing import Any
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.errors import OptionError, near_miss
 from glm_magic.magics.options import ASK_OPTIONS, Given, Option, python_name
-from glm_magic.magics.words import Evaluate, Word, read_word
+from glm_magic.magics.words import Evaluate, Word, check_dashes, read_word
 from glm_magic.settings.declared import SETTINGS, Value
 
 
@@ -79,6 +79,7 @@ class _Reader:
                 return
             option, words = self._option(word)
             yield option, (*words, *self._further(option.more))
+        check_dashes(self.rest, self._by_name)
 
     @property
     def rest(self) -> str:
@@ -112,7 +113,7 @@ class _Reader:
             if name.startswith("--"):
                 raise OptionError(f"{name} needs a space, or =, before its value.")
             return option, (Word(word.pieces[1:], word.start, word.end, quoted=True),)
-        value = read_word(self._line, self._at)
+        value = read_word(self._line, self._at, is_pair=option.metavar == "KEY=VALUE")
         if value is None:
             raise OptionError(f"{name} needs a value: {option.usage}")
         self._at = value.end

@@ -74,7 +74,9 @@ class AsTyped:
         calls = {at: call for at, line in enumerate(whole) if "%" in line and (call := self._line_call(line))}
         if not calls:
             return lines
-        neutral = [_indent(line) + "pass\n" if at in calls else line for at, line in enumerate(whole)]
+        neutral = [
+            _indent(line) + "pass\n" if at in calls else line.rstrip("\r\n") + "\n" for at, line in enumerate(whole)
+        ]
         begins = _rows_that_begin_a_statement(neutral)
         rewritten: list[str] = []
         for at, line in enumerate(whole):
@@ -124,6 +126,11 @@ def _is_an_assignment(text: str) -> bool:
     except (SyntaxError, ValueError):
         return False
     return isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign))
+
+
+def _lines(lines: list[str]) -> list[str]:
+    """Return lines that end where a person's do; IPython's end at a U+2028 or form feed within the text as well."""
+    return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", "".join(lines))
 
 
 def _rows_that_begin_a_statement(lines: list[str]) -> set[int]:

@@ -47,6 +47,28 @@ def test_the_cell_goes_out_exactly_as_typed(notebook: Notebook, prompt: str) -> 
     assert notebook.sent(f"%%glm\n{prompt}").messages == [("user", prompt)]
 
 
+# Python's splitlines() ends a line at each of them; a person's line ends at \\n, \\r\\n and \\r alone.
+NO_LINE_ENDS = ["\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"]
+
+
+@pytest.mark.parametrize("character", NO_LINE_ENDS)
+def test_a_line_ends_only_where_a_person_ends_it(notebook: Notebook, character: str) -> None:
+    text = f"first{character}second"
+    assert notebook.sent(f"%glm {text}").messages == [("user", text)]
+    notebook.sent(f"if True:\n    r = %glm --no-history -s '{text}' {text}\nx = 1")
+    assert notebook.server.last.messages == [("system", text), ("user", text)]
+    notebook.sent(f"%%glm --no-history -s '{text}'\n{text}\nthird")
+    assert notebook.server.last.messages == [("system", text), ("user", f"{text}\nthird")]
+    assert notebook.shell.user_ns["x"] == 1
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_a_line_ends_where_a_person_ends_it(notebook: Notebook, ending: str) -> None:
+    notebook.run(f"x = 1{ending}%glm first{ending}y = 2")
+    assert notebook.server.last.messages == [("user", "first")]
+    assert (notebook.shell.user_ns["x"], notebook.shell.user_ns["y"]) == (1, 2)
+
+
 @pytest.mark.parametrize("prompt", ["x", "x\n", "x\n\n", "\n x"])
 def test_only_the_newline_that_ipython_adds_is_dropped(notebook: Notebook, prompt: str) -> None:
     assert notebook.sent("%%glm\n" + prompt).messages[-1] == ("user", prompt)

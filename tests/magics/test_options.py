@@ -274,7 +274,14 @@ def test_a_line_that_says_nothing_sensible_is_an_error_that_says_why(text, words
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ('--param thinking={"type":"off"}', None),
+        ('--param thinking={"type":"off"}', {"type": "off"}),
+        ('--param thinking={"type": "it\'s } [ off"}', {"type": "it's } [ off"}),
+        ('--param=thinking={"a": [1, {"b": "\\\\\\""}]}', {"a": [1, {"b": '\\"'}]}),
+        ('--param thinking=[1, "a b"]', [1, "a b"]),
+        ('--param thinking={"m": "{{ model }}", "t": [{{ t }}]}', {"m": "GLM-4-Plus", "t": [0.5]}),
+        ("--param thinking={}", {}),
+        ("--param thinking={'type':'off'}", None),
+        ('--param thinking={"type":"off"}x', None),
         ('--param \'thinking={"type": "off"}\'', {"type": "off"}),
         ('--param thinking={{ \'{"type": "off"}\' }}', {"type": "off"}),
         ("--param=thinking=off", "off"),
@@ -282,7 +289,7 @@ def test_a_line_that_says_nothing_sensible_is_an_error_that_says_why(text, words
     ],
 )
 def test_a_field_of_the_request_is_json_or_text(text, value):
-    if value is None:  # the quotes are gone, so it is no JSON any more
+    if value is None:
         with pytest.raises(OptionError, match="begins as JSON"):
             cell(text)
     else:
@@ -431,3 +438,48 @@ def test_a_field_that_is_said_in_another_way_is_refused_and_the_way_is_named(nam
     if name in SETTINGS:
         assert SETTINGS[name].flag in caught.value.remedy
     assert caught.value.remedy
+
+
+def test_what_follows_json_is_read_as_before():
+    assert line('--param a={"b": 1} -q {"c": "d"} and [').prompt == '{"c": "d"} and ['
+    assert cell('-s x={"a" -q').settings == {"system": "x={a"}
+
+
+QUOTES = ["“”", "‘’", "„“", "«»", "‹›", "＂＂", "＇＇", "〝〞"]
+
+
+@pytest.mark.parametrize(("begins", "ends"), QUOTES)
+@pytest.mark.parametrize(
+    "text", ["-s {}brief{}", "-s {}be brief{}", "-s{}be brief{}", "--system={}brief{}", "--param a={}b{}"]
+)
+def test_a_typographic_quote_is_an_error_that_names_it(text, begins, ends):
+    for read in (cell, line):
+        with pytest.raises(OptionError, match=rf"{begins} \(U\+{ord(begins):04X}, .*does not quote") as caught:
+            read(text.format(begins, ends))
+        assert "straight quotes" in caught.value.remedy
+
+
+def test_a_typographic_quote_within_a_word_in_quotes_or_inserted_is_text():
+    assert cell("-s l\u2019été").settings == {"system": "l\u2019été"}
+    assert cell("-s \"\u201cbrief\u201d\" --stop '\u201d'").settings == {
+        "system": "\u201cbrief\u201d",
+        "stop": "\u201d",
+    }
+    assert cell("-s {{ '\u201c' }}").settings == {"system": "\u201c"}
+    assert line("-q \u201chi\u201d he said").prompt == "\u201chi\u201d he said"
+
+
+@pytest.mark.parametrize("dash", ["‐", "‑", "‒", "–", "—", "―", "−", "﹘", "﹣", "－"])
+def test_a_typographic_dash_is_an_error_that_names_it(dash):
+    for read in (cell, line):
+        for text, meant in [("t 0.5", "-t"), ("t0.5", "-t"), ("temperature=0.5", "--temperature"), ("q", "-q")]:
+            with pytest.raises(OptionError, match=rf"\(U\+{ord(dash):04X}, .*is not a hyphen.*{meant}\."):
+                read(f"{dash}{text}")
+            with pytest.raises(OptionError, match=f"is not a hyphen.*{meant}\\."):
+                read(f"-N {dash}{dash}{text}")
+
+
+def test_a_dash_that_is_no_option_is_the_prompt():
+    assert line("\u2013 item").prompt == "\u2013 item"
+    assert line("\u2013then what").prompt == "\u2013then what"
+    assert line("-- \u2013t 0.5").prompt == "\u2013t 0.5"
