@@ -234,7 +234,7 @@ def history(turns: int) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         path = saved(turns, Path(folder))
-        restoring = milliseconds(lambda: session.restore(path, force=True))
+        restoring = milliseconds(lambda: session.history.restore(path, force=True))
         reading = milliseconds(lambda: json.loads(path.read_bytes()))
         size = path.stat().st_size / 1e6
     built = request()
