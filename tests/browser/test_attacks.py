@@ -327,8 +327,15 @@ class Attacked:
     faults: list[str]
 
 
+@pytest.fixture
+def lab(chromium: Browser, lab_server: tuple[str, Path]) -> Iterator[Lab]:
+    """A page that no attack was in before, and whose context nobody watches."""
+    with lab_page(chromium, lab_server) as lab:
+        yield lab
+
+
 @pytest.fixture(scope="module")
-def attacked(chromium: Browser, lab_server: tuple[str, Path]) -> Iterator[Attacked]:
+def attacked(chromium: Browser, lab_server: tuple[str, Path]) -> Attacked:
     with GlmServer() as server, lab_page(chromium, lab_server) as lab:
         watch = Watch(lab.page, lab_server[0])
         sources, answers = zip(*cells_and_answers(), strict=True)
@@ -357,7 +364,7 @@ def attacked(chromium: Browser, lab_server: tuple[str, Path]) -> Iterator[Attack
             address,
         )
         lab.save()
-        yield Attacked(lab.path, faults)
+        return Attacked(lab.path, faults)
 
 
 def test_no_attack_acts_when_it_is_answered(attacked: Attacked) -> None:

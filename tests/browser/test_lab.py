@@ -127,6 +127,7 @@ def test_panel_and_settings_follow_each_other(lab: Lab, server: GlmServer) -> No
     expect(line).to_contain_text("temperature=0.7")  # only then can the slider be moved
     slider.press("ArrowRight")
     expect(readout).to_have_text("0.71")
+    expect(readout).to_have_attribute("contenteditable", "true")
     readout.fill("0.25")
     readout.press("Enter")
     expect(line).to_have_text(f"%glm_config base_url={server.url} model=GLM-4-Air temperature=0.25")

@@ -1,4 +1,4 @@
-"""Stop in the bar: in both front ends, on every generation of ipykernel, at every moment of an answer."""
+"""Stop in the bar: in both front ends, on every generation of ipykernel in JupyterLab, at every moment of an answer."""
 
 from __future__ import annotations
 
@@ -51,8 +51,11 @@ def seconds_until_stopped(lab: Lab, index: int) -> float:
     return milliseconds / 1000
 
 
-@EVERYWHERE
-@pytest.mark.parametrize("version", ["6.31", "7.3", INSTALLED])
+@pytest.mark.parametrize(
+    ("lab", "version"),
+    [("JupyterLab", "6.31"), ("JupyterLab", "7.3"), ("JupyterLab", INSTALLED), ("Notebook 7", INSTALLED)],
+    indirect=["lab"],
+)
 def test_what_has_arrived_stays_and_run_all_ends(
     lab: Lab, server: GlmServer, gate: threading.Event, other_ipykernels: dict[str, str], version: str
 ) -> None:

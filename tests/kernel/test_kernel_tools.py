@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from glm_server import GlmServer, calls, stream
+from ipykernels import VERSIONS, python_path
 from real_kernel import Kernel
 
 # jupyter_client leaves sockets and loops to the garbage collector
@@ -22,8 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-# What is put before the ipykernel that is installed, and what it needs besides.
-IPYKERNELS = {"6.31": ("ipykernel==6.31.*", "nest-asyncio", "psutil"), "7.3": ("ipykernel==7.3.*",), "installed": ()}
 SECONDS = 60.0
 TOOLS = '''
 import asyncio, time
@@ -74,30 +70,13 @@ def add(a: int, b: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def ipykernels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The ``PYTHONPATH`` of kernels with another ipykernel, by its version."""
-    inherited, paths = os.environ.get("PYTHONPATH", ""), {}
-    for version, requirements in IPYKERNELS.items():
-        folder = ""
-        if requirements:
-            folder = str(tmp_path_factory.mktemp("ipykernel"))
-            command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
-            done = subprocess.run(
-                [*command, "--target", folder, *requirements], check=False, capture_output=True, text=True
-            )
-            assert done.returncode == 0, done.stderr
-        paths[version] = os.pathsep.join(filter(None, (folder, inherited)))
-    return paths
-
-
-@pytest.fixture(scope="module")
-def kernels(ipykernels: dict[str, str]) -> Iterator[Callable[[str], Kernel]]:
+def kernels() -> Iterator[Callable[[str], Kernel]]:
     """Return the kernel with an ipykernel of that version; there is one of each, and the tests share them."""
     started: dict[str, Kernel] = {}
 
     def kernel(version: str) -> Kernel:
         if version not in started:
-            started[version] = Kernel(PYTHONPATH=ipykernels[version])
+            started[version] = Kernel(**({"PYTHONPATH": python_path(version)} if version in VERSIONS else {}))
             started[version].run("%load_ext glm_magic")
         return started[version]
 
@@ -106,7 +85,7 @@ def kernels(ipykernels: dict[str, str]) -> Iterator[Callable[[str], Kernel]]:
         each.close()
 
 
-@pytest.fixture(params=IPYKERNELS)
+@pytest.fixture(params=[*VERSIONS, "installed"])
 def kernel(request: pytest.FixtureRequest, kernels: Callable[[str], Kernel], server: GlmServer) -> Kernel:
     kernel = kernels(request.param)
     kernel.run(f"%glm_config --reset\n%glm_config base_url={server.url}\n%glm_history --clear\n{TOOLS}")
