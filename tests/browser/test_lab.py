@@ -96,7 +96,7 @@ def test_toolbar_interrupt_keeps_what_had_arrived(lab: Lab, server: GlmServer, g
     expect(lab.answer(1)).to_have_text("Half an answer")
     lab.interrupt()
     lab.wait_idle(1)
-    assert server.hung_up.wait(5)
+    assert server.hung_up.wait(60)
     expect(lab.answer(1)).to_have_text("Half an answer")
     lab.wait_for_text(1, "Interrupted: Stopped.", "interrupted")
 
