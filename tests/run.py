@@ -1,54 +1,150 @@
 """Runs every check of the project, in environments of its own: python3 tests/run.py
 
-Arguments go to the main run of pytest, in place of the checks before and after it.
+Arguments go to pytest, in place of all checks.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / ".ci"))
 
-from environment import make, run
+from environment import ROOT, make, run
 
 # What the browser tests need from the system (the second font is for Chinese and Korean), what runs an exported .sh
 # script, and what nbstripout is a filter of.
 DEBIAN_PACKAGES = ("chromium", "fonts-dejavu", "fonts-noto-cjk", "curl", "git")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# the oldest IPython and ipykernel that are supported, and what the tests of the magics need beside them
+OLDEST = (
+    ".",
+    "ipython==8.12.*",
+    "ipykernel==6.29.*",
+    "nbclient",
+    "nbconvert",
+    "nbval",
+    "pytest",
+    "hypothesis",
+    "matplotlib",
+)
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 
 def main() -> None:
-    """Make what is missing, and run everything; the first failure ends it."""
-    install_programs()
-    python = str(make(".venv-test", ".[test]"))
+    """Install what is missing, and run everything; the first failure ends it."""
     if sys.argv[1:]:
-        run([python, "-m", "pytest", *sys.argv[1:]])
+        install_programs()
+        run([str(make(".venv-test", ".[test]")), "-m", "pytest", *sys.argv[1:]])
         return
-    for check in (["ruff", "check"], ["ruff", "format", "--check", "--quiet"], ["mypy"]):
-        run([python, "-m", *check])
-    run([python, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache"])
-    # the oldest IPython and ipykernel that are supported
-    oldest = str(
-        make(
-            ".venv-oldest",
-            ".[local]",
-            "ipython==8.12.*",
-            "ipykernel==6.29.*",
-            "nbclient",
-            "nbconvert",
-            "nbval",
-            "pytest",
-            "hypothesis",
-            "matplotlib",
-        )
+    with ThreadPoolExecutor() as pool:
+        programs = pool.submit(install_programs)
+        newest, oldest = pool.submit(make_newest), pool.submit(make_oldest)
+        python, old_python = newest.result(), oldest.result()
+        programs.result()
+    # Chromium keeps one core busy, and the rest the other.
+    checks = Checks()
+    checks.run_beside_each_other(
+        [
+            ("the browser", [python, *PYTEST, "-m", "browser"]),
+        ],
+        [
+            ("ruff", [python, "-m", "ruff", "check"]),
+            ("the format", [python, "-m", "ruff", "format", "--check", "--quiet"]),
+            ("mypy", [python, "-m", "mypy"]),
+            ("the imports", [python, "-c", LINT_IMPORTS, "--no-cache"]),
+            (
+                "the quickstart",
+                [python, *PYTEST, "--nbval-lax", "--nbval-cell-timeout=900", "notebooks/quickstart.ipynb"],
+            ),
+            ("the oldest IPython", [old_python, *PYTEST, "tests/magics", "tests/kernel"]),
+            ("all but the browser", [python, *PYTEST, "-m", "not browser", "-n", "2", "--dist", "loadfile"]),
+        ],
     )
-    run([oldest, "-m", "pytest", "-q", "tests/magics", "tests/kernel", "-p", "no:cacheprovider"])
-    run([python, "-m", "pytest", "--nbval-lax", "--nbval-cell-timeout=900", "-q", "notebooks/quickstart.ipynb"])
-    run([python, "-m", "pytest"])
+
+
+def make_newest() -> str:
+    """Make the environment of most checks."""
+    python = str(make(".venv-test", ".[test]"))
+    run([python, "tests/ipykernels.py"])
+    return python
+
+
+def make_oldest() -> str:
+    """Make the environment of the oldest IPython."""
+    python = str(make(".venv-oldest", *OLDEST))
+    run([python, "tests/ipykernels.py"])
+    return python
+
+
+class Checks:
+    """Runs rows of checks beside each other. What a check writes is shown when it has ended, in one piece."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._failed = False
+
+    def run_beside_each_other(self, *rows: list[tuple[str, list[str]]]) -> None:
+        """Run each row's checks one after the other; the first failure ends all."""
+        with ThreadPoolExecutor(len(rows)) as pool:
+            try:
+                codes = [done.result() for done in as_completed([pool.submit(self._run_row, row) for row in rows])]
+            except BaseException:
+                self._stop()
+                raise
+        sys.exit(max(codes))
+
+    def _run_row(self, row: list[tuple[str, list[str]]]) -> int:
+        for name, command in row:
+            if code := self._run(name, command):
+                return code
+        return 0
+
+    def _run(self, name: str, command: list[str]) -> int:
+        started = time.monotonic()
+        with tempfile.TemporaryFile() as output:
+            with self._lock:
+                if self._failed:
+                    return 0
+                process = subprocess.Popen(
+                    command,
+                    cwd=ROOT,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+                self._running.add(process)
+            code = process.wait()
+            with self._lock:
+                self._running.discard(process)
+                if self._failed:  # another was the first
+                    return 0
+                self._failed = code != 0
+                output.seek(0)
+                print(f"── {name}: {time.monotonic() - started:.0f} s", flush=True)
+                shutil.copyfileobj(output, sys.stdout.buffer)
+                sys.stdout.flush()
+        if code:
+            print(f"Failed: {' '.join(command)}", flush=True)
+            self._stop()
+        return code
+
+    def _stop(self) -> None:
+        with self._lock:
+            self._failed = True
+            for process in self._running:
+                os.killpg(process.pid, signal.SIGINT)  # so that pytest ends its kernels and its browser
 
 
 def install_programs() -> None:

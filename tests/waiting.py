@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 
-def comes_true(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
+def comes_true(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     """Whether the condition comes true in time."""
     until = time.monotonic() + seconds
     while not condition() and time.monotonic() < until:

@@ -22,12 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
+from ipykernels import VERSIONS, python_path
 from playwright.sync_api import expect, sync_playwright
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-SECONDS = 20.0  # the longest wait for anything; two cores that have other work are slow
+SECONDS = 60.0  # the longest wait for anything; two cores that have other work are slow
+SIZE = (1280, 900)
 KERNEL = "glm-magic-browser"
 CHROMIUM = "/usr/bin/chromium"
 FOREIGN = ("GLM_", "ZAI_", "ZHIPUAI_", "JUPYTER", "JPY_", "IPYTHON")
@@ -45,9 +47,6 @@ THEMES = {
     "dark": "JupyterLab Dark",
     "high contrast": "JupyterLab Dark High Contrast",
 }
-# What is put before the ipykernel that is installed, and what it needs besides.
-OTHER_IPYKERNELS = {"6.31": ("ipykernel==6.31.*", "nest-asyncio", "psutil"), "7.3": ("ipykernel==7.3.*",)}
-
 expect.set_options(timeout=SECONDS * 1000)
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -145,13 +144,6 @@ def install_kernel(data: Path, name: str, **environment: str) -> None:
     file.write_text(json.dumps(spec))
 
 
-def install_ipykernel(folder: Path, *requirements: str) -> None:
-    """Install these packages alone into a folder; all else is that of this interpreter."""
-    command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
-    done = subprocess.run([*command, "--target", folder, *requirements], check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -198,8 +190,12 @@ class Lab:
         self._url = url
         self._notebooks = notebooks
         page.set_default_timeout(SECONDS * 1000)
-        page.on("dialog", lambda dialog: dialog.accept())  # leaving a notebook that is not saved asks
-        page.on("request", lambda request: self.fetched.append(request.url))
+        self._listeners: dict[str, Callable[[Any], None]] = {
+            "dialog": lambda dialog: dialog.accept(),  # leaving a notebook that is not saved asks
+            "request": lambda request: self.fetched.append(request.url),
+        }
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
 
     def open(self, path: str | Path) -> None:
         """Open a notebook of the server's folder, and wait for its kernel."""
@@ -221,8 +217,10 @@ class Lab:
         self._wait_for_the_notebook(busy=busy)
 
     def close(self) -> None:
-        """End the notebook's kernel."""
+        """End the notebook's kernel, and leave the page to another."""
         self.page.evaluate("async () => { await jupyterapp.serviceManager.sessions.shutdownAll() }")
+        for event, listener in self._listeners.items():
+            self.page.remove_listener(event, listener)
 
     # --- running -----------------------------------------------------------------------------
 
@@ -342,20 +340,27 @@ class Lab:
 
 
 @contextmanager
+def fresh_page(browser: Browser, size: tuple[int, int] = SIZE) -> Iterator[Page]:
+    """Open a page that shares nothing with others."""
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]})
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
+
+
+@contextmanager
 def lab_page(
     browser: Browser,
     server: tuple[str, Path],
-    size: tuple[int, int] = (1280, 900),
+    size: tuple[int, int] = SIZE,
     front_end: str = "JupyterLab",
 ) -> Iterator[Lab]:
     """Open a fresh page on a server."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]})
-    lab = Lab(context.new_page(), *server, front_end)
-    try:
+    with fresh_page(browser, size) as page:
+        lab = Lab(page, *server, front_end)
         yield lab
         lab.close()
-    finally:
-        context.close()
 
 
 # --- the fixtures ----------------------------------------------------------------------------
@@ -367,27 +372,32 @@ def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, 
         yield server
 
 
-@pytest.fixture(scope="module")  # Playwright holds this thread's event loop: tests after it may want one
+@pytest.fixture(scope="session")  # Playwright holds this thread's event loop, so these tests come last
 def chromium() -> Iterator[Browser]:
     with headless_chromium() as browser:
         yield browser
 
 
+@pytest.fixture(scope="module")
+def page(chromium: Browser) -> Iterator[Page]:
+    """One page for the tests of a module: the front end's code is compiled once in it."""
+    with fresh_page(chromium) as page:
+        yield page
+
+
 @pytest.fixture
-def lab(request: pytest.FixtureRequest, lab_server: tuple[str, Path], chromium: Browser) -> Iterator[Lab]:
-    """JupyterLab; a test that is parametrised with it, indirectly, names the front end."""
-    with lab_page(chromium, lab_server, front_end=getattr(request, "param", "JupyterLab")) as lab:
-        yield lab
+def lab(request: pytest.FixtureRequest, lab_server: tuple[str, Path], page: Page) -> Iterator[Lab]:
+    """JupyterLab, loaded anew; a test that is parametrised with it, indirectly, names the front end."""
+    page.emulate_media(forced_colors="none", reduced_motion="no-preference")
+    lab = Lab(page, *lab_server, getattr(request, "param", "JupyterLab"))
+    yield lab
+    lab.close()
 
 
 @pytest.fixture(scope="session")
-def other_ipykernels(lab_server: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def other_ipykernels(lab_server: tuple[str, Path]) -> dict[str, str]:
     """The names of kernels with another ipykernel, by its version."""
-    kernels = {}
-    for version, requirements in OTHER_IPYKERNELS.items():
-        folder = tmp_path_factory.mktemp("ipykernel")
-        install_ipykernel(folder, *requirements)
-        kernels[version] = f"{KERNEL}-{version}"
-        path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
-        install_kernel(lab_server[1].parent / "data", kernels[version], PYTHONPATH=path)
+    kernels = {version: f"{KERNEL}-{version}" for version in VERSIONS}
+    for version, name in kernels.items():
+        install_kernel(lab_server[1].parent / "data", name, PYTHONPATH=python_path(version))
     return kernels

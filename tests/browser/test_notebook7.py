@@ -33,9 +33,11 @@ def test_an_answer_in_steps_the_panel_and_the_file(lab: Lab, server: GlmServer) 
 
     lab.run_cell(2)
     row = lab.outputs(2).locator(".widget-hbox").filter(has_text="temperature")
+    readout = row.locator(".widget-readout")
     row.locator("input[type=checkbox]").check()
-    row.locator(".widget-readout").fill("0.25")
-    row.locator(".widget-readout").press("Enter")
+    expect(readout).to_have_attribute("contenteditable", "true")  # only when the kernel has answered
+    readout.fill("0.25")
+    readout.press("Enter")
     expect(lab.outputs(2).locator(".glm-magic-line code")).to_contain_text("temperature=0.25")
     lab.run_cell(3)
     lab.wait_for_text(3, "temperature = 0.25")

@@ -1,4 +1,4 @@
-"""Stop in the bar: in both front ends, on every generation of ipykernel, at every moment of an answer."""
+"""Stop in the bar: in both front ends, on every generation of ipykernel in JupyterLab, at every moment of an answer."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def gate() -> threading.Event:
     return threading.Event()
 
 
-def seconds_until_stopped(lab: Lab, index: int) -> float:
-    """Click on Stop, and return after how many seconds the cell's prompt says that it has ended."""
+def stop(lab: Lab, index: int) -> None:
+    """Click on Stop, and wait until the cell's prompt says that it has ended; the time is printed."""
     expect(lab.bar(index).locator("button")).to_be_visible()
     milliseconds: float = lab.page.evaluate(
         """index => new Promise((resolve, reject) => {
@@ -42,17 +42,19 @@ def seconds_until_stopped(lab: Lab, index: int) -> float:
                 if (!prompt.textContent.includes('*')) resolve(performance.now() - clicked);
             });
             seen.observe(prompt, { childList: true, characterData: true, subtree: true });
-            setTimeout(() => reject(new Error('Stop stopped nothing')), 20000);
+            setTimeout(() => reject(new Error('Stop stopped nothing')), 60000);
             cell.querySelector('.glm-bar-stop').click();
         })""",
         index,
     )
     print(f"stopped after {milliseconds:.0f} ms")
-    return milliseconds / 1000
 
 
-@EVERYWHERE
-@pytest.mark.parametrize("version", ["6.31", "7.3", INSTALLED])
+@pytest.mark.parametrize(
+    ("lab", "version"),
+    [("JupyterLab", "6.31"), ("JupyterLab", "7.3"), ("JupyterLab", INSTALLED), ("Notebook 7", INSTALLED)],
+    indirect=["lab"],
+)
 def test_what_has_arrived_stays_and_run_all_ends(
     lab: Lab, server: GlmServer, gate: threading.Event, other_ipykernels: dict[str, str], version: str
 ) -> None:
@@ -63,9 +65,9 @@ def test_what_has_arrived_stays_and_run_all_ends(
     lab.start_all()
     expect(lab.answer(1)).to_have_text("Half an answer")
     print(lab.front_end, version or "installed", end=": ")
-    seconds_until_stopped(lab, 1)
+    stop(lab, 1)
     lab.wait_all()
-    assert server.hung_up.wait(5)
+    assert server.hung_up.wait(60)
     expect(lab.answer(1)).to_have_text("Half an answer")
     lab.wait_for_text(1, "Interrupted: Stopped. What had arrived is kept.", "· interrupted ·")
     expect(lab.bar(1)).to_have_count(0)
@@ -96,7 +98,7 @@ def test_stop_while_nothing_has_come(lab: Lab, server: GlmServer, gate: threadin
     lab.open_new(f"waiting-{lab.front_end}", setup(server), *cells)
     lab.run_cell(0)
     lab.start(1)
-    seconds_until_stopped(lab, 1)
+    stop(lab, 1)
     lab.wait_for_text(1, "stopped before anything came", "Nothing had arrived; nothing is kept.")
 
     lab.start(2)
@@ -105,7 +107,7 @@ def test_stop_while_nothing_has_come(lab: Lab, server: GlmServer, gate: threadin
     before = countdown.inner_text()
     lab.wait_for(lambda: countdown.inner_text() != before, "the countdown to go on")
     expect(countdown).to_contain_text(COUNTDOWN)
-    seconds_until_stopped(lab, 2)
+    stop(lab, 2)
     lab.wait_for_text(2, "stopped before anything came", "Nothing had arrived; nothing is kept.")
 
     lab.run_cell(3)
@@ -119,20 +121,20 @@ def test_stop_twice_and_by_keyboard_and_at_once_again(lab: Lab, server: GlmServe
     lab.open_new(f"hands-{lab.front_end}", setup(server), "%%glm\nGo on.", "%%glm\nAnd now?")
     lab.run_cell(0)
     lab.start(1)
-    stop = lab.bar(1).locator("button")
-    stop.dblclick()
+    button = lab.bar(1).locator("button")
+    button.dblclick()
     lab.wait_idle(1)
     lab.wait_for_text(1, "Interrupted: Stopped.", "Half")
 
     for key in ("Enter", "Space"):
         lab.start(1)
-        expect(stop).to_be_visible()
+        expect(button).to_be_visible()
         for _ in range(9):
             lab.page.keyboard.press("Tab")
-            if stop.evaluate("stop => stop === document.activeElement"):
+            if button.evaluate("stop => stop === document.activeElement"):
                 break
-        expect(stop).to_be_focused()
-        assert stop.evaluate("stop => getComputedStyle(stop).outlineStyle") == "solid"
+        expect(button).to_be_focused()
+        assert button.evaluate("stop => getComputedStyle(stop).outlineStyle") == "solid"
         lab.page.keyboard.press(key)
         lab.wait_idle(1)
         lab.wait_for_text(1, "Interrupted: Stopped.", "Half")
@@ -158,7 +160,7 @@ def test_the_embedded_model_survives(lab: Lab) -> None:
         "() => document.querySelectorAll('.jp-Notebook .jp-Cell')[1].querySelector('.jp-RenderedMarkdown')",
         timeout=300_000,  # the model may have to be fetched
     )
-    seconds_until_stopped(lab, 1)
+    stop(lab, 1)
     lab.wait_idle(1)
     lab.wait_for_text(1, "Interrupted: Stopped. What had arrived is kept.")
     lab.run_cell(2, 3, 4)

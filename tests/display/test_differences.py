@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import html
 import re
-import time
+import sys
+from difflib import SequenceMatcher
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,9 +65,16 @@ def test_both_texts_are_there_whole(before: str, after: str) -> None:
         assert html.unescape(re.sub(r"</?(?:ins|del)[^>]*>", "", left)) == safe_text.plain(text)
 
 
-def test_long_answers_are_compared_in_time() -> None:
+def test_in_long_answers_frequent_words_are_no_landmarks(monkeypatch: pytest.MonkeyPatch) -> None:
+    matchers: list[SequenceMatcher[str]] = []
+
+    class Matcher(SequenceMatcher[str]):
+        def __init__(self, *args: Any, **how: Any) -> None:
+            super().__init__(*args, **how)
+            matchers.append(self)
+
+    monkeypatch.setattr(sys.modules[differences.__module__], "SequenceMatcher", Matcher)
     one = " ".join(f"w{n * n % 1009}" for n in range(15_000))
     other = " ".join(f"w{n * n * n % 1009}" for n in range(15_000))
-    started = time.process_time()
     differences(one, other)
-    assert time.process_time() - started < 20  # without a limit it takes minutes
+    assert [matcher.bpopular for matcher in matchers] == [{" "}]  # with it the comparison takes minutes

@@ -1,4 +1,4 @@
-"""A real kernel, and notebooks executed as nbclient does."""
+"""A real kernel, and notebooks executed as nbclient does. The tests of a module share a kernel, emptied for each."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from typing import Any
 import nbformat
 import pytest
 from glm_server import GlmServer
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from real_kernel import Kernel
+
+LOAD = "%load_ext glm_magic"
+
+
+def as_new(server: GlmServer) -> str:
+    """Return the cell that puts a kernel back to where it began, and loads the magics for a server."""
+    return f"%unload_ext glm_magic\n%reset -f\nimport os\nos.environ['GLM_BASE_URL'] = {server.url!r}\n{LOAD}"
 
 
 @pytest.fixture(autouse=True)
@@ -20,23 +29,60 @@ def swept() -> Iterator[None]:
     gc.collect()
 
 
-@pytest.fixture
-def kernel(server: GlmServer) -> Iterator[Kernel]:
-    kernel = Kernel(GLM_BASE_URL=server.url)
-    kernel.run("%load_ext glm_magic")
-    yield kernel
-    kernel.close()
+@pytest.fixture(scope="module")
+def kernels() -> Iterator[list[Kernel]]:
+    """The kernels that were started for a module; the last one is in use."""
+    kernels: list[Kernel] = []
+    yield kernels
+    for kernel in kernels:
+        kernel.close()
 
 
 @pytest.fixture
-def execute(server: GlmServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def kernel(kernels: list[Kernel], server: GlmServer) -> Kernel:
+    if not kernels or not kernels[-1].manager.is_alive():
+        kernels.append(Kernel())
+    kernels[-1].run(as_new(server))
+    return kernels[-1]
+
+
+@pytest.fixture(scope="module")
+def manager() -> Iterator[AsyncKernelManager]:
+    """The kernel for nbclient, which starts it when it executes the first notebook."""
+    manager = AsyncKernelManager(kernel_name="python3")
+    yield manager
+    if manager.has_kernel:
+        run_sync(manager.shutdown_kernel)(now=True)
+    run_sync(manager.cleanup_resources)()
+
+
+@pytest.fixture
+def execute(server: GlmServer, manager: AsyncKernelManager) -> Callable[..., Any]:
     """Execute cells as nbclient does, and return the notebook."""
+
+    def run(*sources: str) -> Any:
+        notebook = new_notebook(as_new(server), *sources)
+        client = NotebookClient(notebook, km=manager, timeout=120, allow_errors=True)
+        client.execute()
+        assert client.kc is not None
+        client.kc.stop_channels()
+        return notebook
+
+    return run
+
+
+@pytest.fixture
+def execute_in_new_kernel(server: GlmServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Execute cells as nbclient does, in a kernel of their own."""
     monkeypatch.setenv("GLM_BASE_URL", server.url)
 
     def run(*sources: str) -> Any:
-        cells = [nbformat.v4.new_code_cell(source) for source in ("%load_ext glm_magic", *sources)]
-        notebook = nbformat.v4.new_notebook(cells=cells)
+        notebook = new_notebook(LOAD, *sources)
         NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True).execute()
         return notebook
 
     return run
+
+
+def new_notebook(*sources: str) -> Any:
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])

@@ -11,6 +11,7 @@ import pytest
 from glm_server import Answer, GlmServer, chunk, data, error, stream
 from nbconvert import HTMLExporter, MarkdownExporter
 from real_kernel import Kernel
+from waiting import comes_true
 
 from glm_magic.notebook.bundle import MIME_TYPE
 
@@ -68,17 +69,19 @@ def test_an_interrupt_in_mid_answer_keeps_the_text_and_the_next_cell_works(kerne
     assert errors(messages)[0]["ename"] == "Interrupted"
     assert len(errors(messages)[0]["traceback"]) <= 3
     assert "half an answer" in shown(messages)
-    assert server.hung_up.wait(10)
+    assert server.hung_up.wait(60)
     assert kernel.run("%%glm\ngo on", "b")[0] == "ok"
     assert server.last.messages == [("user", "hi"), ("assistant", "half an answer"), ("user", "go on")]
 
 
 def test_an_interrupt_before_the_first_token_keeps_nothing(kernel: Kernel, server: GlmServer) -> None:
     server.answer(Answer([threading.Event()]))
+    interrupted: list[bool] = []
 
     def seen(message: dict[str, Any]) -> None:
-        if message["msg_type"] == "display_data" and "asking" in str(message["content"]):
-            threading.Timer(0.3, kernel.manager.interrupt_kernel).start()
+        if message["msg_type"] == "display_data" and "asking" in str(message["content"]) and not interrupted:
+            interrupted.append(comes_true(lambda: len(server.requests) == 1))
+            kernel.manager.interrupt_kernel()
 
     status, messages = kernel.run("%%glm\nhi", "a", seen=seen)
     assert status == "error"
@@ -123,12 +126,13 @@ def test_the_saved_notebook_shows_the_answer_without_a_kernel(execute: Callable[
 def test_a_notebook_that_is_executed_without_a_page_holds_no_widget(
     execute: Callable[..., Any], server: GlmServer
 ) -> None:
-    gate = threading.Event()
-    server.answer(stream("a ", gate, "b"))
-    threading.Timer(1.0, gate.set).start()  # long enough for a line that would be live on a page
-    notebook = execute("%%glm\nhi")
+    server.answer(stream("a ", "b"))
+    at_once = "from glm_magic.display.page import line\nline.LIVE_AFTER_SECONDS = 0"  # where there is a page
+    notebook = execute(at_once, "%%glm\nhi")
     assert "widgets" not in notebook.metadata
-    assert not any("widget" in mime for output in notebook.cells[1].outputs for mime in output["data"])
+    assert notebook.cells[1].outputs == []
+    assert notebook.cells[2].outputs
+    assert not any("widget" in mime for output in notebook.cells[2].outputs for mime in output["data"])
 
 
 def test_a_long_answer_is_frozen_in_segments_and_no_character_is_lost(
@@ -165,18 +169,18 @@ def test_the_panel_is_shown_in_a_notebook(execute: Callable[..., Any]) -> None:
     assert "application/vnd.jupyter.widget-view+json" in notebook.cells[1].outputs[0].data
 
 
-def test_loading_imports_nothing_heavy(execute: Callable[..., Any]) -> None:
+def test_loading_imports_nothing_heavy(execute_in_new_kernel: Callable[..., Any]) -> None:
     heavy = "{'httpx', 'anywidget', 'pydantic', 'rich', 'nbformat', 'markdown_it', 'ipywidgets', 'keyring'}"
-    notebook = execute(f"import sys; print(sorted({heavy} & set(sys.modules)))")
+    notebook = execute_in_new_kernel(f"import sys; print(sorted({heavy} & set(sys.modules)))")
     assert notebook.cells[1].outputs[0].text == "[]\n"
 
 
 def test_a_restored_conversation_goes_on_in_a_new_kernel(
-    execute: Callable[..., Any], server: GlmServer, tmp_path: Path
+    execute: Callable[..., Any], execute_in_new_kernel: Callable[..., Any], server: GlmServer, tmp_path: Path
 ) -> None:
     path = tmp_path / "first.ipynb"
     nbformat.write(execute("%%glm\none", "%%glm\ntwo"), path)
     written = path.read_bytes()
-    execute(f"%glm_history --restore {path}", "%%glm\nthree")
+    execute_in_new_kernel(f"%glm_history --restore {path}", "%%glm\nthree")
     assert [text for role, text in server.last.messages if role == "user"] == ["one", "two", "three"]
     assert path.read_bytes() == written

@@ -67,5 +67,5 @@ def test_the_end_of_the_kernel_ends_it(kernel: Kernel, server: GlmServer) -> Non
     kernel.run("%%glm --bg\nask", "a")
     assert comes_true(lambda: len(server.requests) == 1)
     kernel.manager.shutdown_kernel(now=False)
-    assert server.hung_up.wait(30)
+    assert server.hung_up.wait(60)
     gate.set()

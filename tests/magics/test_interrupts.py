@@ -84,7 +84,7 @@ def test_an_interrupt_while_it_paints_keeps_what_is_painted(
         interrupted_at(TextDelta, patched)
         with pytest.raises(Interrupted, match="What had arrived is kept"):
             notebook.run("%%glm\nask", "a")
-    assert notebook.server.hung_up.wait(10)
+    assert notebook.server.hung_up.wait(60)
     assert notebook.sent("%%glm\nmore", "b").messages[1] == ("assistant", "Half ")
 
 

@@ -156,7 +156,7 @@ def test_closing_in_mid_answer_frees_the_connection_and_the_thread(client: Clien
     events = client.stream(at(server), BODY, Patience())
     next(event for event in events if isinstance(event, TextDelta))
     events.close()  # type: ignore[attr-defined]
-    assert server.hung_up.wait(5)
+    assert server.hung_up.wait(60)
     assert comes_true(lambda: readers() == 0)
 
 
@@ -166,7 +166,7 @@ def test_closing_before_the_first_byte_frees_the_connection(client: Client, serv
     events = client.stream(at(server), BODY, Patience())
     assert isinstance(next(events), Tick)
     events.close()  # type: ignore[attr-defined]
-    assert server.hung_up.wait(5)
+    assert server.hung_up.wait(60)
 
 
 def test_the_next_request_uses_the_same_connection(client: Client, server: GlmServer) -> None:
@@ -199,7 +199,7 @@ def test_an_answer_is_whole_at_done_though_the_response_stays_open(client: Clien
     answer.steps.append(threading.Event())
     server.answer(answer)
     assert ask(client, server).text == "whole"
-    assert server.hung_up.wait(5)
+    assert server.hung_up.wait(60)
     assert comes_true(lambda: readers() == 0)
     assert ask(client, server).text == "You said: hi"
 

@@ -54,7 +54,7 @@ def test_every_request_of_a_rush_ends_in_a_reply_or_in_the_error_that_names_its_
     chance = random.Random(7)
     asked = [chance.choice(list(FAULTS)) for _ in range(REQUESTS)]
     with FaultyServer() as server:
-        settings = {"GLM_BASE_URL": server.url, "GLM_TIMEOUT": "0.5", "GLM_RETRIES": "1"}
+        settings = {"GLM_BASE_URL": server.url, "GLM_TIMEOUT": "2", "GLM_RETRIES": "1"}
         session = Session(Layers(settings), services=Services(settings, client=Client(draw=lambda: 0.0)))
 
         def ask(number: int) -> AnswerError | None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import signal
 import threading
@@ -274,7 +273,7 @@ def test_an_interrupt_waits_for_the_end_of_a_step_and_what_came_is_there_once(
     write = terminal.write
 
     def interrupted(text: str) -> int:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # to this thread: another one would take it a moment later
         return write(text)
 
     monkeypatch.setattr(terminal, "write", interrupted)

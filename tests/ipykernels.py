@@ -1,0 +1,43 @@
+"""Other generations of ipykernel, installed once beside this interpreter's packages: `python tests/ipykernels.py`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# What is put before the ipykernel that is installed, and what it needs besides.
+VERSIONS = {"6.31": ("ipykernel==6.31.*", "nest-asyncio", "psutil"), "7.3": ("ipykernel==7.3.*",)}
+
+
+def python_path(version: str) -> str:
+    """Return the ``PYTHONPATH`` of a kernel with that ipykernel; all else is that of this interpreter."""
+    return os.pathsep.join(filter(None, (str(_installed(version)), os.environ.get("PYTHONPATH"))))
+
+
+def _installed(version: str) -> Path:
+    folder = Path(sys.prefix) / f"ipykernel-{version}"
+    if folder.exists():
+        return folder
+    work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}-"))
+    command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+    try:
+        done = subprocess.run(
+            [*command, "--target", work / "packages", *VERSIONS[version]], check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        try:
+            (work / "packages").rename(folder)
+        except OSError:  # another process was faster
+            assert folder.exists()
+    finally:
+        shutil.rmtree(work)
+    return folder
+
+
+if __name__ == "__main__":
+    for name in VERSIONS:
+        python_path(name)
