@@ -37,16 +37,23 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-# C0 and C1 controls but tab and newline, the bidirectional overrides, and line separators that a
-# terminal or a browser may act upon; and half characters, which no front end can be sent.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# What starts a new line in some terminal or browser; and the other C0 and C1 controls but tab and newline.
+_BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_BIDIRECTIONAL = re.compile("[\u202a-\u202e\u2066-\u2069]")  # takes no room, so nothing takes its place
+_HALVES = re.compile("[\ud800-\udfff]")  # of a character: no front end can be sent one
 
 _LONGEST_QUOTE = 600
 
 
 def printable(text: str) -> str:
-    """Return `text` without the characters that act upon a terminal; tabs and newlines stay."""
-    return _CONTROLS.sub("", text.replace("\r\n", "\n"))
+    """Return `text` without the characters that act on a terminal; tabs and newlines stay.
+
+    A newline or a space takes the place of a control character, U+FFFD that of half a character. Bidirectional
+    controls are removed.
+    """
+    text = _CONTROLS.sub(" ", _BREAKS.sub("\n", text))
+    return _HALVES.sub("\ufffd", _BIDIRECTIONAL.sub("", text))
 
 
 def quoted(text: str) -> str:

@@ -21,8 +21,23 @@ from glm_magic.errors import GlmError, Interrupted, OptionError, ServiceError, W
 )
 def test_what_acts_upon_a_terminal_is_not_printable(text):
     clean = printable(text)
-    assert len(clean) < len(text)
+    assert clean != text
     assert not set(clean) & set("\x1b\x07\x08\r\x9b\u202e\u2066\u2028\u2029\ud83d")
+
+
+@pytest.mark.parametrize("control", [chr(code) for code in [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029]])
+def test_a_control_character_leaves_a_gap_where_it_stood(control):
+    assert printable(f"one{control}two").split() == ["one", "two"]
+
+
+def test_what_starts_a_new_line_somewhere_is_a_newline():
+    assert printable("one\rtwo\x0bthree\u2028four\x85five\x0csix\u2029seven\r\neight").split("\n") == [
+        *("one", "two", "three", "four", "five", "six", "seven", "eight")
+    ]
+
+
+def test_half_a_character_leaves_the_mark_of_one():
+    assert printable("half \ud83d") == "half \ufffd"
 
 
 def test_printable_text_keeps_tabs_newlines_and_every_language():

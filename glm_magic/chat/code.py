@@ -35,21 +35,26 @@ def only_code(text: str) -> str:
 
 
 def _blocks(text: str) -> Iterator[tuple[str, str]]:
-    for token in _parser().parse(text):
+    for token in block_parser().parse(text):
         if token.type in ("fence", "code_block"):
             yield next(iter(token.info.split()), ""), token.content
 
 
 def fenced(language: str, code: str) -> str:
     """Return `code` as a fenced block of Markdown that nothing in it can end."""
-    longest = max((len(run) for run in re.findall("`+", code)), default=0)
-    marks = "`" * max(3, longest + 1)
+    marks = marks_around(code)
     end = "" if code.endswith("\n") else "\n"
     return f"{marks}{re.sub(r'[^a-zA-Z0-9_+#.-]', '', language)}\n{code}{end}{marks}\n\n"
 
 
-@functools.cache
-def _parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt  # noqa: PLC0415 - slow, and only needed for answers that are code
+def marks_around(code: str) -> str:
+    """Return a fence that no line of `code` can end."""
+    return "`" * max(3, 1 + max((len(run) for run in re.findall("`+", code)), default=0))
 
-    return MarkdownIt("commonmark").enable("table").disable("inline")  # blocks as a page shows them
+
+@functools.cache
+def block_parser() -> MarkdownIt:
+    """Return the parser that finds blocks as a page shows them, and nothing inside them."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - slow, and only needed for code and for text that is suspect
+
+    return MarkdownIt("commonmark").enable("table").disable("inline")

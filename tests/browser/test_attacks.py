@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 import threading
@@ -21,6 +22,8 @@ from conftest import lab_page
 from glm_server import Answer, GlmServer, calls, chunk, error, stream
 from playwright.sync_api import expect
 from sharing import run
+
+from glm_magic.display import links
 
 if TYPE_CHECKING:
     from conftest import Lab
@@ -324,6 +327,22 @@ def cells_and_answers() -> Iterator[tuple[str, list[Answer]]]:
             [],
         )
     yield "%glm_history --list\n%glm_history -c prompts\n%glm_history -c joined\n%glm_history -c single", []
+
+
+def test_a_host_that_is_plain_is_one_that_a_browser_can_parse(chromium: Browser) -> None:
+    parts = [
+        *"abz019-._^%@:[]|\\,;~!$&'()*+=",
+        *"üßς\u05d0\u0627\u0660中한℀ａ。\u200d·\u0e01\u0e31\u0301é・あक\u094d😀",
+    ]
+    parts += ["xn--", "xn--bcher-kva", "com", "0x", "1.2.3.4", "..", "localhost"]
+    chosen = random.Random(5)
+    hosts = ["".join(chosen.choices(parts, k=chosen.randint(1, 5))) for _ in range(20_000)]
+    plain = [host for host in hosts if links.host_of(f"http://{host}/../x")]
+    page = chromium.new_page()
+    refused = page.evaluate("hosts => hosts.filter(host => !URL.canParse(`http://${host}/../x`))", plain)
+    page.close()
+    assert len(plain) > 1000
+    assert refused == []
 
 
 @dataclass

@@ -414,7 +414,7 @@ def test_a_figure_is_drawn_without_pyplot():
         (image_part(picture(size=(640, 480))), "[image 640×480 png]"),
         (image_part(IPython.display.Image(file_of("JPEG", picture(size=(7, 5))))), "[image 7×5 jpeg]"),
         (url_part("https://h.example/a.png"), "[image https://h.example/a.png]"),
-        (url_part("https://h.example/\x1b[31m\n\u202ea.png"), "[image https://h.example/[31m a.png]"),
+        (url_part("https://h.example/\x1b[31m\n\u202ea.png"), "[image https://h.example/ [31m a.png]"),
         (url_part("data:image/svg+xml;base64,AAAA"), "[image svg+xml]"),
         (url_part("data:image/png;base64,A"), "[image png]"),
         (url_part("AAAA"), "[image]"),

@@ -123,8 +123,10 @@ def test_a_source_says_the_host_that_its_link_leads_to() -> None:
 @pytest.mark.parametrize(
     ("link", "host"),
     [
-        ("https://bank.example@a.example/", "a.example"),
-        ("https://bank.example:x@a.example/", "a.example"),
+        ("https://bank.example@a.example/", ""),  # a user before the host is there to mislead
+        ("https://bank.example:x@a.example/", ""),
+        ("http://a^/../../y.ipynb", ""),  # what a browser cannot parse it takes for a file beside the page
+        ("www.a^/../../y.ipynb", ""),
         ("HTTPS://A.example/", "a.example"),
         ("javascript:alert(1)//https://a.example", ""),
         ("data:text/html,x", ""),

@@ -148,7 +148,7 @@ def test_text_is_shown_as_text() -> None:
     sheet = Sheet(form="text")
     sheet.paint(TextDelta("*a* <b>\n\x1b[2J"))
     sheet.view.settle(ENDING)
-    assert list(sheet.outputs.values())[1] == {"text/plain": "*a* <b>\n[2J"}
+    assert list(sheet.outputs.values())[1] == {"text/plain": "*a* <b>\n [2J"}
 
 
 LONG = "".join(f"Paragraph {number}.\n\n" + "word " * 150 + "\n\n" for number in range(30))

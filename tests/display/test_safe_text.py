@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from html.parser import HTMLParser
 
@@ -341,7 +342,6 @@ def test_a_nested_fence_keeps_its_language_and_no_class():
         ("[https://a.example/b](http://b.example/c)", "[https://a.example/b \u2192 b&#46;example](http://b.example/c)"),
         ("[**www.a.example**](http://b.example)", "[**www.a.example** \u2192 b&#46;example](http://b.example)"),
         ("[a.com](https://a.com.b.example)", "[a.com \u2192 a&#46;com&#46;b&#46;example](https://a.com.b.example)"),
-        ("[https://a.com](https://a.com@b.example)", "[https://a.com \u2192 b&#46;example](https://a.com@b.example)"),
         ("[https://a.example][x]\n\n[x]: https://b.example", "[https://a.example ]&#91;x]\n\n[x]: https://b.example"),
         ("[https://a.example]: https://b.example", "[https://a.example ]&#58; https://b.example"),
     ],
@@ -364,6 +364,88 @@ def test_a_link_under_its_own_address_or_a_name_is_not_touched(text):
     assert safe_text.markdown(text) == text
 
 
+@pytest.mark.parametrize(
+    ("label", "leads_to"),
+    [
+        ("bank.example<sub></sub>", "http://b.invalid/"),
+        ("https://bank<b></b>.example", "http://b.invalid/"),
+        ("<ins>https://bank.example</ins>", "http://b.invalid/"),
+        ("x" * 5000 + " https://bank.example", "http://b.invalid/"),
+        ("https://bank.example/" + "x" * 5000, "http://b.invalid/"),
+        ("https&colon;&sol;&sol;bank&period;example", "http://b.invalid/"),
+        ("https://b.invalid https://bank.example", "http://b.invalid/"),
+        ("https://bank.example\\]", "http://b.invalid/"),
+        ("https://bank.example \\[", "http://b.invalid/"),
+        ("https://bank.example `[`", "http://b.invalid/"),
+        ("https://bank.example [x]", "http://b.invalid/"),
+        ("https://bank.example $[$", "http://b.invalid/"),
+        ("https:bank.example", "http://b.invalid/"),
+        ("https:\u2215\u2215bank\u3002example", "http://b.invalid/"),
+        ("\uff42\uff41\uff4e\uff4b.com", "http://b.invalid/"),
+        ("me@bank.example", "http://b.invalid/"),
+        ("https://bank.example", "mailto:me@b.invalid"),
+        ("https://b.invalid:x@bank.example/", "http://b.invalid/"),
+        ("https://%62ank.example", "http://b.invalid/"),
+        ("bank.de", "http://b.invalid/"),
+        ("(bank.com)", "http://b.invalid/"),
+        *((f"bank.{hidden}com", "http://b.invalid/") for hidden in "\u034f\u061c\u2063\u3164\ufe0f\U000e0001\u115f"),
+        *((f"https:{hidden}//bank.example", "http://b.invalid/") for hidden in "\u00ad\u180e\u200b\u2060\U000e0100"),
+    ],
+)
+def test_a_link_that_reads_as_another_address_has_its_own_host_beside_it(label, leads_to):
+    assert safe_text.markdown(f"[{label}]({leads_to})").endswith(f" \u2192 b&#46;invalid]({leads_to})")
+
+
+BROKEN = {
+    "a sign that no host has": "http://a^/../../y.ipynb",
+    "a bracket": "http://a]/../../y.ipynb",
+    "an open bracket": "http://[a/../../y.ipynb",
+    "a port that is none": "http://a:99999/../../y.ipynb",
+    "a number that is no address": "http://a.1/../../y.ipynb",
+    "five numbers": "http://1.2.3.4.5/../../y.ipynb",
+    "an escape": "http://a%41/../../y.ipynb",
+    "a sign that becomes a slash": "http://\u2100.com/../../y.ipynb",
+    "no punycode": "http://xn--a/../../y.ipynb",
+    "letters in two directions": "http://1\u05d0.com/../../y.ipynb",
+    "nobody's user": "http://a.example&sol;@bank.example/",
+    "a user": "http://a.example@bank.example/",
+    "no host": "http:///../../y.ipynb",
+    "punctuation and more": "http://a.example" + "." * 400 + "^/../../y.ipynb",
+}
+
+
+@pytest.mark.parametrize("address", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(
+    "text", ["[x]({})", "<{}>", "[x][y]\n\n[y]: {}", "[x {}](https://a.example)", "{}", "a **{}** b"]
+)
+def test_an_address_that_a_browser_cannot_parse_is_text(text, address):
+    text = text.format(address)
+    shown = safe_text.markdown(text)
+    assert set(re.findall(r"\w+://[^\s)]+", shown)) <= {"https://a.example"}
+    links = MarkdownIt("commonmark").parseInline(shown)[0].children
+    assert {token.attrs["href"] for token in links if token.type == "link_open"} <= {"https://a.example"}
+    assert html.unescape(re.sub(r" (?=&#)| \u2192 \S+(?=\])", "", shown)) == html.unescape(text)
+
+
+@pytest.mark.parametrize("address", ["www.a^/../../y.ipynb", "ftp://a^/../../y", "WWW.A]/../y", "HtTp://a|b/../y"])
+def test_a_bare_address_that_a_browser_cannot_parse_is_no_link(address):
+    shown = safe_text.markdown(f"See {address} there.")
+    assert not re.search(r"(?i)(://|www\.)", shown)
+    assert html.unescape(shown) == f"See {address} there."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'http://localhost:8888/x, (https://a.example/x) and "https://a.example"; **https://b.example**!',
+        "https://127.0.0.1:80?x=1 http://b\u00fccher.de/ http://xn--bcher-kva.de \u4e2d\u6587.\u4e2d\u56fd",
+        "a[0][1] and http:// and www. and https://a.example/x?y=z#w\n",
+    ],
+)
+def test_an_address_that_browsers_read_as_it_is_written_is_not_touched(text):
+    assert safe_text.markdown(text) == text
+
+
 def test_a_diagram_is_shown_as_text():
     assert safe_text.markdown("```mermaid\nA-->B\n```") == "```text\nA-->B\n```\n"
 
@@ -373,18 +455,20 @@ def test_a_diagram_is_shown_as_text():
 
 def test_plain_text_has_no_control_characters_but_tab_and_newline():
     controls = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
-    assert safe_text.plain(f"a{controls}b") == "a\t\nb"
+    shown = safe_text.plain(f"a{controls}b")
+    assert set(shown) == set("a\t\n b")
+    assert len(shown) == len(controls) + 2
 
 
 @pytest.mark.parametrize(
     ("text", "left"),
     [
-        ("\x1b[2Ja", "[2Ja"),
-        ("\x1b]52;c;aGk=\x07a", "]52;c;aGk=a"),
-        ("\x1b]8;;https://evil.example\x1b\\a", "]8;;https://evil.example\\a"),
+        ("\x1b[2Ja", " [2Ja"),
+        ("\x1b]52;c;aGk=\x07a", " ]52;c;aGk= a"),
+        ("\x1b]8;;https://evil.example\x1b\\a", " ]8;;https://evil.example \\a"),
         ("a\u202egnp.exe\u2066b\u2069", "agnp.exeb"),
-        ("a\u2028b\u2029c", "abc"),
-        ("a\r\nb\rc", "a\nbc"),
+        ("a\u2028b\u2029c", "a\nb\nc"),
+        ("a\r\nb\rc", "a\nb\nc"),
         ("\ud83d\ude00", "😀"),
         ("a\ud83d", "a\ufffd"),
         ("👩‍🚀 \u00e9 漢\t<b>", "👩‍🚀 \u00e9 漢\t<b>"),
@@ -490,14 +574,15 @@ def test_what_is_shown_can_be_sent(text):
 @given(hostile)
 def test_a_cut_falls_where_a_block_of_the_top_level_begins(text):
     cut = safe_text.last_block_start(text)
-    assert cut == 0 or text[cut - 1] == "\n"
+    assert cut == 0 or text[cut - 1] in "\n\r\x0b\x0c\x85\u2028\u2029"
     blocks = MarkdownIt("commonmark").enable("table").parse(safe_text.plain(text))
     starts = [t.map[0] for t in blocks if t.map and t.level == 0]
-    assert cut == 0 or text.count("\n", 0, cut) in starts
+    assert cut == 0 or safe_text.plain(text[:cut]).count("\n") in starts
 
 
 def test_a_cut_counts_the_lines_of_the_text_as_it_came():
-    assert safe_text.last_block_start("a\r\rb\n") == 0
+    assert safe_text.last_block_start("a\rb\n") == 0
+    assert safe_text.last_block_start("a\r\rb\n") == safe_text.last_block_start("a\u2028\x85b\n") == len("a\r\r")
     assert safe_text.last_block_start("a\rb\r\n\r\nc\r\n") == len("a\rb\r\n\r\n")
 
 

@@ -54,7 +54,7 @@ def test_no_text_can_act_upon_a_terminal():
     for shown in table(evil, (evil,), [(evil,)], evil).values():
         assert "\x1b" not in shown
         assert "\x07" not in shown
-        assert shown.count("a[2Jb") == 4
+        assert shown.count("a [2Jb") == 4
 
 
 def test_a_page_shows_the_whole_of_a_long_cell():

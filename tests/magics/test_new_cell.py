@@ -131,7 +131,7 @@ def test_in_a_terminal_the_next_prompt_begins_with_the_code(shell):
 
 
 def test_signs_that_hide_what_code_does_are_left_out(kernel):
-    assert run(kernel, "ok = '\u202e' # \x1b[2Jfine")[1] == ["ok = '' # [2Jfine"]
+    assert run(kernel, "ok = '\u202e' # \x1b[2Jfine")[1] == ["ok = '' #  [2Jfine"]
 
 
 @pytest.mark.parametrize("code", ["", "\n \n"])

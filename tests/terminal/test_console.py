@@ -45,7 +45,7 @@ def test_a_console_gets_the_answer_as_text_while_it_comes_and_no_output_that_is_
 
     status, messages = console.run("%glm hi", seen=seen)
     assert status == "ok"
-    assert "".join(streamed).startswith("# Head\n\n**bold** [2J\n[GLM-4-Air")
+    assert "".join(streamed).startswith("# Head\n\n**bold**  [2J\n[GLM-4-Air")
     assert not {"display_data", "update_display_data"} & {message["msg_type"] for message in messages}
 
 

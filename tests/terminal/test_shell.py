@@ -102,7 +102,7 @@ def test_no_control_sequence_is_written_into_a_pipe(server: GlmServer, tmp_path:
     done = subprocess.run(words, env=environment, capture_output=True, check=True, timeout=120)
     text = done.stdout.decode()
     assert "\x1b" not in text
-    assert text.startswith("# Head\n\n**bold** [2J\n[GLM-4-Air")
+    assert text.startswith("# Head\n\n**bold**  [2J\n[GLM-4-Air")
     assert text.endswith("False\n")
 
 

@@ -57,7 +57,7 @@ def test_a_function_is_called_with_its_arguments_in_the_callers_thread():
         (SystemExit(1), "SystemExit: 1"),
         (GeneratorExit(), "GeneratorExit"),
         (asyncio.CancelledError(), "CancelledError"),
-        (ValueError("two\nlines \x1b[31m\ud800red\u202e"), "ValueError: two lines [31mred"),
+        (ValueError("two\nlines \x1b[31m\ud800red\u202e"), "ValueError: two lines [31m\ufffdred"),
     ],
 )
 def test_an_error_is_an_outcome_that_says_it_whether_the_function_is_async_or_not(error, text):

@@ -6,11 +6,10 @@ import html
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from glm_magic.chat.messages import ToolCall
 from glm_magic.chat.reply import Source
-from glm_magic.display import safe_text
+from glm_magic.display import links, safe_text
 from glm_magic.display.tables import shorten
 
 LONGEST_SHOWN = 20_000  # characters of arguments or of a result; the model gets more
@@ -104,8 +103,8 @@ def sources(found: Iterable[Source]) -> dict[str, str]:
     for number, source in enumerate(found, 1):
         title = shorten(source.title or source.link, 200)
         about = [shorten(said) for said in (source.media, source.date) if said]
-        address = safe_text.one_line(source.link).replace("\\", "/")  # as browsers read it
-        host = _host(address)
+        address = safe_text.one_line(source.link)
+        host = links.host_of(address) if address.lower().startswith(("http://", "https://")) else ""
         link = f'<a href="{html.escape(address)}" target="_blank" rel="noopener noreferrer">{html.escape(host)}</a>'
         said = [html.escape(title), *([link] if host else []), *map(html.escape, about)]
         items.append(f"<li>{' · '.join(said)}</li>")
@@ -158,12 +157,3 @@ def _read(text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _host(link: str) -> str:
-    """Return the host of a web address, ``""`` of anything else."""
-    try:
-        parts = urlsplit(link)
-    except ValueError:
-        return ""
-    return (parts.hostname or "") if parts.scheme in ("http", "https") else ""

@@ -1,0 +1,95 @@
+"""Where a link leads as a browser reads it, and where its label says that it leads."""
+
+from __future__ import annotations
+
+import html
+import ipaddress
+import re
+import unicodedata
+
+_ADDRESS = re.compile(r"(?:(?:https?|ftp)://|(?=www\.))([\w.-]+)(?::([0-9]{0,5}))?(?=[/?#]|\Z)", re.IGNORECASE)
+_MAIL = re.compile(r"mailto:(?:[^?]*@)?([^?@]*)", re.IGNORECASE)
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")  # of a host
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_HIGHEST_PORT = 65535
+_LONGEST_HOST = 253  # characters
+
+# What takes no room on a page (Default_Ignorable_Code_Point of Unicode), and what Markdown takes for its own.
+_NOT_SEEN = re.compile(
+    "[*_~`\\\\\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_TAG_NOT_SEEN = re.compile(r"</?(?:br|sub|sup|kbd|b|i|em|strong|u|s|del|ins|mark|small)\s*/?>", re.IGNORECASE)
+_LOOK_ALIKE = str.maketrans({"\u3002": ".", "\u2044": "/", "\u2215": "/", "\u29f8": "/", "\u2236": ":", "\ua789": ":"})
+_AROUND = " \t\n!\"#$%&'()+,-./:;<=>?@[]^{|}«»“”‘’„→…「」『』（）《》【】、，；：！？"
+# Top-level domains that are seldom the end of a name in a program, or of a file.
+_TOP = (
+    r"com|org|edu|gov|mil|int|info|biz|name|app|dev|bank|shop|store|online|site|xyz|top|cloud|tech|example|invalid"
+    r"|(?-i:net|ai|io|me|co|tv)|ac|ae|ar|at|au|be|bg|br|by|ca|ch|ci|cl|cn|cz|de|dk|ee|eg|es|eu|fi|fr|gr|hk|hr|hu|ie|il"
+    r"|in|ir|is|it|jp|ke|kr|kz|lt|lu|lv|ma|mx|my|ng|nl|no|nz|pe|ph|pk|pt|ro|ru|sa|se|sg|si|sk|th|tr|tw|ua|uk|us|vn|za"
+)
+_WRITTEN_OUT = re.compile(r"\bhttps?:/*([^\s/?#]+)|(?:://|\bwww\.)([^\s/?#]*)", re.IGNORECASE)
+_WHOLE = re.compile(rf"(?:[^\s@/?#]*@)?([\w.-]+\.(?:{_TOP}))(?:[/:?#]\S*)?", re.IGNORECASE)
+_CLAIMED = re.compile(r"[\w.-]*")
+
+
+def host_of(address: str) -> str:
+    """Return the host that every browser goes to at `address`, which may be a bare ``www.``; ``""`` if it is not plain.
+
+    What a browser cannot parse it takes for the path of a file beside the page. So a host is plain only if the URL
+    standard (https://url.spec.whatwg.org/#host-parsing) accepts it as it is written: no user before it, no escapes.
+    """
+    if mail := _MAIL.match(address):
+        return mail[1].lower() or "mail"
+    found = _ADDRESS.match(address)
+    if found is None or int(found[2] or 0) > _HIGHEST_PORT:
+        return ""
+    host = found[1].lower()
+    return host if _is_plain(host) else ""
+
+
+def names_another(label: str, host: str) -> bool:
+    """Whether `label`, as a person reads it, is or holds the address of a host other than `host`."""
+    read = html.unescape(_TAG_NOT_SEEN.sub("", label))
+    read = unicodedata.normalize("NFKC", _NOT_SEEN.sub("", read)).translate(_LOOK_ALIKE)
+    claimed = [found[1] or found[2] or "" for found in _WRITTEN_OUT.finditer(read)]
+    if whole := _WHOLE.fullmatch(read.strip(_AROUND)):
+        claimed.append(whole[1])
+    return any(not _is_of(host, authority.rpartition("@")[2]) for authority in claimed)
+
+
+def _is_of(host: str, authority: str) -> bool:
+    found = _CLAIMED.match(authority)
+    claimed = _bare(found[0] if found else "")
+    return _bare(host) == claimed or ("." in claimed and _bare(host).endswith(f".{claimed}"))
+
+
+def _bare(host: str) -> str:
+    return host.lower().strip(".").removeprefix("www.")
+
+
+def _is_plain(host: str) -> bool:
+    if len(host) > _LONGEST_HOST:
+        return False
+    labels = host.removesuffix(".").split(".")
+    if _NUMBER.fullmatch(labels[-1]):  # then browsers read the whole host as an IPv4 address
+        try:
+            return bool(ipaddress.IPv4Address(host))
+        except ValueError:
+            return False
+    if host.isascii() and "xn--" not in host:
+        return all(map(_LABEL.fullmatch, labels))
+    return all(map(_is_international, labels))
+
+
+def _is_international(label: str) -> bool:
+    """Whether a label is one of IDNA 2008, of characters old enough for every browser to know them."""
+    import idna  # noqa: PLC0415 - few hosts are not ASCII
+
+    try:
+        idna.alabel(label)
+        name = idna.ulabel(label)
+        idna.check_bidi(name, check_ltr=True)  # browsers hold each label to it where one is read from right to left
+    except UnicodeError:  # as IDNAError is
+        return False
+    return "Cn" not in map(unicodedata.ucd_3_2_0.category, name)

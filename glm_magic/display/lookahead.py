@@ -1,0 +1,82 @@
+"""Where that which opens in a text closes again; each part of the text is searched once, however much opens."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from functools import cached_property
+
+NOWHERE = 1 << 60  # behind the end of any text
+
+MATHS = r"\$\$?|\\\\[(\[]|\\begin\{[a-zA-Z]*\*?\}"  # what opens maths in a notebook
+_CLOSES = {
+    "$": re.compile(r"(?<!\\)\$"),
+    "$$": re.compile(r"(?<!\\)\$\$"),
+    "\\\\(": re.compile(r"\\\\\)"),
+    "\\\\[": re.compile(r"\\\\\]"),
+}
+_DISPLAY = re.compile(r"\$\$|\\\\\[|\\begin\{(?:[a-z]*\*?\})?")
+_END = re.compile(r"\\end\{[a-zA-Z]*\*?\}")
+
+
+class Lookahead:
+    """Finds what comes next in `text`, for a reader that never goes back."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._found: dict[re.Pattern[str], tuple[int, int, int]] = {}  # searched from, and found from and to
+
+    def next(self, pattern: re.Pattern[str], at: int) -> tuple[int, int]:
+        """Return start and end of the next match at or after `at`; both are `NOWHERE` if there is none."""
+        since, start, end = self._found.get(pattern, (NOWHERE, 0, 0))
+        if not since <= at <= start:
+            found = pattern.search(self._text, at)
+            start, end = found.span() if found else (NOWHERE, NOWHERE)
+            self._found[pattern] = (at, start, end)
+        return start, end
+
+    def code_end(self, marks: str, at: int) -> tuple[int, int]:
+        """Return where the next run of just as many backticks starts and ends."""
+        return _next(self._backticks.get(len(marks), []), at, len(marks))
+
+    def maths_end(self, opening: str, at: int) -> tuple[int, int]:
+        """Return where the mark that closes `opening` starts and ends."""
+        if closing := _CLOSES.get(opening):
+            return self.next(closing, at)
+        name = "\\end" + opening[len("\\begin") :]
+        return _next(self._ends.get(name, []), at, len(name))
+
+    @cached_property
+    def _backticks(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for run in re.finditer("`+", self._text):
+            found.setdefault(len(run[0]), []).append(run.start())
+        return found
+
+    @cached_property
+    def _ends(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for end in _END.finditer(self._text):
+            found.setdefault(end[0], []).append(end.start())
+        return found
+
+
+def _next(starts: list[int], at: int, length: int) -> tuple[int, int]:
+    number = bisect_left(starts, at)
+    return (starts[number], starts[number] + length) if number < len(starts) else (NOWHERE, NOWHERE)
+
+
+def open_display(text: str) -> int:
+    """Return where the first display maths starts that does not end; `NOWHERE` if all of it ends."""
+    ahead, at = Lookahead(text), 0
+    while opening := _DISPLAY.search(text, at):
+        is_escaped = opening[0] == "$$" and text[opening.start() - 1 : opening.start()] == "\\"
+        _, at = ahead.maths_end(opening[0], opening.end())
+        if is_escaped or at == NOWHERE:
+            return opening.start()
+    return NOWHERE
+
+
+def has_display(text: str) -> bool:
+    """Whether display maths, or something like it, begins in `text`."""
+    return _DISPLAY.search(text) is not None
