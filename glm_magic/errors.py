@@ -1,31 +1,31 @@
-"""Every way in which a cell can fail, each with what happened and what to do about it.
+"""Every way in which a cell can fail: what happened, and what to do about it.
 
 ::
 
     GlmError
-    ├── CellError               the cell is at fault; nothing was sent
+    ├── CellError               the cell is wrong; nothing was sent
     │   ├── OptionError         the magic's line
-    │   ├── SettingError        a value out of its range
-    │   ├── PromptError         the cell's text: empty, or a template that fails
+    │   ├── SettingError        a value that a setting does not take
+    │   ├── PromptError         the cell's text is empty, or a template fails
     │   ├── HistoryError        a conversation or a saved notebook
-    │   └── NotRecorded         `replay_missing=error`, and no recorded answer to this request
-    ├── StillPending            an answer in the background, asked for what it does not have yet
-    ├── SetupError              no way to ask: no key, no endpoint, no embedded model
-    └── AnswerError             it was asked, and there is no whole answer
-        ├── ConnectionFailed    nothing was reached, or the connection broke
-        ├── Stalled             silence for longer than the setting ``timeout``
-        ├── BrokenStream        the stream ended before it said that it was done
-        ├── TooManySteps        the model went on calling tools
-        ├── AnswerMismatch      a structured answer that does not fit, twice
-        └── ServiceError        the service said no, in its own words
-            ├── AuthenticationError   the key, or the account that it belongs to
-            ├── BalanceError          nothing left to pay with
-            ├── UsageCap              the plan does not include it, or not so much of it
+    │   └── NotRecorded         `replay_missing=error`, and no answer to this request is recorded
+    ├── StillPending            an answer in the background that has not ended yet
+    ├── SetupError              nobody to ask: no key, no endpoint, no embedded model
+    └── AnswerError             the request was sent, and there is no whole answer
+        ├── ConnectionFailed    no connection, or it broke
+        ├── Stalled             no data for longer than the setting ``timeout``
+        ├── BrokenStream        the stream ended before the answer did
+        ├── TooManySteps        the model kept calling tools
+        ├── AnswerMismatch      a structured answer that did not fit, twice
+        └── ServiceError        the service refused, in its own words
+            ├── AuthenticationError   the key or its account
+            ├── BalanceError          the account cannot pay
+            ├── UsageCap              the plan does not include this, or not this much
             ├── ModelUnknown
-            ├── PromptTooLong         it does not fit the model's context window
+            ├── PromptTooLong         the prompt does not fit the context window
             ├── ContentFiltered       the prompt, or the answer before any of it was shown
             │   └── Withdrawn         the answer, when some of it was on the page
-            ├── RateLimited           this and the next may pass: they are asked again
+            ├── RateLimited           this and the next may pass, so they are retried
             └── ServiceDown
     Interrupted                 the person stopped it (a KeyboardInterrupt, so that no
                                 ``except Exception`` swallows it)
@@ -118,15 +118,15 @@ class GlmError(_ShownBriefly, Exception):
 
 
 class CellError(GlmError):
-    """The cell is at fault; nothing was sent and nothing has changed."""
+    """The cell is wrong; nothing was sent, and nothing has changed."""
 
 
 class OptionError(CellError):
-    """A magic's line has an option, a value or a word that it cannot have."""
+    """A magic's line has an unknown option, a wrong value or a word too many."""
 
 
 class SettingError(CellError):
-    """A setting has no such name, or a value out of its range."""
+    """A setting has no such name, or a value that a setting does not take."""
 
 
 class PromptError(CellError):
@@ -134,23 +134,23 @@ class PromptError(CellError):
 
 
 class HistoryError(CellError):
-    """The conversation, or a notebook to restore it from, does not allow this."""
+    """The conversation, or the notebook to restore, does not allow this."""
 
 
 class NotRecorded(CellError):
-    """The setting `replay_missing` is ``error``, and no answer to this request is recorded."""
+    """No answer to this request is recorded, and `replay_missing` is ``error``."""
 
 
 class StillPending(GlmError, AttributeError):
-    """An answer in the background has not ended yet, and so does not have this."""
+    """An answer in the background has not ended yet."""
 
 
 class SetupError(GlmError):
-    """There is no way to ask yet: no key, no endpoint, no embedded model."""
+    """Nobody can be asked yet: there is no key, no endpoint and no embedded model."""
 
 
 class AnswerError(GlmError):
-    """It was asked, and there is no whole answer; `partial` is the `Reply` so far, or None."""
+    """The request was sent, and there is no whole answer; `partial` is the `Reply` so far, or None."""
 
     def __init__(self, what: str, remedy: str = "") -> None:
         super().__init__(what, remedy)
@@ -160,15 +160,15 @@ class AnswerError(GlmError):
 
 
 class ConnectionFailed(AnswerError):
-    """Nothing was reached, or the connection broke."""
+    """There was no connection, or it broke."""
 
 
 class Stalled(AnswerError):
-    """The service was silent for longer than the setting `timeout` allows."""
+    """The service sent no data for longer than the setting `timeout`."""
 
 
 class BrokenStream(AnswerError):
-    """The stream ended, or stopped making sense, before it said that it was done."""
+    """The stream ended, or stopped making sense, before the answer did."""
 
 
 class TooManySteps(AnswerError):
@@ -176,7 +176,7 @@ class TooManySteps(AnswerError):
 
 
 class AnswerMismatch(AnswerError):
-    """The answer is not what ``--json`` or ``--schema`` asks for, nor was a second one."""
+    """The answer does not fit ``--json`` or ``--schema``, nor did a second one."""
 
 
 class ServiceError(AnswerError):
@@ -202,7 +202,7 @@ class ServiceError(AnswerError):
 
 
 class AuthenticationError(ServiceError):
-    """The key is wrong, expired or without the right, or its account is closed."""
+    """The key is wrong, has expired or lacks the permission, or its account is closed."""
 
 
 class BalanceError(ServiceError):
@@ -210,7 +210,7 @@ class BalanceError(ServiceError):
 
 
 class UsageCap(ServiceError):
-    """The account or its plan does not include this, or not so much of it; trying again soon does not help."""
+    """The plan does not include this, or not this much; trying again soon does not help."""
 
 
 class ModelUnknown(ServiceError):
@@ -218,23 +218,23 @@ class ModelUnknown(ServiceError):
 
 
 class PromptTooLong(ServiceError):
-    """The prompt, or prompt and answer together, do not fit the model's context window."""
+    """The prompt, or prompt and answer together, does not fit the model's context window."""
 
 
 class ContentFiltered(ServiceError):
-    """The content filter refused the prompt, or the answer to it."""
+    """The content filter refused the prompt or the answer."""
 
 
 class Withdrawn(ContentFiltered):
-    """The content filter took the answer back: its text leaves the page."""
+    """The content filter withdrew the answer; its text leaves the page."""
 
 
 class RateLimited(ServiceError):
-    """Too many requests at once, or a model that is overloaded: later it may work."""
+    """There were too many requests at once, or the model is overloaded; later it may work."""
 
 
 class ServiceDown(ServiceError):
-    """The service failed by its own account (HTTP 5xx)."""
+    """The service failed (HTTP 5xx)."""
 
 
 class Interrupted(_ShownBriefly, KeyboardInterrupt):

@@ -42,16 +42,16 @@ def _acting(guard: AbstractContextManager[None]) -> Iterator[None]:
         _A_TOOL_RUNS.reset(token)
 
 
-def answer(shared: Shared, question: Question, said: AskLine) -> Reply | Pending:
+def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending:
     """Ask, show what comes, and bind the reply. Raises `GlmError`, or `Interrupted` if the person stops it."""
     if not question.keep:
         shared.session.chats.retire(question.place)
-    if said.background:
-        return _in_background(shared, question, said)
+    if line.background:
+        return _in_background(shared, question, line)
     approve = names.approve if question.settings["approve"] else None
     acting_at_once = shared.interrupts.acting_at_once
     asking = shared.session.ask(question, Circumstances(approve, lambda: _acting(acting_at_once())))
-    view = _view(shared, question, said)
+    view = _view(shared, question, line)
     reply: Reply | None = None
     try:
         with contextlib.closing(iter(asking)) as events:
@@ -61,33 +61,33 @@ def answer(shared: Shared, question: Question, said: AskLine) -> Reply | Pending
         reply = asking.reply
     except KeyboardInterrupt:
         reply = asking.interrupt()
-        _settle(shared, view, asking, said, reply)
+        _settle(shared, view, asking, line, reply)
         raise Interrupted(f"Stopped. {_what_is_kept(reply)}") from None
     except GlmError as error:
-        _settle(shared, view, asking, said, None, error=error)
+        _settle(shared, view, asking, line, None, error=error)
         raise
     finally:
         if reply is not None:
-            shared.bind(reply, said.out)
+            shared.bind(reply, line.out)
     assert reply is not None
-    _settle(shared, view, asking, said, reply)
+    _settle(shared, view, asking, line, reply)
     if shared.interrupts.has_come:  # too late for this answer, and not for the cells after it
         raise Interrupted("Stopped. The answer had already finished; it is kept.")
     return reply
 
 
-def _in_background(shared: Shared, question: Question, said: AskLine) -> Pending:
+def _in_background(shared: Shared, question: Question, line: AskLine) -> Pending:
     here, stopping = shared.outputs.here(), threading.Event()
     circumstances = Circumstances(acting=lambda: _acting(contextlib.nullcontext()), stopped=stopping.is_set)
     asking = shared.session.ask(question, circumstances)
     pending = Pending(asking, stopping)
     asking.take_place()
-    view = _view(shared, question, said, show=here.show, on_stop=pending.stop)
+    view = _view(shared, question, line, show=here.show, on_stop=pending.stop)
 
     def work() -> None:
         reply, error = pending.follow(view.paint)
         try:
-            _settle(shared, view, asking, said, reply, error=error)
+            _settle(shared, view, asking, line, reply, error=error)
             if error is not None:
                 here.fail(error)
         finally:
@@ -97,7 +97,7 @@ def _in_background(shared: Shared, question: Question, said: AskLine) -> Pending
         work()
     else:
         shared.background.start(question.chat if question.keep else "", question.place, pending, work)
-    shared.bind(pending, said.out)
+    shared.bind(pending, line.out)
     if not (shared.outputs.is_a_page or pending.done):
         shared.outputs.show_text(f"[{question.model} answers in the background: _glm.wait()]")
     return pending
@@ -107,7 +107,7 @@ def _settle(
     shared: Shared,
     view: View,
     asking: Asking,
-    said: AskLine,
+    line: AskLine,
     reply: Reply | None,
     *,
     error: BaseException | None = None,
@@ -115,7 +115,7 @@ def _settle(
     """Say how it ended, with the reply, or with the error and what had arrived before it."""
     partial = error.partial if isinstance(error, AnswerError) else reply
     known = error if isinstance(error, GlmError) else None
-    problems = () if said.quiet else shared.session.recordings.problems()
+    problems = () if line.quiet else shared.session.recordings.problems()
     view.settle(facts.ending_of(asking, partial, known, problems=problems))
 
 
@@ -128,14 +128,14 @@ def _what_is_kept(reply: Reply | None) -> str:
     return f"It had only {did}; nothing is kept in the conversation."
 
 
-def _view(shared: Shared, question: Question, said: AskLine, **options: Any) -> View:
+def _view(shared: Shared, question: Question, line: AskLine, **options: Any) -> View:
     conversation = shared.session.chats.conversation(question.chat)
     turn = conversation.find(question.place) if question.keep else None
     stale = len(conversation.stale() & {attempt.id for attempt in question.sent_after})
     return shared.outputs.view(
         question.place,
         f"{question.model} (embedded model)" if question.is_embedded else question.model,
-        quiet=said.quiet,
+        quiet=line.quiet,
         form="json" if question.wishes.schema else question.settings["format"],
         with_calls=bool(question.wishes.tools),
         at_once=question.recorded is not None,
