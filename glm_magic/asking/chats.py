@@ -14,7 +14,7 @@ DEFAULT_CHAT = "main"
 
 
 class Chats(Mapping[str, Conversation]):
-    """The chats that have been used. A place is in one of them at most, apart from forked copies."""
+    """The chats in use. Apart from forked copies, a place is in at most one of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class Chats(Mapping[str, Conversation]):
         return found
 
     def swap(self, chat: str, change: Callable[[Conversation], Conversation]) -> Conversation:
-        """Put what `change` makes of a conversation in its place, and return it."""
+        """Replace a conversation by what `change` makes of it, and return that."""
         with self._lock:
             changed = self._conversations[chat] = change(self.conversation(chat))
         return changed
@@ -67,37 +67,37 @@ class Chats(Mapping[str, Conversation]):
             self.swap(chat, lambda current: current.reserve(place, message))
 
     def retire(self, place: Place) -> None:
-        """Let the turn at `place` leave whatever conversation it is in."""
+        """Retire the turn at `place` in the conversation that holds it."""
         for chat, conversation in self.items():
             if (turn := conversation.find(place)) is not None and not turn.forked:
                 self.swap(chat, lambda current: current.retire(place))
 
     def retire_surplus(self, cell: str, calls: int) -> None:
-        """Let the turns of `cell` from number `calls` on leave every conversation: its latest run has fewer."""
+        """Retire the turns of `cell` from number `calls` on: its latest run asked fewer questions."""
         for conversation in self.values():
             for turn in conversation:
                 if turn.place.cell == cell and turn.place.call >= calls:
                     self.retire(turn.place)
 
     def forked(self, chat: str, new: str) -> Conversation:
-        """Return a copy of a conversation for the chat `new`; what was asked in an earlier fork there is kept.
+        """Return a copy of a conversation for the chat `new`; questions asked in an earlier fork are kept.
 
-        Raises `SettingError` if `new` has begun and is no fork, or there is nothing to copy.
+        Raises `SettingError` if `new` is in use and not a fork, or if there is nothing to copy.
         """
         begun = self.conversation(new).turns
         if new == chat or (begun and not any(turn.forked for turn in begun)):
-            raise SettingError(f"Chat {quoted(new)} has begun; nothing has changed.", "Give the fork another name.")
+            raise SettingError(f"Chat {quoted(new)} is in use; nothing has changed.", "Give the fork another name.")
         own = {turn.place: turn for turn in begun if not turn.forked}
         copies = self.conversation(chat).fork().turns
         if not copies:
             raise SettingError(
-                f"There is nothing to copy: no turn of chat {quoted(chat)} counts.", "Ask something in it first."
+                f"There is nothing to copy: chat {quoted(chat)} has no active answer.", "Ask something in it first."
             )
         turns = [own.pop(turn.place, turn) for turn in copies]
         return Conversation((*turns, *own.values()))
 
     def take_over(self, conversations: Mapping[str, Conversation], *, force: bool = False) -> None:
-        """Put whole conversations in. Raises `SettingError` if one of them has begun here, unless `force`."""
+        """Take over whole conversations. Raises `SettingError` if a chat is in use here, unless `force`."""
         with self._lock:
             begun = [quoted(chat) for chat in conversations if self.conversation(chat).turns]
             if begun and not force:

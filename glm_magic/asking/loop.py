@@ -1,4 +1,4 @@
-"""One turn: ask, stream, run the tools that are called, ask again; its end is the whole reply or an error.
+"""One turn: asks, streams, runs the tools that are called, and asks again, until the reply is complete or fails.
 
 It takes the `Stream` that asks, the clock that measures and the `Toolbox` that runs; it knows no network and
 keeps nothing.
@@ -36,7 +36,7 @@ Stream: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Event]]
 # Whether a call may run: it, or the call with other arguments; None if it may not.
 Approve: TypeAlias = "Callable[[Tool, ToolCall], ToolCall | None]"
 
-_KEPT = "What had arrived is on the page; it is not in the conversation. Run the cell again."
+_KEPT = "What had arrived is on the page, but not in the conversation. Run the cell again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Toolbox:
 
 
 class Loop:
-    """A turn from the question to its answer: iterate over it for its events; the last is `Finished`.
+    """A turn from question to answer. Iterating yields its events; the last is `Finished`.
 
     Whatever ends the iteration, `partial` says what had arrived.
     """
@@ -119,7 +119,7 @@ class Loop:
 
     @property
     def has_begun(self) -> bool:
-        """Whether anything of an answer has come."""
+        """Whether any part of an answer has arrived."""
         return bool(self._earlier) or not self._answer.is_empty
 
     def partial(self, **circumstances: Any) -> Reply:
@@ -152,7 +152,7 @@ class Loop:
         )
 
     def _tokens(self) -> Usage | None:
-        """Return the tokens of all requests together; None where one of them was not counted."""
+        """Return the tokens of all requests together; None if the service did not count one of them."""
         counted = [*self._earlier, *([] if self._answer.is_empty and self._earlier else [self._answer.usage])]
         known = [usage for usage in counted if usage is not None]
         if len(known) < len(counted):
@@ -179,7 +179,7 @@ class Loop:
             case "":
                 raise BrokenStream("The stream ended before the answer did.", _KEPT)
             case "network_error":  # confirmed: inference failed; it comes with HTTP 200, sometimes after text
-                raise ServiceDown("The service broke off the answer (network_error).", _KEPT)
+                raise ServiceDown("The service aborted the answer (network_error).", _KEPT)
             case "model_context_window_exceeded":
                 raise PromptTooLong(
                     "Prompt and answer ran out of the model's context window.",
@@ -214,7 +214,7 @@ class Loop:
         self._rounds = 0
 
     def _go_on(self, *steps: Message) -> tuple[Message, ...]:
-        """Begin the next answer; what came with this one is kept, and `steps` are the way to the next."""
+        """Begin the next answer and keep this one; `steps` are the messages between the two."""
         answer = self._answer
         self._steps += steps
         self._calls += steps[0].tool_calls if steps else answer.calls
@@ -229,19 +229,19 @@ class Loop:
     # --- tools -------------------------------------------------------------------------------
 
     def _call_tools(self) -> Generator[Event, None, tuple[Message, ...]]:
-        """Run what is called, in order, and return the messages that the model is asked with next."""
+        """Run the calls in order, and return the messages to send next."""
         assert self._toolbox is not None, "there are functions to call"
         calls = self._answer.calls
         if self._answer.finish_reason == "length" and not all(strict_json.is_object(call.arguments) for call in calls):
             raise BrokenStream(
-                f"The answer was cut off at its most tokens, in the middle of a call of {quoted(calls[-1].name)};"
+                f"The answer was cut off at the token limit, in the middle of a call of {quoted(calls[-1].name)};"
                 " nothing of it was run.",
                 "Raise --max-tokens.",
             )
         if self._rounds == self._toolbox.max_steps:
             raise TooManySteps(
-                f"The model called tools in {self._rounds} rounds, and goes on.",
-                f"What happened is on the page; it is not in the conversation. Let it go on for longer:\n"
+                f"The model called tools in {self._rounds} rounds and keeps calling.",
+                f"What happened is on the page, but not in the conversation. To allow more rounds:\n"
                 f"--max-steps {2 * self._rounds}",
             )
         self._rounds += 1
@@ -249,7 +249,7 @@ class Loop:
         results: list[Message] = []
         for number, asked in enumerate(calls, self._answer.first_call):
             call, run_it = yield from self._readied(number, asked)
-            begun = self._clock()  # a person who is asked takes time that is not the tool's
+            begun = self._clock()  # the time that a person takes to agree is not the tool's
             outcome = run_it()
             run = ToolRun(call.id, round(self._clock() - begun, 3), outcome.failed)
             self._runs.append(run)
@@ -260,7 +260,7 @@ class Loop:
         return self._go_on(Message("assistant", self._answer.text, tuple(ran)), *results)
 
     def _readied(self, number: int, call: ToolCall) -> Generator[Event, None, tuple[ToolCall, Callable[[], Outcome]]]:
-        """Return a call as it may run, and what runs it; where it may not run, that gives the error for the model."""
+        """Return a call as it may run, and a function that runs it or returns the error for the model."""
         from glm_magic.tools.tool import Outcome, ToolArgumentsError, arguments  # noqa: PLC0415 - few turns have tools
 
         assert self._toolbox is not None, "there are functions to call"
@@ -288,11 +288,11 @@ class Loop:
     # --- structured answers ------------------------------------------------------------------
 
     def _misfit(self) -> SchemaMismatch | None:
-        """Return in what the answer does not fit the schema; None where it does, or where there is none."""
+        """Return how the answer does not fit the schema; None if it fits, or if there is no schema."""
         if self._schema is None or self._answer.calls:
             return None
         if self._answer.finish_reason == "length":
-            raise AnswerMismatch("The answer was cut off at its most tokens.", f"Raise --max-tokens. {_KEPT}")
+            raise AnswerMismatch("The answer was cut off at the token limit.", f"Raise --max-tokens. {_KEPT}")
         from glm_magic.tools.schemas import SchemaMismatch  # noqa: PLC0415 - few turns have a schema
 
         try:
@@ -301,13 +301,13 @@ class Loop:
             return mismatch
         except Exception as error:  # a bug in a check of the person's own: to ask again would not help
             raise AnswerMismatch(
-                f"A check of {quoted(self._schema.name)} failed itself: {described(error)}",
-                f"Mend it: a check says by a ValueError what does not fit. {_KEPT}",
+                f"A validator of {quoted(self._schema.name)} failed: {described(error)}",
+                f"Fix it: a validator raises ValueError for a value that does not fit. {_KEPT}",
             ) from error
         return None
 
     def _dismiss(self, fault: SchemaMismatch) -> tuple[Message, ...]:
-        """Return the messages by which another answer is asked for; this one does not enter the conversation."""
+        """Return the messages that ask for another answer; this one does not enter the conversation."""
         from glm_magic.tools.schemas import question_again  # noqa: PLC0415
 
         dismissed = self._answer.text

@@ -1,4 +1,4 @@
-"""A question is answered: in the cell that asks it, or in the background while other cells run."""
+"""Answers a question, in the cell that asks it or in the background while other cells run."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _A_TOOL_RUNS: ContextVar[bool] = ContextVar("a tool runs", default=False)
 
 
 def check_no_tool_asks() -> None:
-    """Raise `OptionError` where a tool asks with the magics: the turn that called it is not whole yet."""
+    """Raise `OptionError` if a tool asks with the magics: the turn that called it has not ended yet."""
     if _A_TOOL_RUNS.get():
         raise OptionError(
-            "A tool cannot ask with %glm: the answer that called it is still under way.",
+            "A tool cannot ask with %glm: the answer that called it is still in progress.",
             "Ask with glm_magic.Chat, which has a conversation of its own.",
         )
 
 
 @contextlib.contextmanager
 def _acting(guard: AbstractContextManager[None]) -> Iterator[None]:
-    """Within it the notebook's own code acts: a tool that was called, or a question to the person."""
+    """Mark that code of the notebook runs: a tool, or a question to the person."""
     token = _A_TOOL_RUNS.set(True)
     try:
         with guard:
@@ -71,7 +71,7 @@ def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending
             shared.bind(reply, line.out)
     assert reply is not None
     _settle(shared, view, asking, line, reply)
-    if shared.interrupts.has_come:  # too late for this answer, and not for the cells after it
+    if shared.interrupts.has_come:  # too late for this answer, but not for the cells after it
         raise Interrupted("Stopped. The answer had already finished; it is kept.")
     return reply
 
@@ -112,7 +112,7 @@ def _settle(
     *,
     error: BaseException | None = None,
 ) -> None:
-    """Say how it ended, with the reply, or with the error and what had arrived before it."""
+    """Show how the answer ended: with the reply, or with the error and what had arrived."""
     partial = error.partial if isinstance(error, AnswerError) else reply
     known = error if isinstance(error, GlmError) else None
     problems = () if line.quiet else shared.session.recordings.problems()
@@ -121,7 +121,7 @@ def _settle(
 
 def _what_is_kept(reply: Reply | None) -> str:
     if reply is None:
-        return "Nothing had arrived; nothing is kept."
+        return "Nothing had arrived, so nothing is kept."
     if reply.text:
         return "What had arrived is kept."
     did = "called tools" if reply.tool_calls else "thought" if reply.reasoning else "given what does not fit"

@@ -1,4 +1,4 @@
-"""`%glm_config`: the settings by line, as a table, and as a panel."""
+"""`%glm_config`: sets and shows the settings, on a line, in a table and in a panel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _USAGE = "%glm_config  |  name=value …  |  name …  |  --reset [name …]  | 
 
 
 def run(shared: Shared, line: str) -> None:
-    """Do what the line says. Raises `OptionError` or `SettingError`, and then nothing has changed."""
+    """Do what the line says. Raises `GlmError`, in which case nothing has changed."""
     parsed = parse(line, CONFIG_OPTIONS, "%glm_config", shared.evaluate)
     named = list(assignments(read_words(parsed.rest), shared.evaluate))
     match parsed.filled.get("action", ()), named:
@@ -40,7 +40,7 @@ def run(shared: Shared, line: str) -> None:
 
 
 def config_line(shared: Shared) -> str:
-    """Return the ``%glm_config`` line that sets what is set in this kernel."""
+    """Return the ``%glm_config`` line that repeats what is set in this kernel."""
     others = shared.session.layers.without_assigned()
     words = [
         f"{name}=" + ("" if value is None else _quoted(SETTINGS[name].written(value)))

@@ -35,12 +35,12 @@ def ending_of(
     if error is not None:
         facts.append("failed")
     elif reply is None:
-        facts.append("stopped before anything came")
+        facts.append("stopped before any text")
     else:
         facts += _flaws(reply)
     counting = None
     if not question.keep:
-        facts.append("one-shot: no earlier turns sent, none kept")
+        facts.append("one-shot: no earlier turns sent, not kept")
     else:
         turn = asking.turn
         counting = turn.counting
@@ -102,13 +102,13 @@ def dry_run(question: Question) -> str:
         key = f"Authorization: Bearer {endpoint.key.masked}" if endpoint.key else "no Authorization"
         lines.append(f"POST {endpoint.url}  ({key})")
         if endpoint.is_glm and not endpoint.key:
-            lines.append("No key is set: asked like this, it would be refused. See %glm_config --login")
+            lines.append("No key is set, so the service would refuse this request. See %glm_config --login")
     body = endpoint.written(question.body) if endpoint else question.body
     lines.append(json.dumps(images.shortened(body), ensure_ascii=False, indent=2))
     tokens = estimated_tokens(question.body)
     known = models.MODELS.get(question.model) if endpoint is not None and endpoint.is_glm else None
     price = f", {known.cost(Usage(total_tokens=tokens)):.6f} CNY by the list," if known else ""
-    lines.append(f"1 request, about {tokens} tokens to read{price} and the answer. Nothing was sent.")
+    lines.append(f"1 request, about {tokens} prompt tokens{price} plus the answer. Nothing was sent.")
     return "\n".join(lines)
 
 
@@ -120,7 +120,7 @@ def _who(asked: str, reply: Reply | None, *, is_embedded: bool) -> str:
 
 
 def _flaws(reply: Reply) -> list[str]:
-    """Say in what a reply is not simply a whole answer that has just been given."""
+    """Return what is unusual about a reply: interrupted, cut off, not kept, replayed."""
     flaws = []
     if reply.interrupted:
         flaws.append("interrupted")
@@ -128,7 +128,7 @@ def _flaws(reply: Reply) -> list[str]:
         flaws.append("cut off at the token limit: raise --max-tokens")
     elif reply.open_calls:
         names = ", ".join(call.name for call in reply.open_calls)
-        flaws.append(f"asked for {names}, which was not run; not kept in the conversation")
+        flaws.append(f"called {names}, which was not run; not kept in the conversation")
     return [*flaws, "replayed"] if reply.replayed else flaws
 
 
@@ -150,7 +150,7 @@ def _time(reply: Reply) -> str:
 
 
 def _in_conversation(conversation: Conversation, chat: str, turn: Turn, sent: int) -> list[str]:
-    """Say which attempt of the turn counts, what it was sent after, and which turns are stale now."""
+    """Return which attempt is active, how many turns were sent before it, and which turns are stale now."""
     facts = [f"attempt {turn.number} of {len(turn.attempts)}"] if turn.number and len(turn.attempts) > 1 else []
     facts.append(_in_chat(chat, sent))
     stale = conversation.stale() & {attempt.id for attempt in conversation.sent()}

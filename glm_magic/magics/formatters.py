@@ -1,4 +1,4 @@
-"""How a `Reply` is shown: as Markdown that cannot act, and not a second time as its cell's value."""
+"""Shows a `Reply` as neutralised Markdown, and not a second time as the value of its cell."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ReplyFormatter:
-    """Shows replies in `shell`, also pending ones.
+    """Shows `Reply` and `Pending` values in `shell`.
 
     It registers itself with the first of each kind: IPython's formatters are slow to make.
     """
@@ -30,7 +30,7 @@ class ReplyFormatter:
         self._known: set[type] = set()
 
     def show_once(self, reply: Reply | Pending | None) -> None:
-        """Note the reply that the running cell has streamed already; it is not shown again as its value."""
+        """Remember the reply that the running cell has streamed, so that it is not shown again as the cell's value."""
         self._just_shown = reply
         if reply is not None and type(reply) not in self._known:
             self._known.add(type(reply))
@@ -39,7 +39,7 @@ class ReplyFormatter:
             formatter.formatters["text/plain"].for_type(type(reply), self._pretty)
 
     def remove(self) -> None:
-        """Take the registration back."""
+        """Unregister."""
         formatter: Any = self._shell.display_formatter if self._known else None
         for kind in self._known:
             formatter.ipython_display_formatter.pop(kind, None)
@@ -58,7 +58,7 @@ class ReplyFormatter:
 
 
 def _is_the_value_of_a_cell() -> bool:
-    """Whether IPython's display hook is asking; it tells a formatter nothing of that, so the stack must."""
+    """Whether IPython's display hook is the caller; it does not tell a formatter, so the stack must."""
     frame = inspect.currentframe()
     while frame is not None:
         if frame.f_code is DisplayHook.__call__.__code__:
@@ -68,14 +68,14 @@ def _is_the_value_of_a_cell() -> bool:
 
 
 def data_of(reply: Reply) -> dict[str, str]:
-    """Return a reply by MIME type."""
+    """Return the data of a reply by MIME type."""
     from glm_magic.display import safe_text  # noqa: PLC0415 - loaded when something is shown
 
     return {"text/markdown": safe_text.markdown(reply.text), "text/plain": safe_text.plain(reply.text)}
 
 
 def data_of_prompt(prompt: str) -> dict[str, str]:
-    """Return a prompt by MIME type, exactly as it was typed."""
+    """Return the data of a prompt by MIME type, exactly as typed."""
     from glm_magic.display import safe_text  # noqa: PLC0415
 
     plain = safe_text.plain(prompt)

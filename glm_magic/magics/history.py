@@ -1,4 +1,4 @@
-"""`%glm_history`: what will be sent, and the ways to change it."""
+"""`%glm_history`: shows what will be sent, and changes it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from glm_magic.settings.declared import SETTINGS
 
 
 def run(shared: Shared, line: str) -> None:
-    """Do what the line says. Raises `GlmError`, and then nothing has changed."""
+    """Do what the line says. Raises `GlmError`, in which case nothing has changed."""
     parsed = parse(line, HISTORY_OPTIONS, "%glm_history", shared.evaluate)
     if parsed.rest.strip():
         raise OptionError(f"%glm_history does not know {parsed.rest!r}.", "%glm_history? shows what it does.")
@@ -50,7 +50,7 @@ def run(shared: Shared, line: str) -> None:
             _edit(shared, chat, lambda conversation: conversation.skip(place), f"Turn {number} is skipped")
         case ("--unskip", number):
             place = _sendable(shared, chat, number).place
-            _edit(shared, chat, lambda conversation: conversation.unskip(place), f"Turn {number} counts")
+            _edit(shared, chat, lambda conversation: conversation.unskip(place), f"Turn {number} is sent again")
         case ("--fork", new):
             forked = shared.session.chats.forked(chat, _name(new))
             _edit(shared, new, lambda _: forked, f"Copied from chat {chat}")
@@ -63,7 +63,7 @@ def run(shared: Shared, line: str) -> None:
         case ("--forget",):
             path = shared.session.recordings.forget()
             shared.outputs.show_text(
-                f"The journal of {path.name} is empty. What the notebook itself holds is still there."
+                f"The journal of {path.name} is empty. The answers in the notebook itself are still there."
             )
 
 
@@ -80,7 +80,7 @@ def _show(shared: Shared, chat: str) -> None:
         if attempt is None:
             kept = f", {len(turn.attempts)} earlier kept" if turn.attempts else ""
             deleted = "cell deleted" if shared.cells.is_deleted(turn) else ""
-            rows.append((str(number), shared.cells.label(turn), "", f"nothing counts here{kept}", "", deleted))
+            rows.append((str(number), shared.cells.label(turn), "", f"no active answer{kept}", "", deleted))
             continue
         size = sum(estimated_content_tokens(message.to_api()["content"]) for message in attempt.messages)
         tokens += size if attempt.id in sent else 0
@@ -121,15 +121,15 @@ def _show_turn(shared: Shared, chat: str, number: str, which: list[str], compare
     turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
     if compared is not None:
         if len(turn.attempts) == 1:
-            raise HistoryError(f"Turn {number} has one answer: there is nothing to compare.", "Run its cell again.")
+            raise HistoryError(f"Turn {number} has only one attempt; nothing to compare.", "Run its cell again.")
         numbers = compared or (str(len(turn.attempts) - 1), str(len(turn.attempts)))
         if which or len(numbers) != len(("N", "M")):
-            raise OptionError("--diff takes two numbers, or none.", f"%glm_history --show {number} --diff 1 2")
+            raise OptionError("--diff takes two numbers or none.", f"%glm_history --show {number} --diff 1 2")
         before, after = (_chosen(turn, number, one) for one in numbers)
         shared.outputs.show(dict(line_data((f"Turn {number}: from attempt {numbers[0]} to attempt {numbers[1]}",))))
         if before.question != after.question:
             shared.outputs.show(differences(before.question, after.question))
-        if "user" in (before.role, after.role):  # else there is the message alone
+        if "user" in (before.role, after.role):  # a message that was put in has no answer
             shared.outputs.show(differences(before.answer, after.answer))
         return
     attempt = _chosen(turn, number, which[0]) if which else turn.counting or turn.attempts[-1]
@@ -170,14 +170,14 @@ def _undo(shared: Shared, chat: str) -> None:
 def _attempt(shared: Shared, chat: str, number: str, *which: str) -> None:
     turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
     if not which:
-        raise OptionError("--attempt needs the turn and the number of its answer.", "%glm_history --attempt TURN N")
+        raise OptionError("--attempt needs a turn and the number of its attempt.", "%glm_history --attempt TURN N")
     attempt = _chosen(turn, number, which[0])
     place = turn.place
     _edit(
         shared,
         chat,
         lambda conversation: conversation.choose(place, attempt),
-        f"Attempt {which[0]} of turn {number} counts",
+        f"Attempt {which[0]} of turn {number} is active",
     )
     # a fork shows what stands in the other chat; and what is shown already is left as it is, as in a replay
     if not turn.forked and attempt is not turn.counting:
@@ -195,12 +195,12 @@ def _attempt(shared: Shared, chat: str, number: str, *which: str) -> None:
 def _prune(shared: Shared, chat: str) -> None:
     conversation = shared.session.chats.conversation(chat)
     places = [turn.place for turn in conversation if shared.cells.is_deleted(turn)]
-    what = f"{_turns(len(places))} of deleted cells taken out"
+    what = f"{_turns(len(places))} of deleted cells removed"
     _edit(shared, chat, lambda conversation: conversation.without(*places), what)
 
 
 def _turn(shared: Shared, chat: str, number: str, fits: Callable[[Turn], bool], what: str) -> Turn:
-    """Return the turn with this number in the table. Raises `HistoryError` if there is none that fits."""
+    """Return the turn with this number in the table. Raises `HistoryError` if none fits."""
     fitting = {str(at): turn for at, turn in enumerate(shared.session.chats.conversation(chat), 1) if fits(turn)}
     if number not in fitting:
         there = f"It has: {', '.join(fitting)}. %glm_history shows them." if fitting else "It has none yet."
@@ -209,7 +209,7 @@ def _turn(shared: Shared, chat: str, number: str, fits: Callable[[Turn], bool], 
 
 
 def _sendable(shared: Shared, chat: str, number: str) -> Turn:
-    return _turn(shared, chat, number, lambda turn: turn.counting is not None, "an answer that counts")
+    return _turn(shared, chat, number, lambda turn: turn.counting is not None, "an active answer")
 
 
 def _chosen(turn: Turn, number: str, which: str) -> Attempt:
@@ -237,7 +237,7 @@ def _restore(shared: Shared, files: list[str], *, force: bool) -> None:
         raise HistoryError("This kernel does not know its notebook's file.", "%glm_history --restore FILE.ipynb")
     conversations, warnings = shared.session.history.restore(path, force=force)
     if not any(conversation.turns for conversation in conversations.values()):
-        warnings = (*warnings, "There is no answer of glm_magic in it.")
+        warnings = (*warnings, "It holds no answer of glm_magic.")
     restored = [
         f"chat {quoted(chat)}: {_turns(len(conversation.turns))}" for chat, conversation in conversations.items()
     ]

@@ -1,4 +1,4 @@
-"""Code is put into a new cell below the one that runs: never run, and never a second time."""
+"""Puts code into a new cell below the running one. It is never run, and never put there twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DONE = "glm_magic_new_cells"  # in the shell's place for what extensions rememb
 
 
 def put_below(code: str) -> str:
-    """Put `code` into a new cell below the one that runs, and print and return a line that says so; it is not run.
+    """Put `code` into a new cell below the running one, without running it; print and return a line that says so.
 
     Nothing happens if this kernel has put the same code below before, or if the saved notebook has a cell that holds
     it: Run All makes no second one. A front end makes one cell for each run, so what a run puts below goes into one.
@@ -75,7 +75,7 @@ def _saved_cells(shell: InteractiveShell) -> frozenset[str]:
 
 
 def _put_by_this_run(shell: InteractiveShell) -> str:
-    """Return what waits for the end of this run to go into a new cell."""
+    """Return what this run has put below so far; the front end makes the cell when the run ends."""
     if hasattr(shell, "kernel"):
         waiting = [payload for payload in _payloads(shell) if payload.get("source") == _SOURCE]
         return "".join(str(payload["text"]) for payload in waiting if not payload.get("replace"))
@@ -83,7 +83,7 @@ def _put_by_this_run(shell: InteractiveShell) -> str:
 
 
 def _take_back(shell: InteractiveShell) -> None:
-    """Make no new cell of what this run has put below: together with the last part, the notebook has it."""
+    """Take back what this run has put below: the notebook already has a cell with all of it."""
     manager: Any = shell.payload_manager
     others = [payload for payload in _payloads(shell) if payload.get("source") != _SOURCE]
     manager.clear_payload()

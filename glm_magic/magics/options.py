@@ -285,7 +285,7 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
     ),
     _history_action("--clear", "empty the conversation"),
     _history_action("--undo", "take the last turn out"),
-    _history_action("--attempt", "make attempt N of a turn (its number in the table) count again", "TURN N", 1),
+    _history_action("--attempt", "make attempt N of a turn (its number in the table) the active one", "TURN N", 1),
     _history_action("--show", "show a turn again, or its attempt N: --show TURN [N]", "TURN", 1),
     Option(
         "--diff",

@@ -1,4 +1,4 @@
-"""What a cell puts on the page, or writes into the terminal, and what of it can be changed later."""
+"""What a cell shows on the page or in the terminal, and how it is updated."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class Here:
-    """The outputs of one cell, whenever and from whatever thread something is put there."""
+    """The outputs of one cell, also from other threads and after the cell has ended."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._publisher: Any = shell.display_pub
         self._parent: Any = getattr(shell, "get_parent", dict)()
 
     def show(self, data: dict[str, Any], name: str, *, update: bool) -> None:
-        """Put data, by MIME type, into the cell's outputs, or in place of the one called `name`."""
+        """Add an output with data by MIME type, or update the output called `name`."""
         transient = {"display_id": name}
         if self._has_kernel:
             kind = "update_display_data" if update else "display_data"
@@ -41,7 +41,7 @@ class Here:
             self._publisher.publish(data=data, metadata={}, transient=transient, update=update)
 
     def fail(self, error: BaseException) -> None:
-        """Put an error there, as if the cell had raised it."""
+        """Add an error, as if the cell had raised it."""
         what = str(error)
         brief = getattr(error, "_render_traceback_", None)
         lines = brief() if brief is not None else traceback.format_exception(error)
@@ -74,12 +74,12 @@ class Outputs:
 
     @property
     def is_in_a_kernel(self) -> bool:
-        """Whether a kernel runs the shell, and not IPython in a terminal."""
+        """Whether the shell runs in a kernel, not in a terminal."""
         return hasattr(self._shell, "kernel")
 
     @property
     def is_a_page(self) -> bool:
-        """Whether outputs go to a notebook's page, where they can be changed.
+        """Whether outputs go to a notebook page, where they can be updated.
 
         A console (jupyter console, qtconsole) shows an output's plain text, and no update of it. Nothing in the
         protocol says who asks, but consoles name the file with the kernel's ports by their process id.
@@ -94,23 +94,23 @@ class Outputs:
         return not re.fullmatch(r"kernel-\d+\.json", Path(str(file)).name)
 
     def show(self, data: dict[str, Any], name: str = "", *, update: bool = False) -> None:
-        """Put data, by MIME type, on the page, or in place of the output called `name`."""
+        """Show data by MIME type, or update the output called `name`."""
         transient = {"display_id": name} if name else None
         self._shell.display_pub.publish(data=data, metadata={}, transient=transient, update=update)
 
     def here(self) -> Here:
-        """Return the outputs of the cell that runs now, for when others run."""
+        """Return the outputs of the running cell, for use while other cells run."""
         return Here(self._shell)
 
     def show_text(self, text: str) -> None:
-        """Put plain text on the page."""
+        """Show plain text."""
         from glm_magic.display import safe_text  # noqa: PLC0415
 
         self.show({"text/plain": safe_text.plain(text)})
 
     @contextlib.contextmanager
     def saying(self, what: str) -> Iterator[None]:
-        """Say on the page what is waited for, as long as it is."""
+        """Show what the cell waits for, as long as it waits."""
         from glm_magic.display.page.line import line  # noqa: PLC0415
 
         name = next(self._names)
@@ -121,7 +121,7 @@ class Outputs:
             self.show({"text/plain": ""}, name, update=True)
 
     def show_turn(self, attempt: Attempt) -> None:
-        """Put a question and its answer on the page, as they were, without what the model thought."""
+        """Show a question and its answer as they were, without the reasoning."""
         from glm_magic.display.page.parts import Parts  # noqa: PLC0415
         from glm_magic.magics.formatters import data_of_prompt  # noqa: PLC0415
 
@@ -132,7 +132,7 @@ class Outputs:
         parts.finish()
 
     def view(self, place: Place, title: str, *, quiet: bool = False, live: bool = False, **options: Any) -> View:
-        """Return a new view for what is asked at `place`; `options` are those of a `PageView`.
+        """Return a new view for the question at `place`; `options` are those of a `PageView`.
 
         A `live` one has a bar that the browser keeps going, with a Stop. `show` is what it paints through, if the
         cell does not go on running.
@@ -166,13 +166,13 @@ class Outputs:
         return self._bars
 
     def rewrite(self, place: Place, attempt: Attempt, ending: Ending) -> None:
-        """Put another answer in place of the one that stands there, if this kernel has put it on the page."""
+        """Replace the answer that is shown for `place`, if this kernel has shown it."""
         view = self._views.get(place)
         if view is not None:
             view.rewrite(attempt.events(), ending)
 
     def mark_stale(self, conversations: tuple[Conversation, ...]) -> None:
-        """Mark the lines about the stale answers of these conversations, and no others; nothing of it is saved."""
+        """Mark the lines of the stale answers in these conversations, and no others. The marks are never saved."""
         if [*map(id, conversations)] == [*map(id, self._marked)]:  # each change makes another one
             return
         self._marked = conversations

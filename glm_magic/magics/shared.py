@@ -33,7 +33,7 @@ LAST_REPLY = "_glm"
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The shell, its session, and what the magics reach the page, the cells and the person by."""
+    """The shell and its session, with the cells, outputs, interrupts and background answers of the kernel."""
 
     shell: InteractiveShell
     session: Session
@@ -57,7 +57,7 @@ class Shared:
         return ChainMap(dict(self.local_names), self.shell.user_ns) if self.local_names else self.shell.user_ns
 
     def evaluate(self, source: str) -> str:
-        """Evaluate an expression among the notebook's names, and make text of its value."""
+        """Evaluate an expression, and return the text of its value."""
         with self.interrupts.acting_at_once():
             return prompt.evaluator(self.names)(source)
 
@@ -77,14 +77,14 @@ class Shared:
             self.background.wait(pendings, place)
 
     def bind(self, reply: Reply | Pending, name: str) -> None:
-        """Let `_glm`, and `name` if there is one, be the reply; it is not shown again as the cell's value."""
+        """Bind the reply to `_glm`, and to `name` unless it is empty; it is not shown again as the cell's value."""
         self.formatter.show_once(reply)
         self.shell.user_ns[LAST_REPLY] = reply
         if name:
             self.shell.user_ns[name] = reply
 
     def after_cell(self, run: Run, result: ExecutionResult) -> None:
-        """Put in order what a cell leaves behind."""
+        """Clean up after a cell."""
         if self.outputs.is_in_a_kernel:
             self.interrupts.forget()
         else:

@@ -99,7 +99,7 @@ def test_stop_while_nothing_has_come(lab: Lab, server: GlmServer, gate: threadin
     lab.run_cell(0)
     lab.start(1)
     stop(lab, 1)
-    lab.wait_for_text(1, "stopped before anything came", "Nothing had arrived; nothing is kept.")
+    lab.wait_for_text(1, "stopped before any text", "Nothing had arrived, so nothing is kept.")
 
     lab.start(2)
     countdown = lab.bar(2).locator(".glm-bar-said")
@@ -108,7 +108,7 @@ def test_stop_while_nothing_has_come(lab: Lab, server: GlmServer, gate: threadin
     lab.wait_for(lambda: countdown.inner_text() != before, "the countdown to go on")
     expect(countdown).to_contain_text(COUNTDOWN)
     stop(lab, 2)
-    lab.wait_for_text(2, "stopped before anything came", "Nothing had arrived; nothing is kept.")
+    lab.wait_for_text(2, "stopped before any text", "Nothing had arrived, so nothing is kept.")
 
     lab.run_cell(3)
     assert server.last.messages == [("user", "And now?")]

@@ -204,7 +204,7 @@ def test_a_skipped_turn_is_taken_in_again(notebook: Notebook) -> None:
     notebook.run("%%glm\ntwo", "b")
     notebook.run("%glm_history --skip 1")
     notebook.run("%glm_history --unskip=1")
-    assert "Turn 1 counts: chat main now sends 2 turns." in notebook.page.text
+    assert "Turn 1 is sent again: chat main now sends 2 turns." in notebook.page.text
     assert notebook.sent("%%glm\nthree", "c").messages == said("one", "two", "three")
 
 
@@ -537,7 +537,7 @@ def test_the_words_that_changed_are_shown_and_hostile_text_stays_text(book: Book
     book.answers("a", "the cat <b>sat</b>\x1b[2J", "the dog <b>sat</b>\x1b[2J", "a bird")
     book.run("h", "%glm_history --show 1 --diff 1 2")
     shown = book.outputs("h")[1]
-    assert shown["text/plain"] == "the [-cat-]{+dog+} <b>sat</b>[2J"
+    assert shown["text/plain"] == "the [-cat-]{+dog+} <b>sat</b> [2J"
     assert "<b>" not in shown["text/html"]
     book.run("h", "%glm_history --show 1 --diff")
     assert "from attempt 2 to attempt 3" in book.text("h")
@@ -632,7 +632,7 @@ def test_what_cannot_be_forked_is_said(book: Book) -> None:
     book.answers("a", "one")
     book.run("s", "%%glm -c side\nin side")
     for name in ("side", "main"):
-        with pytest.raises(SettingError, match=f"Chat {name} has begun"):
+        with pytest.raises(SettingError, match=f"Chat {name} is in use"):
             book.run("f", f"%glm_history --fork {name}")
     with pytest.raises(OptionError, match="needs a name"):
         book.run("f", "%glm_history --fork ' '")
@@ -650,7 +650,7 @@ def test_turns_of_deleted_cells_are_marked_and_pruned_on_request(book: Book) -> 
     assert "sends 3 of 3" in book.text("h")
     book.answers("b", "pasted again")
     book.run("h", "%glm_history --prune")
-    assert "1 turn of deleted cells taken out: chat main now sends 2 turns." in book.text("h")
+    assert "1 turn of deleted cells removed: chat main now sends 2 turns." in book.text("h")
     assert book.sent() == pair("b", "pasted again") + pair("c", "c")
     assert book.sent("-c side") == pair("a", "a") + pair("b", "b") + pair("c", "c")
     path = book.save("b", "c", "h")
