@@ -12,7 +12,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ class Connection:
         self.before_read: Callable[[float | None], float | None] = lambda timeout: timeout
         self._stream: httpcore.NetworkStream | None = None
         self._hung_up = False
+        self._in_use = False
         self._lock = threading.Lock()
         self.http = httpx.Client(
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS),
@@ -66,13 +67,29 @@ class Connection:
         """Whether something has arrived that is not read yet."""
         return self._stream is not None and bool(self._stream.get_extra_info("is_readable"))
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Leave closing the socket to this thread: closed under a read, its number may be another's by then."""
+        with self._lock:
+            self._in_use = True
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._in_use = False
+                hung_up = self._hung_up
+            if hung_up:
+                self.http.close()
+
     def hang_up(self) -> None:
-        """Free the connection now, whatever a thread is waiting for on it."""
+        """End the connection now, whatever a thread is waiting for on it."""
         with self._lock:
             self._hung_up = True
             if self._stream is not None:
                 _shut(self._stream)
-        self.http.close()
+            in_use = self._in_use
+        if not in_use:
+            self.http.close()
 
 
 def _shut(stream: httpcore.NetworkStream) -> None:

@@ -136,7 +136,8 @@ class Exchange:
     def _read(self) -> None:
         self._connection.before_read = self._before_read
         try:
-            self._send()
+            with self._connection.in_use():
+                self._send()
         except BaseException as error:
             self._hand_on()
             self._arrived.put(error)
