@@ -111,11 +111,14 @@ class Usage:
 
     @classmethod
     def from_api(cls, data: object) -> Usage | None:
-        """Read the protocol's `usage`; None where it says nothing (null, empty, no number)."""
+        """Read the protocol's `usage`; None if it holds no counts.
+
+        Reported: gateways send counts as floats, or under the names of other protocols.
+        """
         if not isinstance(data, dict):
             return None
-        prompt = _count(data.get("prompt_tokens"))
-        completion = _count(data.get("completion_tokens"))
+        prompt = _count(data.get("prompt_tokens")) or _count(data.get("input_tokens"))
+        completion = _count(data.get("completion_tokens")) or _count(data.get("output_tokens"))
         if not prompt and not completion:
             return None
         return cls(
@@ -141,7 +144,9 @@ class Usage:
 
 
 def _count(value: object) -> int:
-    return value if type(value) is int and 0 < value < _MOST else 0
+    if type(value) not in (int, float) or not 0 < value < _MOST:  # type: ignore[operator]
+        return 0
+    return int(value)  # type: ignore[call-overload, no-any-return]
 
 
 def _detail(data: dict[str, Any], group: str, name: str) -> int:

@@ -25,7 +25,8 @@ def body(
 
     A field of `settings` that is None is left out, so that the server's own default holds. With
     `stream_usage` the service is asked to count the tokens of a stream, as servers other than GLM's
-    own do only on request. `extra` are further fields, sent as they are.
+    own do only on request. `extra` are further fields, sent as they are; a null `stream_options` leaves
+    it out.
     """
     request: dict[str, Any] = {
         "model": settings["model"],
@@ -39,6 +40,8 @@ def body(
         if setting.field and name != "model" and value not in (None, ""):
             request[name] = _stop_words(value) if name == "stop" else value
     request.update(extra or {})
+    if request.get("stream_options", ...) is None:  # servers that do not know the field do not take null either
+        del request["stream_options"]
     return request
 
 

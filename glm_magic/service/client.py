@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -19,9 +20,11 @@ from glm_magic.errors import (
     ConnectionFailed,
     RateLimited,
     ServiceDown,
+    ServiceError,
     SetupError,
     quoted,
 )
+from glm_magic.service import faults
 from glm_magic.service.connection import Connection
 from glm_magic.service.endpoint import Endpoint
 from glm_magic.service.exchange import PULL_SECONDS, Exchange, Patience
@@ -39,7 +42,7 @@ _MAY_PASS = (ConnectionFailed, RateLimited, ServiceDown)
 class Client:
     """Asks endpoints. Keeps connections warm between cells; one request has a connection to itself.
 
-    `sleep`, `clock` and `draw` (a number from 0 to 1) are arguments so that a test need not wait.
+    `sleep`, `clock` and `draw` (a random number from 0 to 1) are arguments so that tests need not wait.
     """
 
     def __init__(
@@ -55,16 +58,24 @@ class Client:
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._under_way = 0
+        # base URLs of servers that refuse `stream_options`, and of those that want a slash at the end of the path
+        self._without_usage: set[str] = set()
+        self._with_slash: set[str] = set()
         self._process = os.getpid()
         self._tls: ssl.SSLContext | None = None  # 15 ms to make, so made once
 
     def stream(self, endpoint: Endpoint, request: Mapping[str, Any], patience: Patience) -> Iterator[Event]:
         """Send `request` and yield what comes back, until the answer or an `AnswerError` ends it.
 
-        What may pass is tried again, as long as nothing of an answer has come. Closing the iterator
-        ends the request at once.
+        Failures that may pass are retried as long as nothing of an answer has come. A service that refuses
+        `stream_options`, or wants a slash at the end of its address, is asked that way at once and from then on.
+        Closing the iterator ends the request.
         """
         begun, tries = False, 0
+        if endpoint.base_url in self._without_usage:
+            request = _without_usage(request)
+        if endpoint.base_url in self._with_slash:
+            endpoint = _with_slash(endpoint)
         while True:
             try:
                 for event in self._ask_once(endpoint, request, patience):
@@ -72,22 +83,33 @@ class Client:
                     if isinstance(event, Facts) and event.finish_reason == "network_error" and not begun:
                         raise ServiceDown("The service could not answer (network_error).", "Run the cell again.")
                     yield event
+            except faults.SlashWanted:
+                self._with_slash.add(endpoint.base_url)
+                endpoint = _with_slash(endpoint)
             except AnswerError as error:
                 if begun and isinstance(error, ConnectionFailed):
                     raise BrokenStream(
-                        f"The connection broke in mid-answer: {error.what}",
+                        f"The connection broke in the middle of the answer: {error.what}",
                         "What had arrived is on the page; it is not in the conversation. Run the cell again.",
                     ) from error
+                if not begun and _refuses_usage(error, request):
+                    self._without_usage.add(endpoint.base_url)
+                    request = _without_usage(request)
+                    continue
+                if not begun and error.was_stale:  # there are only so many kept connections, and this one is gone
+                    continue
                 if begun or tries >= patience.retries or not isinstance(error, _MAY_PASS):
                     raise
+                if error.retry_after is not None and error.retry_after > _LONGEST_ASKED_DELAY:
+                    error.remedy = f"The service asks to wait {error.retry_after:.0f} s. Run the cell again after that."
+                    raise
                 tries += 1
-                if not error.was_stale:
-                    yield from self._wait(self._delay(tries, error.retry_after), tries, patience.retries, error)
+                yield from self._wait(self._delay(tries, error.retry_after), tries, patience.retries, error)
             else:
                 return
 
     def close(self) -> None:
-        """Close the connections that wait for the next cell."""
+        """Close the idle connections."""
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
@@ -118,10 +140,10 @@ class Client:
 
     def _connection_to(self, endpoint: Endpoint) -> tuple[Connection, bool]:
         """Return a connection to ask on, and whether it was kept from an earlier answer."""
-        if self._process != os.getpid():  # forked: the connections, and perhaps the lock, are the parent's
+        if self._process != os.getpid():  # forked: the connections, and perhaps the lock, belong to the parent
             self._process, self._lock, self._idle = os.getpid(), threading.Lock(), []
         with self._lock:
-            for connection in self._idle:
+            for connection in reversed(self._idle):  # the one that was used last is the likeliest to be open
                 if connection.base_url == endpoint.base_url:
                     self._idle.remove(connection)
                     return connection, True
@@ -130,7 +152,7 @@ class Client:
                 self._tls = httpx.create_ssl_context()
             return Connection(endpoint, self._tls), False
         except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
-            # what httpx makes of ALL_PROXY=socks://…, NO_PROXY=[::1] or a missing SSL_CERT_FILE
+            # httpx raises them for ALL_PROXY=socks://…, NO_PROXY=[::1] or a missing SSL_CERT_FILE
             raise SetupError(
                 f"The connection cannot be set up: {quoted(str(error))}",
                 "Check ALL_PROXY, HTTPS_PROXY, NO_PROXY and SSL_CERT_FILE in the environment.",
@@ -139,11 +161,29 @@ class Client:
     def _delay(self, tries: int, asked: float | None) -> float:
         """Exponential backoff with full jitter, or what the service asked for."""
         if asked is not None:
-            return min(asked, _LONGEST_ASKED_DELAY)
+            return asked
         return self._draw() * min(_FIRST_DELAY * 2.0**tries, _LONGEST_DELAY)
 
     def _wait(self, delay: float, tries: int, retries: int, error: AnswerError) -> Iterator[Event]:
         until = self._clock() + delay
         while (left := until - self._clock()) > 0:
-            yield Notice("retry", f"{error.what} Asking again in {left:.0f} s ({tries} of {retries}).")
+            yield Notice("retry", f"{error.what} Retrying in {left:.0f} s ({tries} of {retries}).")
             self._sleep(min(PULL_SECONDS, left))
+
+
+def _refuses_usage(error: AnswerError, request: Mapping[str, Any]) -> bool:
+    """Whether `stream_options` is what the service did not take (reported: gpustack#429 and strict validators)."""
+    return (
+        isinstance(error, ServiceError)
+        and error.status in (400, 422)
+        and "stream_options" in request
+        and "stream_options" in error.what
+    )
+
+
+def _with_slash(endpoint: Endpoint) -> Endpoint:
+    return replace(endpoint, path=endpoint.path.rstrip("/") + "/")
+
+
+def _without_usage(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in request.items() if name != "stream_options"}

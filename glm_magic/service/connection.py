@@ -28,12 +28,19 @@ KEEPALIVE_SECONDS = 120
 _OPENED = ("connect_tcp.complete", "start_tls.complete", "connect_unix_socket.complete")
 
 
+def unchanged(timeout: float | None) -> float | None:
+    """Leave the timeout of a read as it is."""
+    return timeout
+
+
 class Connection:
     """A connection to one endpoint. `before_read` is called with the timeout of each read, and may shorten it."""
 
+    before_read: Callable[[float | None], float | None]
+
     def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None) -> None:
         self.base_url = endpoint.base_url
-        self.before_read: Callable[[float | None], float | None] = lambda timeout: timeout
+        self.before_read = unchanged
         self._stream: httpcore.NetworkStream | None = None
         self._hung_up = False
         self._in_use = False

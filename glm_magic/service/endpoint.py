@@ -22,17 +22,18 @@ _PATH = "/chat/completions"
 class Endpoint:
     """An address and its key: `base_url` up to but without ``/chat/completions``.
 
-    `embedded` says that the embedded model answers there.
+    `embedded` says that the embedded model answers there. `path` has a slash at its end where the server wants one.
     """
 
     base_url: str
     key: Key | None = None
     embedded: bool = False
+    path: str = _PATH
 
     @property
     def url(self) -> str:
         """The address that is asked."""
-        return self.base_url + _PATH
+        return self.base_url + self.path
 
     @property
     def is_glm(self) -> bool:

@@ -22,10 +22,10 @@ import httpx
 from glm_magic.chat.events import Event, Tick, joined
 from glm_magic.errors import SetupError
 from glm_magic.service import faults, wire
+from glm_magic.service.connection import Connection, unchanged
 from glm_magic.version import __version__
 
 if TYPE_CHECKING:
-    from glm_magic.service.connection import Connection
     from glm_magic.service.endpoint import Endpoint
     from glm_magic.service.keys import Key
 
@@ -142,6 +142,7 @@ class Exchange:
             self._hand_on()
             self._arrived.put(error)
         else:
+            self._connection.before_read = unchanged  # an idle connection keeps no request alive
             self._arrived.put(_End.OF_RESPONSE)
 
     def _send(self) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import time
+from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin
 
 import httpx
 
@@ -12,12 +16,18 @@ from glm_magic.service import wire
 from glm_magic.service.endpoint import Endpoint
 
 
+class SlashWanted(SetupError):
+    """The server redirects to the same address with a slash at its end (reported: FastAPI does)."""
+
+
 def refusal(response: httpx.Response, endpoint: Endpoint, model: str) -> GlmError:
     """Read a response that is not a success, and return its error."""
     if response.is_redirect:
-        where = quoted(response.headers.get("location", ""))
-        return SetupError(
-            f"{endpoint.url} redirects to {where}. The key is not sent there.",
+        location = response.headers.get("location", "")
+        wants_slash = not endpoint.url.endswith("/") and urljoin(endpoint.url, location) == endpoint.url + "/"
+        kind = SlashWanted if wants_slash else SetupError
+        return kind(
+            f"{endpoint.url} redirects to {quoted(location)}. The key is not sent there.",
             "Set base_url to the new address if you trust it.",
         )
     encoding = _encoding(response)
@@ -28,10 +38,21 @@ def refusal(response: httpx.Response, endpoint: Endpoint, model: str) -> GlmErro
         url=endpoint.url,
         request_id=response.headers.get("x-request-id", ""),
     )
-    # GLM's documents do not mention it, and some gateways send it
-    with contextlib.suppress(ValueError):
-        error.retry_after = max(0.0, float(response.headers.get("retry-after", "")))
+    error.retry_after = seconds_to_wait(response.headers.get("retry-after", ""), time.time())
     return error
+
+
+def seconds_to_wait(retry_after: str, now: float) -> float | None:
+    """Return the seconds that a Retry-After header asks for, as a number or as a date; None if it has neither.
+
+    GLM's documents do not mention the header, and some gateways send it. `now` is in seconds since the epoch.
+    """
+    with contextlib.suppress(ValueError):
+        seconds = float(retry_after)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
+    with contextlib.suppress(ValueError, OverflowError):
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now)
+    return None
 
 
 def check_encoding(response: httpx.Response) -> None:

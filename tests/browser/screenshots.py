@@ -137,7 +137,7 @@ def bar(lab: Lab, server: GlmServer, camera: Camera) -> None:
     lab.bar(2).locator("button").click()
     lab.wait_idle(2)
     lab.start(3)
-    expect(lab.bar(3)).to_contain_text("Asking again in")
+    expect(lab.bar(3)).to_contain_text("Retrying in")
     camera.take("stopped", SHOWN, 2, 3)
     lab.bar(3).locator("button").press("Enter")
     lab.wait_idle(3)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 EVERYWHERE = pytest.mark.parametrize("lab", ["JupyterLab", "Notebook 7"], indirect=True)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 INSTALLED = ""
-COUNTDOWN = re.compile(r"Asking again in \d+ s \(1 of 3\)")
+COUNTDOWN = re.compile(r"Retrying in \d+ s \(1 of 3\)")
 
 
 def setup(server: GlmServer) -> str:

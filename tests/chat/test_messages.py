@@ -100,6 +100,17 @@ def test_counts_of_another_type_are_taken_as_not_said():
     assert Usage.from_api(data) == Usage(7, 0, 7)
 
 
+def test_counts_may_be_floats_or_have_the_names_of_other_protocols():
+    assert Usage.from_api({"prompt_tokens": 7.0, "completion_tokens": 5.0, "total_tokens": 12.0}) == Usage(7, 5, 12)
+    assert Usage.from_api({"input_tokens": 7, "output_tokens": 5}) == Usage(7, 5, 12)
+    assert all(type(count) is int for count in (Usage.from_api({"prompt_tokens": 7.0}) or Usage()).to_api().values())
+
+
+@pytest.mark.parametrize("count", [float("nan"), float("inf"), True, 0.5])
+def test_what_cannot_be_a_count_is_taken_as_not_said(count):
+    assert Usage.from_api({"prompt_tokens": 7, "completion_tokens": count}) == Usage(7, 0, 7)
+
+
 def test_a_number_beyond_all_counting_is_taken_as_not_said():
     assert Usage.from_api({"prompt_tokens": 10**400, "completion_tokens": 5}) == Usage(0, 5, 5)
 

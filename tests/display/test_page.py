@@ -78,7 +78,7 @@ def test_a_silence_is_said_once_a_second_and_not_with_each_tick() -> None:
 
 def test_a_wait_and_a_thought_are_said_in_the_bar() -> None:
     sheet = Sheet()
-    sheet.paint(Notice("retry", "Asking again in 3 s (1 of 3)."))
+    sheet.paint(Notice("retry", "Retrying in 3 s (1 of 3)."))
     assert "1 of 3" in sheet.bar
     sheet.paint(ReasoningDelta("hm"))
     assert "thinking" in sheet.bar

@@ -55,6 +55,10 @@ def test_further_fields_are_sent_as_they_are():
     assert body(settings(), HI, extra={"seed": 7, "thinking": {"type": "disabled"}})["thinking"] == {"type": "disabled"}
 
 
+def test_a_null_for_stream_options_leaves_them_out():
+    assert "stream_options" not in body(settings(), HI, stream_usage=True, extra={"stream_options": None})
+
+
 def test_the_parameters_are_the_body_without_the_conversation():
     assert parameters({"model": "m", "messages": [1], "seed": 2}) == {"model": "m", "seed": 2}
 

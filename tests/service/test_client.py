@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import httpx
@@ -27,6 +28,7 @@ from glm_magic.errors import (
     SetupError,
     Stalled,
 )
+from glm_magic.service import faults
 from glm_magic.service.client import Client, Patience
 from glm_magic.service.endpoint import Endpoint, endpoint
 from glm_magic.service.keys import Key
@@ -180,7 +182,7 @@ def test_a_kept_connection_that_the_service_has_closed_is_replaced_at_once(
 ) -> None:
     list(patient.stream(at(server), BODY, Patience()))
     server.answer(Answer([CUT]))
-    events = list(patient.stream(at(server), BODY, Patience(retries=1)))
+    events = list(patient.stream(at(server), BODY, Patience(retries=0)))
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "You said: hi"
     assert not any(isinstance(event, Notice) for event in events)
     assert clock.slept == []
@@ -242,6 +244,83 @@ def test_retry_after_is_honoured(patient: Client, clock: Clock, server: GlmServe
     server.answer(error(503, {"error": {"message": "busy"}}, Retry_After="7"))
     list(patient.stream(at(server), BODY, Patience(retries=1)))
     assert sum(clock.slept) == pytest.approx(7.0)
+
+
+def test_a_retry_after_that_is_a_date_is_honoured() -> None:
+    date = "Wed, 21 Oct 2026 07:28:00 GMT"
+    then = datetime(2026, 10, 21, 7, 28, tzinfo=timezone.utc).timestamp()
+    assert faults.seconds_to_wait(date, then - 7) == 7
+    assert faults.seconds_to_wait(date, then + 7) == 0
+
+
+@pytest.mark.parametrize("value", ["", "soon", "nan", "inf", "Wed, 99 Oct 2026 07:28:00 GMT"])
+def test_a_retry_after_that_is_neither_a_number_nor_a_date_is_ignored(value: str) -> None:
+    assert faults.seconds_to_wait(value, 0.0) is None
+
+
+def test_too_long_a_wait_is_an_error_that_says_how_long(patient: Client, clock: Clock, server: GlmServer) -> None:
+    server.answer(error(429, {"error": {"code": "1302", "message": "slow down"}}, Retry_After="3600"))
+    with pytest.raises(RateLimited) as caught:
+        list(patient.stream(at(server), BODY, Patience(retries=3)))
+    assert "wait 3600 s" in caught.value.remedy
+    assert clock.slept == []
+    assert len(server.requests) == 1
+
+
+WITH_USAGE = {**BODY, "stream_options": {"include_usage": True}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"error": {"message": "Unrecognized request argument: stream_options", "code": None}}),
+        (422, {"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}),
+    ],
+)
+def test_a_service_that_refuses_stream_options_is_asked_without_them_from_then_on(
+    client: Client, server: GlmServer, status: int, body: Any
+) -> None:
+    server.answer(error(status, body), stream("fine"), stream("again"))
+    for text in ("fine", "again"):
+        events = list(client.stream(at(server), WITH_USAGE, Patience(retries=0)))
+        assert "".join(event.text for event in events if isinstance(event, TextDelta)) == text
+    assert ["stream_options" in request.body for request in server.requests] == [True, False, False]
+
+
+def test_a_refusal_of_something_else_is_not_asked_again_without_stream_options(
+    client: Client, server: GlmServer
+) -> None:
+    server.answer(error(400, {"error": {"message": "bad temperature"}}))
+    with pytest.raises(ServiceError):
+        list(client.stream(at(server), WITH_USAGE, Patience(retries=3)))
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_wants_a_slash_at_the_end_of_its_address_gets_it(client: Client, server: GlmServer) -> None:
+    server.answer(error(307, {}, Location="/v1/chat/completions/"))
+    assert ask(client, server).text == "You said: hi"
+    assert ask(client, server).text == "You said: hi"
+    paths = [request.path.removeprefix("/v1/chat/completions") for request in server.requests]
+    assert paths == ["", "/", "/"]
+
+
+@pytest.mark.parametrize(
+    "location", ["https://elsewhere.example/v1/chat/completions/", "/v2/chat/completions/", "//x/"]
+)
+def test_a_slash_at_the_end_of_another_address_is_no_reason_to_go_there(
+    client: Client, server: GlmServer, location: str
+) -> None:
+    server.answer(error(307, {}, Location=location))
+    with pytest.raises(SetupError, match="key is not sent there"):
+        ask(client, server)
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_redirects_to_slashes_without_end_is_refused(client: Client, server: GlmServer) -> None:
+    server.answer(*[error(307, {}, Location="/v1/chat/completions" + "/" * slashes) for slashes in (1, 2)])
+    with pytest.raises(SetupError):
+        ask(client, server)
+    assert len(server.requests) == 2
 
 
 def test_it_is_never_asked_more_often_than_retries_says(patient: Client, server: GlmServer) -> None:
