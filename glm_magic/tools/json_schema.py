@@ -58,8 +58,8 @@ def json_schema_of(kind: Any) -> dict[str, Any]:
             default = super().encode_default(dft)  # a set has another order in every process
             return sorted(default, key=repr) if isinstance(dft, (set, frozenset)) else default
 
-    told: dict[str, Any] = adapter(kind).json_schema(schema_generator=Generator)
-    return told
+    schema: dict[str, Any] = adapter(kind).json_schema(schema_generator=Generator)
+    return schema
 
 
 def with_known_typed_dicts(kind: Any) -> Any:
@@ -144,35 +144,35 @@ def _look_up_references(validator: Any) -> None:
         waiting += [(inner, resolver.in_subresource(inner)) for inner in resource.subresources()]
 
 
-def is_object(told: Any, root: dict[str, Any]) -> bool:
-    """Whether every value that fits `told` is an object."""
+def is_object(schema: Any, root: dict[str, Any]) -> bool:
+    """Whether every value that fits `schema` is an object."""
     seen = set()
-    while isinstance(told, dict) and isinstance(reference := told.get("$ref"), str):
+    while isinstance(schema, dict) and isinstance(reference := schema.get("$ref"), str):
         found = re.fullmatch(r"#/(\$defs|definitions)/([^/~%]+)", reference)
         if found is None or reference in seen:
             return False
         seen.add(reference)
-        told = root.get(found[1], {}).get(found[2])
-    if not isinstance(told, dict):
+        schema = root.get(found[1], {}).get(found[2])
+    if not isinstance(schema, dict):
         return False
-    if "type" in told:
-        return bool(told["type"] == "object")
-    branches = told.get("anyOf") or told.get("oneOf") or [False]
-    return "properties" in told or all(is_object(branch, root) for branch in branches)
+    if "type" in schema:
+        return bool(schema["type"] == "object")
+    branches = schema.get("anyOf") or schema.get("oneOf") or [False]
+    return "properties" in schema or all(is_object(branch, root) for branch in branches)
 
 
-def tidied(told: Any, *, titles: bool, root: str = "#") -> Any:
+def tidied(schema: Any, *, titles: bool, root: str = "#") -> Any:
     """Return a schema with sorted keys, so that it is the same whatever made it.
 
     Properties keep their order, in which a model answers. Without `titles` those are dropped: pydantic's only repeat
     the names. `root` is the new path of a wrapped schema's root.
     """
-    if isinstance(told, list):
-        return [tidied(inner, titles=titles, root=root) for inner in told]
-    if not isinstance(told, dict):
-        return told
+    if isinstance(schema, list):
+        return [tidied(inner, titles=titles, root=root) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
     tidy: dict[str, Any] = {}
-    for key, value in sorted(told.items()):
+    for key, value in sorted(schema.items()):
         if key in _SCHEMAS_BY_NAME and isinstance(value, dict):
             names = sorted(value) if key in DEFINITIONS else value
             tidy[key] = {name: tidied(value[name], titles=titles, root=root) for name in names}

@@ -126,20 +126,20 @@ def schema(value: object, name: str) -> Schema:
     """
     try:
         kind = checked_json_schema(value) if isinstance(value, Mapping) else with_known_typed_dicts(checked_type(value))
-        told = kind if isinstance(kind, dict) else json_schema_of(kind)
-        if told.keys() <= _CHECKING_NOTHING:
+        json_schema = kind if isinstance(kind, dict) else json_schema_of(kind)
+        if json_schema.keys() <= _CHECKING_NOTHING:
             raise ValueError("it checks nothing; --json asks for any JSON object")
-        has_object = is_object(told, told)
+        has_object = is_object(json_schema, json_schema)
     except Exception as error:  # from a class of the person's own, or its library
         why = str(error).partition("\n")[0] or type(error).__name__
         raise OptionError(f"--schema {quoted(name)}: {quoted(why).rstrip('.')}.", _TAKES) from None
     is_own = isinstance(kind, dict)  # its titles are the person's own
     if has_object:
-        return Schema(name, tidied(told, titles=is_own), kind)
-    wrapper = WRAPPERS[told.get("type") != "array"]
-    whole: dict[str, Any] = {key: told[key] for key in DEFINITIONS if key in told}
+        return Schema(name, tidied(json_schema, titles=is_own), kind)
+    wrapper = WRAPPERS[json_schema.get("type") != "array"]
+    whole: dict[str, Any] = {key: json_schema[key] for key in DEFINITIONS if key in json_schema}
     whole |= {"type": "object", "required": [wrapper], "additionalProperties": False}
-    inside = {key: told[key] for key in told if key not in DEFINITIONS}
+    inside = {key: json_schema[key] for key in json_schema if key not in DEFINITIONS}
     whole["properties"] = {wrapper: inside}
     return Schema(name, tidied(whole, titles=is_own, root=f"#/properties/{wrapper}"), kind, wrapper)
 

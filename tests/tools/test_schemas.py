@@ -205,6 +205,25 @@ def test_a_bug_in_a_check_of_ones_own_is_not_asked_about_again():
         schema(Buggy, "Buggy").read('{"a": 1}')
 
 
+def test_a_check_that_exits_does_not_end_the_cell():
+    class Leaving(BaseModel):
+        a: int
+
+        @field_validator("a")
+        @classmethod
+        def check(cls, value):
+            raise SystemExit("bye")
+
+    with pytest.raises(RuntimeError, match="SystemExit: bye"):
+        schema(Leaving, "Leaving").read('{"a": 1}')
+
+
+def test_a_key_that_appears_twice_among_very_many_is_found_in_one_pass():
+    many = "{" + "".join(f'"k{n}": 1, ' for n in range(50_000)) + '"k49999": 2}'
+    with pytest.raises(SchemaMismatch, match='the key "k49999" appears twice'):
+        read_json(many)
+
+
 def test_a_mismatch_is_short_and_has_no_addresses_of_anybody_elses_documentation():
     many = mismatch(list[City], json.dumps({"items": [{"name": 1, "population": "x" * 9000}] * 50}))
     assert "http" not in many

@@ -226,14 +226,15 @@ def test_a_fault_is_short_and_holds_no_address():
     assert "yyy" not in said
 
 
-def test_an_error_in_a_validator_of_the_persons_own_goes_to_the_model():
+@pytest.mark.parametrize("kind", [KeyError, SystemExit, GeneratorExit])
+def test_an_error_in_a_validator_of_the_persons_own_goes_to_the_model(kind):
     def fail(value):
-        raise KeyError("no such city")
+        raise kind("no such city")
 
     def f(x): ...
 
     f.__annotations__["x"] = Annotated[str, AfterValidator(fail)]
-    assert "KeyError: 'no such city'" in fault(f, '{"x": "a"}')
+    assert f"{kind.__name__}: {kind('no such city')}" in fault(f, '{"x": "a"}')
 
 
 class Unit(enum.Enum):
