@@ -55,6 +55,6 @@ def marks_around(code: str) -> str:
 @functools.cache
 def block_parser() -> MarkdownIt:
     """Return a parser of the same blocks as on a page, without their inline markup."""
-    from markdown_it import MarkdownIt  # noqa: PLC0415 - slow, and only needed for code and for text that is suspect
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - slow, and needed only for code and for text that is suspect
 
     return MarkdownIt("commonmark").enable("table").disable("inline")
