@@ -19,7 +19,7 @@ from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.events import Event, TextDelta
 from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.chat.place import Place
-from glm_magic.errors import BrokenStream, HistoryError, PromptError, SettingError, quoted
+from glm_magic.errors import BrokenStream, HistoryError, SettingError, quoted
 from glm_magic.settings import declared
 from glm_magic.settings.declared import Value
 from glm_magic.settings.layers import Layers
@@ -249,7 +249,7 @@ def _schema(value: Any) -> Schema | None:
 
 
 def _extra(fields: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return further fields of the request as plain JSON. Raises `CellError` for any that cannot be sent."""
+    """Return further fields of the request as plain JSON. Raises `SettingError` for any that cannot be sent."""
     if fields is None:
         return {}
     if not isinstance(fields, Mapping) or not all(isinstance(name, str) for name in fields):
@@ -260,8 +260,8 @@ def _extra(fields: Mapping[str, Any] | None) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(json.dumps(fields, allow_nan=False, default=_as_json))
     except (TypeError, ValueError, RecursionError) as error:
-        raise PromptError(
-            f"extra cannot be written as JSON: {quoted(str(error))}.", "Use text, numbers, lists, dicts."
+        raise SettingError(
+            f"extra cannot be sent as JSON: {quoted(str(error))}.", "Use text, numbers, lists, dicts."
         ) from None
     return found
 

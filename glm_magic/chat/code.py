@@ -1,4 +1,4 @@
-"""The code blocks of an answer: what they hold, and the answer with nothing but them."""
+"""The code blocks of an answer."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ if TYPE_CHECKING:
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
-    """Return the language and the code of each block of a Markdown text, from the top.
+    """Return the language and the code of each block of a Markdown text, in their order.
 
-    Fenced and indented blocks count, also those in lists and quotes and one whose end has not come yet. The
-    language is the first word of a fence's line, as it stands there; an indented block has none.
+    Fenced and indented blocks count, also within lists and quotes, and an unfinished one at the end. The language is
+    the first word after the fence; an indented block has none.
     """
     return [*_blocks(text)]
 
 
 def code(text: str) -> str:
-    """Return the code of all blocks, a blank line between them; ``""`` if there is none."""
+    """Return the code of all blocks, separated by blank lines; ``""`` if there is none."""
     return "\n\n".join(code.strip("\n") for _, code in _blocks(text) if code.strip())
 
 
 def only_code(text: str) -> str:
-    """Return Markdown of the blocks alone, each fenced so that nothing in it ends the fence.
+    """Return Markdown of the code blocks alone, each in a fence that its code cannot close.
 
-    What is cut between two top-level blocks gives the same in two parts. It is a model's text still: what shows it
-    makes sure that it cannot act.
+    A text cut between two top-level blocks gives the same result in two parts. The result is still a model's text:
+    the display must neutralise it.
     """
     return "".join(fenced(language, code) for language, code in _blocks(text) if code.strip())
 
@@ -41,20 +41,20 @@ def _blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def fenced(language: str, code: str) -> str:
-    """Return `code` as a fenced block of Markdown that nothing in it can end."""
+    """Return `code` as a fenced Markdown block whose fence is longer than any in the code."""
     marks = marks_around(code)
     end = "" if code.endswith("\n") else "\n"
     return f"{marks}{re.sub(r'[^a-zA-Z0-9_+#.-]', '', language)}\n{code}{end}{marks}\n\n"
 
 
 def marks_around(code: str) -> str:
-    """Return a fence that no line of `code` can end."""
+    """Return a fence that no line of `code` can close."""
     return "`" * max(3, 1 + max((len(run) for run in re.findall("`+", code)), default=0))
 
 
 @functools.cache
 def block_parser() -> MarkdownIt:
-    """Return the parser that finds blocks as a page shows them, and nothing inside them."""
-    from markdown_it import MarkdownIt  # noqa: PLC0415 - slow, and only needed for code and for text that is suspect
+    """Return a parser of the same blocks as on a page, without their inline markup."""
+    from markdown_it import MarkdownIt  # noqa: PLC0415 - slow, and needed only for code and for text that is suspect
 
     return MarkdownIt("commonmark").enable("table").disable("inline")

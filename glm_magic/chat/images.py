@@ -1,6 +1,6 @@
-"""What of a notebook's values is an image, and how it travels: as an `image_url` part of a message.
+"""Recognises images among a notebook's values, and sends them as `image_url` parts of a message.
 
-Nothing is loaded to find that out: a value can be a matplotlib figure only where matplotlib is loaded.
+No library is loaded for it: a value can be a matplotlib figure only if matplotlib is already loaded.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _SENT = (".png", ".jpg", ".jpeg")
 _NOT_SENT = (".gif", ".webp", ".bmp", ".tif", ".tiff", ".svg", ".heic", ".avif")
 
 _DATA_URL = re.compile(r"data:image/([\w.+-]+);base64,")
-_MOST_SHOWN = 60  # characters of an image's own address, where it is shown
+_MOST_SHOWN = 60  # characters of a data URL that are shown
 
 _DRAW_SMALLER = "Draw it smaller, for example: fig.set_dpi(72) or fig.set_size_inches(8, 6)"
-_SCALE_DOWN = "Make it smaller, for example: image.thumbnail((2048, 2048))"
-_OPEN_AND_SCALE_DOWN = f"Open it with PIL.Image.open, and insert that. {_SCALE_DOWN}"
-_OPEN = "Open it with PIL.Image.open, and insert that: it is sent as a PNG."
-_CHOOSE = "Choose a frame: image.seek(0), and insert {{ image.copy() }}."
+_SCALE_DOWN = "Shrink it, for example: image.thumbnail((2048, 2048))"
+_OPEN_AND_SCALE_DOWN = f"Open it with PIL.Image.open and insert that. {_SCALE_DOWN}"
+_OPEN = "Open it with PIL.Image.open and insert that: it is sent as a PNG."
+_CHOOSE = "Choose a frame: image.seek(0), then insert {{ image.copy() }}."
 _AS_TEXT = "To insert the address itself, write {{ str(…) }}."
 
 
 def image_part(value: object) -> dict[str, Any] | None:
-    """Return the `image_url` part of a value that is an image; None for any other value.
+    """Return the `image_url` part of an image; None for any other value.
 
-    An image is a matplotlib figure (of axes, the figure that they are in), a PIL image, an IPython `Image`, the
-    `Path` of an image file that exists, and a URL object whose path ends as an image's; a text is none, whatever
-    it says. A URL stays a URL, all else becomes a data URL. Raises `PromptError` if it cannot be sent.
+    Images are matplotlib figures (and axes, for their figure), PIL images, IPython `Image` objects, the `Path` of an
+    existing image file, and URL objects whose path has an image's suffix; a text never is one. A URL is sent as a
+    URL, other images as data URLs. Raises `PromptError` if the image cannot be sent.
     """
     if is_one_of(value, *_FIGURES):
         return _part(_drawn(value), _DRAW_SMALLER)
@@ -59,12 +59,12 @@ def image_part(value: object) -> dict[str, Any] | None:
 
 
 def is_picture(value: object) -> bool:
-    """Whether `value` is an image that no text stands for, as a path or an address does for others."""
+    """Whether `value` is an image that has no path or URL to stand for it."""
     return is_one_of(value, *_FIGURES, "PIL.Image.Image", "IPython.core.display.Image")
 
 
 def placeholder(part: Mapping[str, Any]) -> str:
-    """Return what stands for a part of a message where only text can: ``[image 640×480 png]``."""
+    """Return the text that stands for a part of a message: ``[image 640×480 png]``."""
     if part["type"] != "image_url":
         return f"[{quoted(part['type'])}]"
     url: str = part["image_url"]["url"]
@@ -76,18 +76,18 @@ def placeholder(part: Mapping[str, Any]) -> str:
 
 
 def bare(url: str) -> str:
-    """Return an image's URL without the head of a data URL: the base64 alone. Another URL stays as it is."""
+    """Return the base64 of a data URL; any other URL unchanged."""
     head = _DATA_URL.match(url)
     return url[head.end() :] if head else url
 
 
 def shortened(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a request body to be shown: the base64 of an image is cut off, and its length is said."""
+    """Return a request body for display: the base64 of an image is shortened, with its length."""
     return with_urls(request, _shortened)
 
 
 def with_urls(request: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
-    """Return a request body in which the URL of each image is what `change` makes of it."""
+    """Return a request body with `change` applied to the URL of each image."""
 
     def changed(part: Any) -> Any:
         if part.get("type") != "image_url":
@@ -113,7 +113,7 @@ def _shortened(url: str) -> str:
 
 
 def is_one_of(value: object, *classes: str) -> bool:
-    """Whether `value` is of one of the `classes`, by their full names; no library is loaded to find that out."""
+    """Whether `value` is an instance of one of `classes`, given by full name; no library is loaded for it."""
     for name in classes:
         module, _, kind = name.rpartition(".")
         known = getattr(sys.modules.get(module), kind, None)
@@ -123,11 +123,11 @@ def is_one_of(value: object, *classes: str) -> bool:
 
 
 def _drawn(value: Any) -> bytes:
-    """Draw a figure as a PNG; an equal figure gives equal bytes."""
+    """Draw a figure as a PNG; equal figures give equal bytes."""
     try:
-        figure = value.figure.figure  # of axes, of a figure in a figure, and of the figure itself
+        figure = value.figure.figure  # axes and subfigures have one; a figure is its own
         width, height = figure.bbox.size
-        _check_size(round(width), round(height), _DRAW_SMALLER)  # before memory is taken for it
+        _check_size(round(width), round(height), _DRAW_SMALLER)  # before memory is allocated for it
         file = BytesIO()
         with _laid_out_anew(figure):
             figure.savefig(file, format="png", dpi=figure.dpi, metadata={"Software": None})
@@ -140,7 +140,7 @@ def _drawn(value: Any) -> bytes:
 
 @contextmanager
 def _laid_out_anew(figure: Any) -> Iterator[None]:
-    """Let a tight layout begin where none has been: each drawing moves it on by parts of a pixel."""
+    """Reset a tight layout while drawing: it would move by parts of a pixel each time."""
     if not is_one_of(figure.get_layout_engine(), "matplotlib.layout_engine.TightLayoutEngine"):
         yield
         return
@@ -156,15 +156,15 @@ def _png(image: Any) -> bytes:
     """Write a PIL image as a PNG of 8 bits a channel."""
     _check_size(image.width, image.height, _SCALE_DOWN)
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # a photograph of a phone, whose other frames are small ones of it
+    if frames > 1 and image.format != "MPO":  # a phone's photograph, whose other frames are thumbnails
         raise PromptError(
-            f"The image has {frames} frames, of which one can be sent.",
+            f"The image has {frames} frames; one can be sent.",
             _CHOOSE,
         )
     if image.mode in ("I", "F"):
         raise PromptError(
-            f"The image's values (mode {image.mode}) are no shades yet.",
-            'Say which value is white, for example: image.point(lambda value: value / 256).convert("L")',
+            f"The image's values (mode {image.mode}) have no fixed range.",
+            'Scale them to 0…255, for example: image.point(lambda value: value / 256).convert("L")',
         )
     try:
         file = BytesIO()
@@ -177,14 +177,14 @@ def _png(image: Any) -> bytes:
 def _of_eight_bits(image: Any) -> Any:
     if image.mode in ("L", "RGB", "RGBA"):
         return image
-    if image.mode.startswith("I;16"):  # PIL itself would make white of all above 255
+    if image.mode.startswith("I;16"):  # PIL itself would clip everything above 255 to white
         image = image.convert("I").point(lambda value: value * (1 / 256)).convert("L")
     elif image.mode == "1":
         image = image.convert("L")
     else:
         has_transparency = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
         image = image.convert("RGBA" if has_transparency else "RGB")
-    image.info.pop("icc_profile", None)  # it tells of the colours before
+    image.info.pop("icc_profile", None)  # it describes the colours before the conversion
     return image
 
 
@@ -193,9 +193,7 @@ def _displayed(image: Any) -> dict[str, Any]:
         return _part(image.data, _OPEN_AND_SCALE_DOWN)
     url = str(image.url or "")
     if not _is_web(url):
-        raise PromptError(
-            "The image is shown from a place that only the page knows.", "Read it: Image(filename=…), or insert a Path."
-        )
+        raise PromptError("Only the page can load this image.", "Read it: Image(filename=…), or insert a Path.")
     return {"type": "image_url", "image_url": {"url": url}}
 
 
@@ -221,7 +219,7 @@ def _link(url: Any) -> dict[str, Any] | None:
     path = str(url.path).lower()
     if url.scheme not in ("http", "https") or not path.endswith(_SENT + _NOT_SENT):
         return None
-    has_parts = hasattr(url, "geturl")  # those of urllib are tuples
+    has_parts = hasattr(url, "geturl")  # urllib's are tuples
     address = url.geturl() if has_parts else str(url)
     if path.endswith(_NOT_SENT):
         kind = path.rpartition(".")[2]
@@ -234,10 +232,10 @@ def _link(url: Any) -> dict[str, Any] | None:
 
 
 def _part(data: bytes, remedy: str) -> dict[str, Any]:
-    """Return the part of an image file. Raises `PromptError` with `remedy` if it is too large."""
+    """Return the part of an image file. Raises `PromptError`, with `remedy` if it is too large."""
     size = _size(data)
     if size is None:
-        raise PromptError("It is no whole PNG or JPEG, the kinds of image that are sent.", _OPEN)
+        raise PromptError("It is not a complete PNG or JPEG; other kinds of image cannot be sent.", _OPEN)
     kind = "png" if data.startswith(_PNG) else "jpeg"
     if kind == "png" and b"acTL" in data[: data.find(b"IDAT")]:
         raise PromptError("The image is animated; one frame can be sent.", f"Open it with PIL.Image.open. {_CHOOSE}")
@@ -249,27 +247,27 @@ def _part(data: bytes, remedy: str) -> dict[str, Any]:
 def _check_size(width: int, height: int, remedy: str) -> None:
     if max(width, height) > LONGEST_SIDE:
         most = f"{LONGEST_SIDE}×{LONGEST_SIDE}"
-        raise PromptError(f"The image is {width}×{height} px large; at most {most} are taken.", remedy)
+        raise PromptError(f"The image is {width}×{height} px; at most {most} px can be sent.", remedy)
 
 
 def _check_weight(count: int, remedy: str) -> None:
     if count >= MOST_BYTES:
-        raise PromptError(f"The image takes {count / 1e6:.1f} MB; less than {MOST_BYTES / 1e6:g} MB are taken.", remedy)
+        raise PromptError(f"The image has {count / 1e6:.1f} MB; it must be under {MOST_BYTES / 1e6:g} MB.", remedy)
 
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the segments that begin with a JPEG's size
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # the segments that hold a JPEG's size
 
 
 def _size(data: bytes) -> tuple[int, int] | None:
-    """Return width and height in pixels as the head of a PNG or JPEG says them; None if it is neither."""
+    """Return width and height in pixels from the header of a PNG or JPEG; None if it is neither."""
     if data.startswith(_PNG) and len(data) >= len(_PNG) + 16:
         width, height = struct.unpack_from(">II", data, len(_PNG) + 8)
         return width, height
     at = len(_JPEG) - 1
     while data.startswith(_JPEG) and at + 9 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] == 0xFF:  # it fills
+        if data[at + 1] == 0xFF:  # a fill byte
             at += 1
         elif data[at + 1] in _FRAMES:
             height, width = struct.unpack_from(">HH", data, at + 5)

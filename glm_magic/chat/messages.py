@@ -1,4 +1,4 @@
-"""A message as the chat-completions protocol knows it, a tool call in it, and the tokens it cost."""
+"""Messages, tool calls and token usage of the chat-completions protocol."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from glm_magic.chat import images
 
 Role = Literal["system", "user", "assistant", "tool"]
 
-_MOST = 2**53  # beyond it a number is no count, and cannot be reckoned with as a float
+_MOST = 2**53  # larger whole numbers are not exact as floats, and no count of tokens
 
 ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A function that the model asks for; `arguments` is the JSON text as it came."""
+    """A tool call of the model; `arguments` is the JSON text as received."""
 
     id: str
     name: str
     arguments: str
 
     def to_api(self) -> dict[str, Any]:
-        """Return the call as the protocol writes it."""
+        """Return the call in the protocol's form."""
         return {
             "id": self.id,
             "type": "function",
@@ -33,7 +33,7 @@ class ToolCall:
 
     @classmethod
     def from_api(cls, data: dict[str, Any]) -> ToolCall:
-        """Read a call that `to_api` wrote. Raises `KeyError` or `TypeError` if it is not one."""
+        """Read a call in the protocol's form. Raises `KeyError` or `TypeError` if it is not one."""
         function = data["function"]
         return cls(str(data["id"]), str(function["name"]), str(function["arguments"]))
 
@@ -42,8 +42,8 @@ class ToolCall:
 class Message:
     """One message of a conversation.
 
-    Where it is more than text, `parts` is what is sent, as the protocol writes it, and `content` the text of it,
-    with a placeholder for each image.
+    If it is more than text, `parts` are its parts in the protocol's form, and `content` is their text with a
+    placeholder for each image.
     """
 
     role: Role
@@ -54,10 +54,9 @@ class Message:
 
     @classmethod
     def of_parts(cls, role: Role, parts: Iterable[Mapping[str, Any]]) -> Message:
-        """Return the message of such parts.
+        """Return the message of `parts`. Parts of an unknown type are kept unchanged.
 
-        Raises `KeyError`, `TypeError` or `ValueError` if one of them is none. Of a kind that is not known here,
-        it is kept as it is.
+        Raises `KeyError`, `TypeError` or `ValueError` if one of them is not a part.
         """
         kept = tuple(parts)
         if not kept:
@@ -65,7 +64,7 @@ class Message:
         return cls(role, "".join(map(_text_of, kept)), parts=kept)
 
     def to_api(self) -> dict[str, Any]:
-        """Return the message as the protocol writes it, with no field that says nothing."""
+        """Return the message in the protocol's form, without empty fields."""
         data: dict[str, Any] = {"role": self.role, "content": list(self.parts) or self.content}
         if self.tool_calls:
             data["tool_calls"] = [call.to_api() for call in self.tool_calls]
@@ -75,33 +74,33 @@ class Message:
 
     @classmethod
     def from_api(cls, data: dict[str, Any]) -> Message:
-        """Read a message that `to_api` wrote.
+        """Read a message in the protocol's form.
 
         Raises `KeyError`, `TypeError` or `ValueError` if `data` is not one.
         """
         role, content = data["role"], data["content"]
         if role not in ROLES or not isinstance(content, (str, list)):
             raise ValueError(f"not a message: role {role!r}")
-        said = cls(role, content) if isinstance(content, str) else cls.of_parts(role, content)
+        message = cls(role, content) if isinstance(content, str) else cls.of_parts(role, content)
         return replace(
-            said,
+            message,
             tool_calls=tuple(ToolCall.from_api(call) for call in data.get("tool_calls", ())),
             tool_call_id=str(data.get("tool_call_id", "")),
         )
 
 
 def _text_of(part: Mapping[str, Any]) -> str:
-    """Return what a part says, or what stands for it. Raises what `Message.of_parts` does."""
+    """Return the text of a part, or its placeholder. Raises as `Message.of_parts` does."""
     kind = part["type"]
-    said = part["text"] if kind == "text" else part["image_url"]["url"] if kind == "image_url" else kind
-    if not isinstance(kind, str) or not isinstance(said, str):
-        raise TypeError("a part of a message is no text")
-    return said if kind == "text" else images.placeholder(part)
+    text = part["text"] if kind == "text" else part["image_url"]["url"] if kind == "image_url" else kind
+    if not isinstance(kind, str) or not isinstance(text, str):
+        raise TypeError("a part of a message is not text")
+    return text if kind == "text" else images.placeholder(part)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the service counted them; `cached_tokens` are those of the prompt read from its cache."""
+    """Tokens as counted by the service; `cached_tokens` are the prompt tokens read from its cache."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -130,7 +129,7 @@ class Usage:
         )
 
     def to_api(self) -> dict[str, Any]:
-        """Return the counts as the protocol writes them; details that are 0 are left out."""
+        """Return the counts in the protocol's form, without details that are 0."""
         data: dict[str, Any] = {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,

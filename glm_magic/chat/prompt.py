@@ -107,11 +107,9 @@ def _text(source: str, value: object) -> str:
 
 
 def _failed(source: str, error: BaseException) -> PromptError:
-    said = isinstance(error, PromptError)
-    return PromptError(
-        f"{{{{ {source} }}}}: {error.what if said else described(error)}",  # type: ignore[attr-defined]
-        error.remedy if said else "",  # type: ignore[attr-defined]
-    )
+    if isinstance(error, PromptError):
+        return PromptError(f"{{{{ {source} }}}}: {error.what}", error.remedy)
+    return PromptError(f"{{{{ {source} }}}}: {described(error)}")
 
 
 def evaluator(names: Mapping[str, Any]) -> Callable[[str], str]:

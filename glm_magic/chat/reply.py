@@ -1,8 +1,4 @@
-"""An answer: the value that a cell has, and how it grows event by event.
-
-It is accumulated field by field. Text is appended; an id or a name is set once; finish reason and
-usage take the last that was said.
-"""
+"""`Reply`: an answer, and the value of its cell."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ from glm_magic.errors import SetupError
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A page that the service has read for an answer, in its own words; `refer` is how the text names it."""
+    """A page that the service read for an answer; `refer` is the text's reference to it."""
 
     title: str
     link: str = ""
@@ -27,7 +23,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class ToolRun:
-    """How a call went: its id, how many `seconds` it took, and whether an error came of it."""
+    """A tool call that has run: its id, its time in `seconds`, and whether it failed."""
 
     id: str
     seconds: float
@@ -38,11 +34,10 @@ class ToolRun:
 class Reply:
     """An answer, text first: ``str(reply)`` is its text.
 
-    `finish_reason` is the service's word for why it ended (``stop``, ``length``, …); ``""`` if it did
-    not say, as after an interrupt. `usage` is None where the service did not count. `cost` is in CNY
-    by GLM's list, None for other services and models. `seconds` is the time from asking to the end,
-    `first_token_seconds` to the first text. `request` is the body that was sent first; it holds no key.
-    A `replayed` answer is a recorded one: its times and its cost are those of then.
+    `finish_reason` is the service's (``stop``, ``length``, …), ``""`` if it sent none, as after an interrupt. `usage`
+    is None if the service did not count. `cost` is in CNY by GLM's price list, None for other services and models.
+    `seconds` is the time from the request to the end, `first_token_seconds` to the first text. `request` is the body
+    of the first request; it holds no key. A `replayed` answer keeps the times and cost of its recording.
 
     `tool_calls` are all calls that the model asked for before it answered, `steps` the messages between the
     prompt and the answer, which are these calls and their results, and `tool_runs` how each went. Tokens,
@@ -86,22 +81,22 @@ class Reply:
 
     @property
     def code(self) -> str:
-        """The code in its code blocks, with a blank line between two; ``""`` if it has none."""
-        from glm_magic.chat.code import code  # noqa: PLC0415 - it needs a parser of Markdown
+        """The code of its code blocks, separated by blank lines; ``""`` if there is none."""
+        from glm_magic.chat.code import code  # noqa: PLC0415 - it needs a Markdown parser
 
         return code(self.text)
 
     def to_cell(self) -> None:
-        """Put the code into a new cell below the one that runs; it is not run. The same code is put there once.
+        """Put the code into a new cell below the running one, without running it; the same code only once.
 
         Raises `CellError` if there is no code, `SetupError` outside a notebook.
         """
         if self.put_in_cell is None:
-            raise SetupError("There is no notebook to put a cell into.", "reply.code is the code.")
+            raise SetupError("There is no notebook to put a cell into.", "The code is reply.code.")
         self.put_in_cell(self.code)
 
     @property
     def open_calls(self) -> tuple[ToolCall, ...]:
-        """The calls that nobody has answered."""
+        """The calls that have no result."""
         answered = {message.tool_call_id for message in self.steps}
         return tuple(call for call in self.tool_calls if call.id not in answered)

@@ -1,4 +1,4 @@
-"""JSON as the standard has it: Python's reader takes ``NaN`` and numbers without end as well."""
+"""Reads JSON strictly: Python's parser also accepts ``NaN`` and numbers that overflow a float."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def loads(text: str, **options: Any) -> Any:
-    """Read JSON; `options` are those of `json.loads`.
+    """Parse JSON; `options` are those of `json.loads`.
 
-    Raises `ValueError` for what is not JSON, and for a number that no float can hold.
+    Raises `ValueError` if it is not JSON, or a number overflows a float.
     """
     return json.loads(text, parse_constant=_no_constant, parse_float=_finite, **options)
 
@@ -24,13 +24,13 @@ def is_object(text: str) -> bool:
 
 
 def _no_constant(name: str) -> object:
-    """Refuse what Python's reader of JSON takes for a number, and JSON does not. Raises `ValueError`."""
+    """Raise `ValueError` for ``NaN`` and ``Infinity``, which Python accepts and JSON does not."""
     raise ValueError(f"{name} is not JSON")
 
 
 def _finite(number: str) -> float:
-    """Return the number that JSON writes so. Raises `ValueError` if a float cannot be so large."""
+    """Return a number as a float. Raises `ValueError` if it overflows."""
     value = float(number)
     if not math.isfinite(value):
-        raise ValueError(f"{number} is larger than a number can be")
+        raise ValueError(f"{number} is too large for a float")
     return value

@@ -96,26 +96,26 @@ def _only_possible_end(text: str, at: int) -> int:
         token = pattern.search(text, at)
         if token is None:
             return -1
-        at, sign = token.end(), token[0]
+        at, found = token.end(), token[0]
         if kind in (_STRING, _F_STRING):
-            if sign == closer:
+            if found == closer:
                 inside.pop()
-            elif sign == "\n":
+            elif found == "\n":
                 return -1
-            elif sign == "{":
+            elif found == "{":
                 inside.append((_FIELD, "}"))
-        elif sign == "{" and kind == _SPEC:
+        elif found == "{" and kind == _SPEC:
             inside.append((_FIELD, "}"))
-        elif sign in _CLOSER:
-            inside.append((_CODE, _CLOSER[sign]))
-        elif sign == closer:
+        elif found in _CLOSER:
+            inside.append((_CODE, _CLOSER[found]))
+        elif found == closer:
             inside.pop()
-        elif sign == ":":
+        elif found == ":":
             if kind == _FIELD:
                 inside[-1] = (_SPEC, "}")
-        elif sign.startswith("#"):
-            if not inside and CLOSE in sign:  # Python would read on behind the comment, but may also end in it
-                return token.start() + sign.index(CLOSE)
+        elif found.startswith("#"):
+            if not inside and CLOSE in found:  # Python would read on behind the comment, but may also end in it
+                return token.start() + found.index(CLOSE)
         elif token["quote"]:
             inside.append((_F_STRING if token["f"] else _STRING, token["quote"]))
         elif not inside and text.startswith(CLOSE, token.start()):

@@ -128,11 +128,6 @@ def _is_an_assignment(text: str) -> bool:
     return isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign))
 
 
-def _lines(lines: list[str]) -> list[str]:
-    """Return lines that end where a person's do; IPython's end at a U+2028 or form feed within the text as well."""
-    return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", "".join(lines))
-
-
 def _rows_that_begin_a_statement(lines: list[str]) -> set[int]:
     """Return the rows, from 0, that are not inside a string or a bracket."""
     rows: set[int] = set()

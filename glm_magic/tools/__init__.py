@@ -1,1 +1,1 @@
-"""What a model may call, and what an answer must fit."""
+"""The functions that a model may call, and the schemas that its answers must fit."""

@@ -1,4 +1,4 @@
-"""What a docstring says of a function and of its parameters, in the styles of Google, NumPy and Sphinx."""
+"""Reads a docstring in Google, NumPy or Sphinx style: the description, and each parameter's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from docstring_parser import Docstring
 
-# The parser wants a summary, in a line of its own: with this one before it, all of the text is description.
+# The parser takes the first line as a summary: with this one before it, the whole text is the description.
 _SUMMARY = "-\n\n"
 _HEADER = re.compile(r"(\w[\w ]*:)[ \t]*\n(?=\S)")
 _MORE_PARAMETERS = ("Keyword Args", "Keyword Arguments", "Other Parameters")
@@ -19,30 +19,30 @@ _MORE_PARAMETERS = ("Keyword Args", "Keyword Arguments", "Other Parameters")
 
 @dataclass(frozen=True, slots=True)
 class Documentation:
-    """What is written of a function (what it returns included), and of each parameter that it names."""
+    """The description of a function, with what it returns, and of each parameter."""
 
     description: str
     parameters: dict[str, str]
 
 
 def documentation(docstring: str | None, names: Iterable[str]) -> Documentation:
-    """Return what a docstring says, in the style in which it documents the most of the parameters `names`.
+    """Read a docstring in the style that documents the most of the parameters `names`.
 
-    Text in none of the styles is all description. Errors, examples and notes behind the parameters are left out.
+    Text in none of these styles is the description. Errors, examples and notes after the parameters are left out.
     """
-    from docstring_parser import ParseError, numpydoc, rest  # noqa: PLC0415 - only needed for tools
+    from docstring_parser import ParseError, numpydoc, rest  # noqa: PLC0415 - needed only for tools
 
     text = inspect.cleandoc(docstring or "")
-    if header := _HEADER.match(text):  # a section in the first line has lost its margin
-        text = header[1] + "\n" + "\n".join("    " + line for line in text[header.end() :].splitlines())
+    if header := _HEADER.match(text):  # cleandoc takes the margin from a section that begins in the first line
+        text = header[1] + "\n" + "\n".join("    " + line for line in text[header.end() :].split("\n"))
     best, found = -1, Documentation(text, {})
     wanted = set(names)
     for parse in (_google().parse, numpydoc.parse, rest.parse):
         try:
             parsed = parse(_SUMMARY + text)
-        except (ParseError, ValueError):  # it is not in this style
+        except (ParseError, ValueError):  # another style
             continue
-        parameters = {name: said for name, said in _parameters(parsed).items() if name in wanted}
+        parameters = {name: described for name, described in _parameters(parsed).items() if name in wanted}
         rank = 1000 * len(parameters) + len(parsed.meta)
         if rank > best:
             best, found = rank, Documentation(_description(parsed), parameters)
@@ -50,7 +50,7 @@ def documentation(docstring: str | None, names: Iterable[str]) -> Documentation:
 
 
 def _google() -> Any:
-    """Return a parser that takes sections other than of parameters as they are, and so fails at none of them."""
+    """Return a parser that reads only the sections of parameters, so that no other section can fail."""
     from docstring_parser.google import (  # noqa: PLC0415
         DEFAULT_SECTIONS,
         GoogleParser,
@@ -76,5 +76,5 @@ def _parameters(parsed: Docstring) -> dict[str, str]:
 
 def _description(parsed: Docstring) -> str:
     returns = parsed.returns.description if parsed.returns else None
-    said = [parsed.long_description, f"Returns: {returns.strip()}" if returns else None]
-    return "\n\n".join(part for part in said if part)
+    parts = [parsed.long_description, f"Returns: {returns.strip()}" if returns else None]
+    return "\n\n".join(part for part in parts if part)

@@ -1,15 +1,16 @@
-"""What an answer must be: a JSON Schema for the model, and the reading of its text as a Python value."""
+"""Structured answers: the JSON Schema that the model gets, and the Python value of its answer."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from glm_magic.chat import strict_json
-from glm_magic.errors import OptionError, quoted
+from glm_magic.errors import OptionError, described, quoted
 from glm_magic.tools.json_schema import (
     DEFINITIONS,
     adapter,
@@ -33,21 +34,21 @@ _TAKES = (
 )
 _FENCE = re.compile(r"(?:```+|~~~+)[^\n`]*(?:\n|\Z)")
 
-WRAPPERS = ("items", "value")  # of a list, and of what else is no object: JSON mode wants one
-_SAYING_NOTHING = {"title", "description", "default", "examples", "deprecated"}
+WRAPPERS = ("items", "value")  # of a list, and of other values: JSON mode requires an object
+_CHECKING_NOTHING = {"title", "description", "default", "examples", "deprecated"}
 
 
 class SchemaMismatch(ValueError):
-    """An answer's text is not what was asked for; ``str()`` names each fault and its place, for model and person."""
+    """An answer does not fit; ``str()`` lists the faults with their paths, for the model and the person."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What an answer must be.
+    """The schema of an answer.
 
-    `json_schema` is what the model is told; None asks for any JSON object. `kind` is the Python type, or the JSON
-    Schema itself, that an answer is checked against. The root of `json_schema` is always an object, as the
-    service's JSON mode wants it: a `kind` that is none is the one property `wrapper` of it.
+    `json_schema` is sent to the model; None asks for any JSON object. `kind` is the Python type, or the JSON Schema
+    itself, that the answer is validated against. The root of `json_schema` is always an object, because the service's
+    JSON mode requires one: a `kind` that is not an object is its only property, `wrapper`.
     """
 
     name: str
@@ -56,15 +57,15 @@ class Schema:
     wrapper: str = ""
 
     def read(self, text: str) -> Any:
-        """Return the value that an answer's text is: an instance of the type, or plain JSON for a JSON Schema.
+        """Return the value of an answer's text: an instance of the type, or plain JSON for a JSON Schema.
 
-        Raises `SchemaMismatch` for what is no JSON alone (see `read_json`), and for what does not fit. What a validator
-        of the person's own raises, other than ValueError and AssertionError, comes through.
+        Raises `SchemaMismatch` for text that is not only JSON (see `read_json`), and for a value that does not fit.
+        Other errors of the person's own validators pass through, as a RuntimeError where they are no Exception.
         """
         data = read_json(text)
         if self.json_schema is None:
             if not isinstance(data, dict):
-                raise SchemaMismatch(f"The JSON is not an object, but {_kind_of(data)}.")
+                raise SchemaMismatch(f"Expected a JSON object, got {_kind_of(data)}.")
             return data
         if not (self.wrapper and isinstance(data, dict) and self.wrapper in data):
             return self._checked(data)
@@ -77,20 +78,20 @@ class Schema:
             )
         except SchemaMismatch as fault:
             mismatch = fault
-        try:  # an object may be of this kind without being wrapped, and have a property of that name
+        try:  # an unwrapped object may itself have a property of that name
             return self._checked(data)
         except SchemaMismatch:
             raise mismatch from None
 
     def instructions(self) -> str:
-        """Return what the system message says of the answer; ``""`` for any JSON object, where nothing is added."""
+        """Return the addition to the system message; ``""`` if any JSON object will do."""
         if self.json_schema is None:
             return ""
         written = json.dumps(self.json_schema, ensure_ascii=False)
         return f"Answer with JSON only, without any other text. The JSON must fit this JSON Schema:\n{written}"
 
     def response_format(self, mode: str) -> dict[str, Any]:
-        """Return the request field of that name; `mode` is ``json_object`` or ``json_schema``."""
+        """Return the request field ``response_format``; `mode` is ``json_object`` or ``json_schema``."""
         if mode == "json_object" or self.json_schema is None:
             return {"type": "json_object"}
         name = re.sub(r"[^a-zA-Z0-9_-]+", "_", self.name).strip("_")[:64] or "answer"
@@ -104,51 +105,55 @@ class Schema:
             return data
         from pydantic import ValidationError  # noqa: PLC0415
 
-        try:  # as JSON, where a strict model takes a date or an Enum from text
+        try:  # from JSON, because a strict model takes dates and Enums only from JSON text
             return adapter(self.kind).validate_json(json.dumps(data))
         except ValidationError as error:
             faults = [((*path, *fault["loc"]), fault["msg"]) for fault in pydantic_faults(error)]
             raise SchemaMismatch(listed(faults)) from None
+        except (Exception, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # SystemExit of a validator must not end the cell
+            raise RuntimeError(described(error)) from error
 
 
 JSON = Schema("JSON")
 
 
 def schema(value: object, name: str) -> Schema:
-    """Return what an answer must be by a type or a JSON Schema; `name` is what the person called it.
+    """Return the schema of a type or of a JSON Schema; `name` is how the person wrote it.
 
     Raises `OptionError` if `value` is neither.
     """
     try:
         kind = checked_json_schema(value) if isinstance(value, Mapping) else with_known_typed_dicts(checked_type(value))
-        told = kind if isinstance(kind, dict) else json_schema_of(kind)
-        if told.keys() <= _SAYING_NOTHING:
-            raise ValueError("it asks for nothing; --json asks for any JSON object")
-        has_object = is_object(told, told)
-    except Exception as error:  # whatever a class of the person's own, or its library, does not like
+        json_schema = kind if isinstance(kind, dict) else json_schema_of(kind)
+        if json_schema.keys() <= _CHECKING_NOTHING:
+            raise ValueError("it checks nothing; --json asks for any JSON object")
+        has_object = is_object(json_schema, json_schema)
+    except Exception as error:  # from a class of the person's own, or its library
         why = str(error).partition("\n")[0] or type(error).__name__
         raise OptionError(f"--schema {quoted(name)}: {quoted(why).rstrip('.')}.", _TAKES) from None
-    is_own = isinstance(kind, dict)  # then its titles are the person's words
+    is_own = isinstance(kind, dict)  # its titles are the person's own
     if has_object:
-        return Schema(name, tidied(told, titles=is_own), kind)
-    wrapper = WRAPPERS[told.get("type") != "array"]
-    whole: dict[str, Any] = {key: told[key] for key in DEFINITIONS if key in told}
+        return Schema(name, tidied(json_schema, titles=is_own), kind)
+    wrapper = WRAPPERS[json_schema.get("type") != "array"]
+    whole: dict[str, Any] = {key: json_schema[key] for key in DEFINITIONS if key in json_schema}
     whole |= {"type": "object", "required": [wrapper], "additionalProperties": False}
-    inside = {key: told[key] for key in told if key not in DEFINITIONS}
+    inside = {key: json_schema[key] for key in json_schema if key not in DEFINITIONS}
     whole["properties"] = {wrapper: inside}
     return Schema(name, tidied(whole, titles=is_own, root=f"#/properties/{wrapper}"), kind, wrapper)
 
 
 def question_again(mismatch: SchemaMismatch) -> str:
-    """Return the user message that asks once more, after an answer that did not fit."""
+    """Return the user message that asks again after an answer that did not fit."""
     return f"That answer does not fit.\n{mismatch}\nGive the whole answer again: JSON only, without any other text."
 
 
 def read_json(text: str) -> Any:
-    """Return the JSON that an answer's text is, as plain values, whatever its kind.
+    """Return the JSON value of an answer's text.
 
-    White space, a byte order mark and a fence may be around it, and no words. Raises `SchemaMismatch`, also for a
-    number beyond all bounds, a key that stands twice in an object, and half a character.
+    White space, a byte order mark or a code fence may surround it, but no words. Raises `SchemaMismatch`, also for a
+    number beyond a float, a key that appears twice in an object, half a character, and more than 100 levels.
     """
     text = _unfenced(text)
     if not text:
@@ -168,21 +173,14 @@ def read_json(text: str) -> Any:
         if _depth(data) <= _DEEPEST:
             return data
         why = f"nested more than {_DEEPEST} levels deep"
-    raise SchemaMismatch(f"The answer is not JSON alone: {shortened(why)}.")
-
-
-def plain(value: Any) -> Any:
-    """Return a value that was read as JSON would hold it: models, dataclasses, enums and dates as they are written."""
-    from pydantic_core import to_jsonable_python  # noqa: PLC0415
-
-    return to_jsonable_python(value, bytes_mode="base64", serialize_unknown=True)
+    raise SchemaMismatch(f"The answer is not only JSON: {shortened(why)}.")
 
 
 # --- the text of an answer -------------------------------------------------------------------
 
 
 def _unfenced(text: str) -> str:
-    """Return `text` without a fence around it, whose end may be missing, as where a stop word cut it off."""
+    """Return `text` without the fence around it; its end may be missing, if a stop sequence cut it off."""
     text = text.strip().lstrip("\ufeff").lstrip()
     fence = _FENCE.match(text)
     return text[fence.end() :].rstrip().rstrip("`~").strip() if fence else text
@@ -191,9 +189,8 @@ def _unfenced(text: str) -> str:
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {json.dumps(double)} stands twice in one object")
+        double, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"the key {json.dumps(double)} appears twice in one object")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Functions of the notebook as tools of a model: what is offered, and what the model's calls of it give."""
+"""The tools that a model may call: functions of the notebook, and tools that the service runs itself."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from glm_magic.tools.signatures import Call, Signature, signature
 
 __all__ = ["MOST_TOOLS", "Call", "Outcome", "Tool", "ToolArgumentsError", "arguments", "checked", "result_text", "tool"]
 
-MOST_TOOLS = 128  # confirmed: GLM takes no more functions than that
+MOST_TOOLS = 128  # confirmed: GLM takes at most so many functions
 
-# Confirmed: what GLM lets a function be called.
+# Confirmed: the names that GLM allows for a function.
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 _TAKES = (
-    "It takes a Python function of the notebook, or a tool that the service runs itself, as a dict in its form:\n"
+    "A tool is a Python function of the notebook, or, as a dict, a tool that the service runs itself:\n"
     'search = {"type": "web_search", "web_search": {"enable": True}}'
 )
 
 
 class ToolArgumentsError(Exception):
-    """The arguments of a call are not those of the function; ``str()`` tells the model which, and why."""
+    """The arguments of a call do not fit the function; ``str()`` tells the model which, and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a call: the `text` for the model, and whether it is an error."""
+    """The outcome of a call: the `text` for the model, and whether it is an error."""
 
     text: str
     failed: bool = False
@@ -40,9 +40,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as it is offered: its `name`, and in `api` what the request's field ``tools`` says of it.
+    """A tool as it is offered: its `name`, and its entry `api` in the request's field ``tools``.
 
-    A `function` has its `signature`; without one, the tool is the service's own, and runs there.
+    A tool without `function` and `signature` is the service's own, and runs there.
     """
 
     name: str
@@ -52,19 +52,19 @@ class Tool:
 
 
 def tool(value: object, name: str) -> Tool:
-    """Return a value of the notebook as a tool; `name`, by which it was offered, is what the model calls it.
+    """Return a value of the notebook as a tool, which the model calls by `name`.
 
-    GLM wants a description of every function. That is the docstring; where there is none, the function's own head,
-    ``name(parameter, …)``, for nothing is made up. Raises `OptionError` if it can be no tool.
+    GLM requires a description of every function: the docstring, or without one ``name(parameter, …)``. Raises
+    `OptionError` if the value cannot be a tool.
     """
     if isinstance(value, Mapping):
         return _of_the_service(value, name)
     if not callable(value):
-        raise OptionError(f"-T {quoted(name)}: it is no function, but a value of the type {_type(value)}.", _TAKES)
+        raise OptionError(f"-T {quoted(name)}: expected a function, got {type(value).__name__}.", _TAKES)
     if not _NAME.fullmatch(name):
         raise OptionError(
-            f"-T {quoted(name)}: a tool is called by at most 64 of the signs a-z, A-Z, 0-9, _ and -.",
-            "Give it such a name: tool = the_function, -T tool",
+            f"-T {quoted(name)}: the name of a tool has at most 64 characters of a-z, A-Z, 0-9, _ and -.",
+            "Give it another name: tool = the_function, -T tool",
         )
     takes = signature(value, name)
     head = f"{name}({', '.join(parameter.name for parameter in takes.parameters)})"
@@ -73,35 +73,37 @@ def tool(value: object, name: str) -> Tool:
 
 
 def checked(tools: Iterable[Tool]) -> tuple[Tool, ...]:
-    """Return the tools, if they can be offered together: at most 128, no name twice. Raises `OptionError`."""
+    """Return the tools. Raises `OptionError` if there are more than 128, or two of the same name."""
     offered = tuple(tools)
+    if len(offered) > MOST_TOOLS:
+        raise OptionError(f"-T takes at most {MOST_TOOLS} tools, not {len(offered)}.")
     names = [one.name for one in offered]
     for name in names:
         if names.count(name) > 1:
-            raise OptionError(f"-T {quoted(name)} is there twice.", "Name each tool once.")
-    if len(offered) > MOST_TOOLS:
-        raise OptionError(f"-T takes at most {MOST_TOOLS} tools, not {len(offered)}.")
+            raise OptionError(f"-T {quoted(name)} is given twice.", "Name each tool once.")
     return offered
 
 
 def arguments(tool: Tool, written: str) -> Call:
-    """Return the call of a function that a model has written as JSON. Raises `ToolArgumentsError`, and nothing else.
+    """Validate the arguments that a model has written as JSON. Raises `ToolArgumentsError`, and nothing else.
 
-    What models write in place of the right thing is taken where its meaning is plain: nothing at all for ``{}``;
-    ``"3"`` and ``3.0`` for the whole number 3; ``"2.5"`` for 2.5; ``"true"``, ``"yes"``, ``"on"``, ``1`` and their
-    opposites for a bool; a number for a date and time, in seconds (from 1970) for a duration; ``NaN``, which is no
-    JSON, for a number; a list for a set or a tuple; the last of two values for the same name. Not taken are a number
-    for a text, 3.5 for a whole number, JSON within a text, and names that the function does not have.
+    Common deviations of models are accepted if their meaning is clear: empty text for ``{}``; ``"3"`` and ``3.0`` for
+    the int 3; ``"2.5"`` for 2.5; ``"true"``, ``"yes"``, ``"on"``, ``1`` and their opposites for a bool; a number for a
+    datetime, or in seconds for a timedelta; ``NaN``, which JSON does not have; a list for a set or a tuple; the last
+    of two values for the same name. A number for a text, 3.5 for an int, JSON within a text, and unknown names are
+    refused.
     """
-    from pydantic import ValidationError  # noqa: PLC0415 - slow, and only needed for tools
+    from pydantic import ValidationError  # noqa: PLC0415 - slow, and needed only for tools
 
     if tool.signature is None:
-        raise ToolArgumentsError("This tool runs at the service.")
+        raise ToolArgumentsError("The service runs this tool itself.")
     try:
         return tool.signature.call(written if written.strip() else "{}")
     except ValidationError as error:
         why = listed([(fault["loc"], _fault(fault, tool.signature)) for fault in pydantic_faults(error)])
-    except Exception as error:  # a validator of the person's own
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # from a validator of the person's own; SystemExit must not end the cell
         why = f"- {described(error)}"
     raise ToolArgumentsError(f"The arguments are not valid; the function was not called.\n{why}")
 
@@ -109,24 +111,24 @@ def arguments(tool: Tool, written: str) -> Call:
 def _fault(fault: Mapping[str, Any], takes: Signature) -> str:
     if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
         names = ", ".join(parameter.name for parameter in takes.parameters)
-        return f"There is no such argument. There are: {names}" if names else "There are no arguments"
+        return f"Unknown argument. The arguments are: {names}" if names else "Unknown argument. It takes none"
     return str(fault["msg"])
 
 
 def _of_the_service(value: Mapping[Any, Any], name: str) -> Tool:
     kind = value.get("type")
     if not isinstance(kind, str) or not kind:
-        raise OptionError(f"-T {quoted(name)}: it is a dict without a type, and so no tool.", _TAKES)
+        raise OptionError(f"-T {quoted(name)}: expected a function, got a dict without a type.", _TAKES)
     if kind == "function":
         raise OptionError(
-            f"-T {quoted(name)}: it describes a function, and nothing of the notebook would run that.",
-            "Offer the Python function itself: its type hints and docstring are the description.",
+            f"-T {quoted(name)}: it describes a function, but there is nothing to run.",
+            "Offer the Python function itself; its type hints and docstring describe it.",
         )
     return Tool(name, _plain(dict(value), name))
 
 
 def _plain(api: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return a copy that later changes do not reach, if it can be sent."""
+    """Return a deep copy as plain JSON. Raises `OptionError` if it cannot be sent."""
     try:
         text = json.dumps(api, allow_nan=False, ensure_ascii=False)
         text.encode()
@@ -134,7 +136,3 @@ def _plain(api: dict[str, Any], name: str) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise OptionError(f"-T {quoted(name)}: it cannot be written as JSON: {quoted(str(error))}.") from None
     return copy
-
-
-def _type(value: object) -> str:
-    return type(value).__name__

@@ -109,7 +109,7 @@ def test_a_figure_stays_as_it_was(layout):
 @pytest.mark.parametrize("shrink", [lambda fig: fig.set_dpi(72), lambda fig: fig.set_size_inches(8, 6)])
 def test_a_huge_figure_is_refused_with_its_size_and_each_remedy_helps(shrink):
     huge = figure(figsize=(10, 5), dpi=700)
-    with pytest.raises(PromptError, match="7000×3500 px large; at most 6000×6000") as caught:
+    with pytest.raises(PromptError, match="7000×3500 px; at most 6000×6000 px can be sent") as caught:
         image_part(huge)
     assert "fig.set_dpi(72) or fig.set_size_inches(8, 6)" in caught.value.remedy
     shrink(huge)
@@ -183,7 +183,7 @@ def test_of_an_image_of_several_frames_one_must_be_chosen(kind):
     image = Image.open(io.BytesIO(file_of(kind, frames[0], save_all=True, append_images=frames[1:])))
     with pytest.raises(PromptError, match="2 frames") as caught:
         image_part(image)
-    assert "image.seek(0), and insert {{ image.copy() }}" in caught.value.remedy
+    assert "image.seek(0), then insert {{ image.copy() }}" in caught.value.remedy
     image.seek(1)
     assert opened(image.copy()).size == (4, 3)
 
@@ -196,7 +196,7 @@ def test_a_photograph_that_has_a_small_copy_of_itself_is_one_image():
 
 def test_an_image_of_too_many_pixels_is_refused_and_the_remedy_helps():
     image = picture(size=(6001, 10))
-    with pytest.raises(PromptError, match="6001×10 px large; at most 6000×6000") as caught:
+    with pytest.raises(PromptError, match="6001×10 px; at most 6000×6000 px can be sent") as caught:
         image_part(image)
     exec(caught.value.remedy.partition("for example: ")[2], {"image": image})
     assert opened(image).size[0] == 2048
@@ -205,7 +205,7 @@ def test_an_image_of_too_many_pixels_is_refused_and_the_remedy_helps():
 
 def test_an_image_of_too_many_bytes_is_refused():
     noise = Image.frombytes("RGB", (1300, 1300), os.urandom(3 * 1300 * 1300))
-    with pytest.raises(PromptError, match=r"5\.1 MB; less than 5 MB are taken"):
+    with pytest.raises(PromptError, match=r"5\.1 MB; it must be under 5 MB"):
         image_part(noise)
 
 
@@ -233,7 +233,7 @@ def test_an_image_to_display_from_an_address_is_sent_as_the_address():
 
 @pytest.mark.parametrize("place", [{"url": "local.png"}, {"filename": "local.png", "embed": False}])
 def test_an_image_that_only_the_page_can_find_is_refused(place):
-    with pytest.raises(PromptError, match="only the page knows"):
+    with pytest.raises(PromptError, match="Only the page can load"):
         image_part(IPython.display.Image(**place))
 
 
@@ -271,7 +271,7 @@ def test_an_image_file_of_another_kind_is_refused_and_the_remedies_help(tmp_path
 def test_a_file_that_only_has_the_name_of_an_image_is_refused(tmp_path):
     for content in (b"", b"GIF89a", b"<html>", file_of("PNG")[:20], file_of("JPEG")[:30]):
         (tmp_path / "a.png").write_bytes(content)
-        with pytest.raises(PromptError, match="no whole PNG or JPEG"):
+        with pytest.raises(PromptError, match="not a complete PNG or JPEG"):
             image_part(tmp_path / "a.png")
 
 
@@ -282,7 +282,7 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path, monkeyp
     assert image_part(path)
     os.truncate(path, images.MOST_BYTES)
     monkeypatch.setattr(pathlib.Path, "read_bytes", lambda _path: pytest.fail("it was read"))
-    with pytest.raises(PromptError, match=r"5\.0 MB; less than 5 MB"):
+    with pytest.raises(PromptError, match=r"5\.0 MB; it must be under 5 MB"):
         image_part(path)
 
 

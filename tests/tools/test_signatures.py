@@ -246,7 +246,7 @@ def test_extra_keywords_are_not_offered_and_extra_positions_are_refused_with_the
     def many(a: int, *numbers: int): ...
 
     assert properties(options) == {"a": {"type": "integer"}}
-    with pytest.raises(OptionError, match=r"-T many: it takes \*numbers, and a model gives every argument by its name"):
+    with pytest.raises(OptionError, match=r"-T many: it takes \*numbers, but a model passes every argument by name"):
         signature(many, "many")
 
 
@@ -293,7 +293,7 @@ def test_an_object_that_can_be_called_is_a_tool():
 
 
 def test_a_method_without_its_object_is_refused():
-    with pytest.raises(OptionError, match="a method without its object"):
+    with pytest.raises(OptionError, match="it is an unbound method"):
         signature(Station.read, "f")
 
 
@@ -349,14 +349,14 @@ def test_a_hint_that_json_cannot_write_is_an_error_that_names_the_parameter(hint
 
     f.__annotations__["x"] = hint
     with pytest.raises(
-        OptionError, match=r"-T f: the parameter x \(.*(Frame|Callable).*\) takes what JSON cannot write"
+        OptionError, match=r"-T f: the parameter x \(.*(Frame|Callable).*\) takes a type that JSON cannot hold"
     ):
         signature(f, "f")
 
 
 @pytest.mark.parametrize(
     ("hint", "says"),
-    [("Unknown", "not known: name 'Unknown'"), ("list[", "cannot be offered"), ("1 +", "cannot be offered")],
+    [("Unknown", "undefined type hint: name 'Unknown'"), ("list[", "cannot be offered"), ("1 +", "cannot be offered")],
 )
 def test_a_hint_that_cannot_be_read_is_an_error_that_names_the_parameter(hint, says):
     def f(x): ...
