@@ -21,11 +21,13 @@ _LOUD = re.compile(
 )
 # An address or the line of a fence: what stands there may become an attribute.
 _ATTRIBUTE = re.compile(r"(?:://|www\.)\S*|(?:```|~~~).*", re.IGNORECASE)
-# An address that front ends make a link of. What marked (JupyterLab's reader) leaves out at its end is no part of it.
-_BARE = re.compile(
-    r"((?:https?|ftp)://|www\.)((?:(?!\][(\[:])[^\s</?#]){0,300})(?=([\s<]|\][(\[:]|\Z)?)", re.IGNORECASE
-)
+# An address that front ends make a link of, as far as its host goes. What marked (JupyterLab's reader) leaves out at
+# its end is no part of it.
 _LEFT_OUT = "?!.,:;*_'\"~()&"
+_HOST = r"((?:https?|ftp)://|www\.)([\w.-]{0,300}(?::[0-9]{0,5})?)"
+_BARE, _BARE_IN_TABLE = (
+    re.compile(rf"{_HOST}((?=[/?#])|[{_LEFT_OUT}]*(?=[\s<{mark}]|\][(\[:]|\Z))?", re.IGNORECASE) for mark in ("", "|")
+)
 
 _TAG = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
 _HARMLESS_TAG = re.compile(
@@ -79,13 +81,14 @@ def _misleads(text: str) -> bool:
     return False
 
 
-def _is_broken(address: re.Match[str], *, in_table: bool = False) -> bool:
+def _is_broken(address: re.Match[str]) -> bool:
     """Whether a bare address leads nowhere in a browser, so that JupyterLab makes a path of it."""
-    authority = address[2].partition("|")[0] if in_table else address[2]
-    ends = address[3] is not None or authority != address[2]
-    if ends:
-        authority = authority.rstrip(_LEFT_OUT)
-    return bool(authority or not ends) and not links.host_of(address[1] + authority)
+    before, authority, rest = address.groups()
+    if rest is None:  # something follows that no host has
+        return True
+    authority = authority.rstrip(_LEFT_OUT)
+    has_path = address.string[address.end() : address.end() + 1] in ("/", "?", "#")
+    return bool(authority or has_path) and not links.host_of(before + authority)
 
 
 _TOKEN = re.compile(
@@ -117,7 +120,8 @@ def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> s
                     line, at = _one_word(text[at : _line_end(text, at)]), _line_end(text, at)
                     sign += neutralised(line, in_table=in_table, address_end=len(line))
             case "address":
-                if (bare := _BARE.match(text, start)) and _is_broken(bare, in_table=in_table):
+                bare = (_BARE_IN_TABLE if in_table else _BARE).match(text, start)
+                if bare and _is_broken(bare):
                     sign = sign.replace(":", "&#58;").replace(".", "&#46;")
                 if not in_address:
                     address_end = _run_end(text, at)

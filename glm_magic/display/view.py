@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # loading the extension needs no conversation
 # How an answer's text is shown: as Markdown, as it is, its code blocks alone, or as the value that its JSON is.
 Form: TypeAlias = Literal["markdown", "text", "code", "json"]
 
+SEPARATOR = " · "  # between the facts in a line
+SILENCE_SECONDS = 5.0  # without anything from the service, until that is said
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:

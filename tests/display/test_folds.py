@@ -42,7 +42,7 @@ def test_a_call_is_a_line_with_name_arguments_result_and_seconds() -> None:
     line = 'get_weather(city="서울", days=3) → {"degrees": 21} · 1.2 s'
     assert calls([shown])["text/plain"] == line_of_call(shown) == f"[{line}]"
     read = page(shown)
-    assert read.tags[:3] == ["details", "summary", "code"]
+    assert read.tags[:3] == ["div", "details", "summary"]
     assert "".join(read.texts).startswith(line)
     assert '{\n  "city": "서울",\n  "days": 3\n}' in read.texts
     assert '{\n  "degrees": 21\n}' in read.texts

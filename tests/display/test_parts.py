@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from glm_magic.chat.events import AskedAgain, Event, Sources, TextDelta, ToolCalling, ToolResult
 from glm_magic.chat.messages import ToolCall
 from glm_magic.chat.reply import Source
+from glm_magic.display.pace import UPDATE_SECONDS
 from glm_magic.display.page.parts import MOST_PARTS, Parts
-from glm_magic.display.page.text import UPDATE_SECONDS
 from glm_magic.display.view import Form
 
 MOST_SHOWN = 48  # JupyterLab shows 50 outputs of a cell; the line and the thoughts stand above

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from glm_magic.display.pace import UPDATE_SECONDS
 from glm_magic.display.page.segments import SEGMENT_CHARACTERS
-from glm_magic.display.page.text import UPDATE_SECONDS, TextOutputs
+from glm_magic.display.page.text import TextOutputs
 
 PARAGRAPH = "Some words of a paragraph that goes on for a while. " * 6 + "\n\n"
 BUNDLE = {"application/x-turn+json": {"id": "a"}}
@@ -125,15 +126,3 @@ def test_a_text_that_is_withdrawn_leaves_every_output() -> None:
     text.withdraw()
     assert len(cell.outputs) > 2
     assert {*cell.shown} == {"(withdrawn)"}
-
-
-def test_another_text_takes_the_outputs_that_there_are() -> None:
-    cell = Cell()
-    text = cell.text()
-    cell.paint(text, *numbered(40))
-    text.finish()
-    names = [*cell.outputs]
-    for paragraphs in (numbered(200, 1000), numbered(1, 2000), []):
-        text.rewrite("".join(paragraphs), BUNDLE)
-        assert [*cell.outputs] == names
-        assert "\n\n".join(cell.shown).split() == "".join(paragraphs).split()

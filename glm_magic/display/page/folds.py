@@ -16,18 +16,14 @@ LONGEST_SHOWN = 20_000  # characters of arguments or of a result; the model gets
 
 _STYLE = "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px); padding: 0 0 0 11px"
 _BODY_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere"
-_CODE_STYLE = (
-    "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 24em; overflow-y: auto; margin: 2px 0 6px 0; "
-    "background: transparent; color: inherit; "
-    "font-family: var(--jp-code-font-family, monospace); font-size: var(--jp-code-font-size, 13px)"
-)
-_CALL_STYLE = (  # the chip that a front end puts behind code is louder than the answer
-    "background: transparent; padding: 0; color: var(--jp-content-font-color1, inherit); font-size: inherit"
-)
-_OUTCOME_STYLE = "font-family: var(--jp-code-font-family, monospace)"
+# Calls share what they look like: a page may have many of them.
+_CALLS_STYLE = f"{_STYLE}; {_BODY_STYLE}; font-family: var(--jp-code-font-family, monospace)"
+_NAME_STYLE = "color: var(--jp-content-font-color1, inherit)"
 _UNDER_STYLE = "padding-left: 14px"  # as far in as the name is behind its triangle
+_LONG_STYLE = "max-height: 24em; overflow-y: auto; margin: 2px 0 6px"
 _FAULT_STYLE = "color: var(--jp-error-color1, #d32f2f)"
 _SHORTEST = 0.05  # seconds; what takes less is not said
+_MARKUP = 500  # characters of HTML about a call
 _SHORT = 60  # characters of arguments, and of a result, in the line
 
 
@@ -45,6 +41,12 @@ class Shown:
     runs: bool = False
     asks: bool = False
     is_over: bool = False
+
+    @property
+    def length(self) -> int:
+        """How much there is to show of it, in characters of HTML, roughly."""
+        said = len(self.call.arguments) + len(self.result or "")
+        return _MARKUP + 2 * min(said, 2 * LONGEST_SHOWN)
 
     @property
     def name(self) -> str:
@@ -77,12 +79,26 @@ def thoughts(text: str) -> dict[str, str]:
     return {"text/html": _fold(summary, body), "text/plain": f"[{summary}]"}
 
 
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """A call as a page shows it, folded, and its line of plain text."""
+
+    page: str
+    line: str
+
+
 def calls(shown: Iterable[Shown]) -> dict[str, str]:
     """Return tool calls, a folded line each, by MIME type."""
-    shown = list(shown)
+    return joined(map(fold_of_call, shown))
+
+
+def joined(of_calls: Iterable[Fold]) -> dict[str, str]:
+    """Return the folds of tool calls in one output, by MIME type."""
+    of_calls = list(of_calls)
+    page = "".join(fold.page for fold in of_calls)
     return {
-        "text/html": "".join(map(_call, shown)),
-        "text/plain": "\n".join(map(line_of_call, shown)),
+        "text/html": f'<div class="{safe_text.NO_MATHS}" style="{_CALLS_STYLE}">{page}</div>',
+        "text/plain": "\n".join(fold.line for fold in of_calls),
     }
 
 
@@ -114,26 +130,23 @@ def sources(found: Iterable[Source]) -> dict[str, str]:
     return {"text/html": _fold(summary, body, is_open=True), "text/plain": "\n".join([f"[{summary}]", *lines])}
 
 
-def _call(shown: Shown) -> str:
+def fold_of_call(shown: Shown) -> Fold:
+    """Return a call, folded."""
     name, outcome = html.escape(shown.name), html.escape(shown.outcome)
-    style, mark = (f"{_OUTCOME_STYLE}; {_FAULT_STYLE}", "failed:") if shown.failed else (_OUTCOME_STYLE, "→")
-    parts = [_code("arguments", _in_full(shown.call.arguments))]
+    fault, mark = (f' style="{_FAULT_STYLE}"', "failed:") if shown.failed else ("", "→")
+    said = _in_full("arguments", shown.call.arguments)
     if shown.result is not None:
-        parts.append(_code("error" if shown.failed else "result", _in_full(shown.result)))
-    summary = f'<code style="{_CALL_STYLE}">{name}</code> <span style="{style}">{mark} {outcome}</span>'
-    body = f'<div style="{_UNDER_STYLE}">{"".join(parts)}</div>'
-    return _fold(summary, body, is_open=shown.is_open)
+        said += _in_full("error" if shown.failed else "result", shown.result)
+    summary = f'<span style="{_NAME_STYLE}">{name}</span> <span{fault}>{mark} {outcome}</span>'
+    opened = " open" if shown.is_open else ""
+    page = f'<details{opened}><summary>{summary}</summary><div style="{_UNDER_STYLE}">{said}</div></details>'
+    return Fold(page, line_of_call(shown))
 
 
 def _fold(summary: str, body: str, *, is_open: bool = False) -> str:
     opened = " open" if is_open else ""
     head = f'<summary class="{safe_text.NO_MATHS}">{summary}</summary>'
     return f'<details{opened} style="{_STYLE}">{head}{body}</details>'
-
-
-def _code(label: str, text: str) -> str:
-    shown = html.escape(safe_text.plain(text))
-    return f'<div>{label}</div><pre class="{safe_text.NO_MATHS}" style="{_CODE_STYLE}">{shown}</pre>'
 
 
 def _in_short(arguments: str) -> str:
@@ -144,12 +157,12 @@ def _in_short(arguments: str) -> str:
     return ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in read.items())
 
 
-def _in_full(text: str) -> str:
+def _in_full(label: str, text: str) -> str:
     read = _read(text) if len(text) <= LONGEST_SHOWN else None
     shown = json.dumps(read, ensure_ascii=False, indent=2) if isinstance(read, (dict, list)) else text
     if len(shown) > LONGEST_SHOWN:
-        return f"{shown[:LONGEST_SHOWN]}\n… ({len(shown) - LONGEST_SHOWN:,} more characters)"
-    return shown
+        shown = f"{shown[:LONGEST_SHOWN]}\n… ({len(shown) - LONGEST_SHOWN:,} more characters)"
+    return f'<div>{label}</div><div style="{_LONG_STYLE}">{html.escape(safe_text.plain(shown))}</div>'
 
 
 def _read(text: str) -> object:

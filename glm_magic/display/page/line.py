@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from glm_magic.display import safe_text
-from glm_magic.display.view import Ending, Show
+from glm_magic.display.view import SEPARATOR, Ending, Show
 from glm_magic.protocol.tokens import tokens_of_signs, wide_signs
 
 if TYPE_CHECKING:
@@ -20,12 +20,11 @@ _STYLE = (
     "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px); "
     "border-left: 3px solid var(--jp-brand-color1, #2196f3); padding: 0 0 0 8px"
 )
-_SEPARATOR = " · "
 
 
 def line(facts: tuple[str, ...], turn: str = "") -> dict[str, str]:
     """Return facts in a line as ``text/html`` and ``text/plain``; `turn` is the id of the answer that it is about."""
-    text = _SEPARATOR.join(map(safe_text.one_line, facts))
+    text = SEPARATOR.join(map(safe_text.one_line, facts))
     known_by = f' data-glm-turn="{html.escape(turn)}"' if turn else ""
     shown = f'<div{known_by} class="{safe_text.NO_MATHS}" style="{_STYLE}">{html.escape(text)}</div>'
     return {"text/html": shown, "text/plain": text}

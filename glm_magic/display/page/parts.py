@@ -11,10 +11,11 @@ from typing import Any, Protocol, TypeVar
 from glm_magic.chat.events import AskedAgain, Event, Sources, TextDelta, ToolCalling, ToolResult
 from glm_magic.chat.reply import Source
 from glm_magic.display import safe_text
+from glm_magic.display.pace import Allowance, Pace
 from glm_magic.display.page import folds
 from glm_magic.display.page.line import line
 from glm_magic.display.page.segments import MOST_SEGMENTS
-from glm_magic.display.page.text import UPDATE_SECONDS, TextOutputs
+from glm_magic.display.page.text import TextOutputs
 from glm_magic.display.view import Form, Show
 
 MOST_PARTS = 16  # with them and their segments, fewer outputs than a front end shows
@@ -65,40 +66,55 @@ class _Calls(_One):
 
     def __init__(self, show: Show, name: str, clock: Callable[[], float]) -> None:
         super().__init__(show, name, {})
-        self._clock = clock
+        self._pace = Pace(clock)
+        self._allowance = Allowance(clock)
         self._calls: dict[int, folds.Shown] = {}
-        self._is_stale = False
-        self._painted_at = float("-inf")
+        self._folds: dict[int, folds.Fold] = {}  # of the calls that have not changed since
+        self._length = 0
+        self._is_stale = self._is_urgent = self._is_asked = False
+        self.has_results = False
 
     def __contains__(self, number: int) -> bool:
         return number in self._calls
 
-    @property
-    def has_results(self) -> bool:
-        return any(call.result is not None for call in self._calls.values())
-
     def add(self, number: int, call: folds.Shown) -> None:
+        before = self._calls.get(number)
+        growth = call.length - (before.length if before else 0)
         self._calls[number] = call
+        self._folds.pop(number, None)
+        self._length += growth
+        self._allowance.grow(growth)
         self._is_stale = True
-        if call.runs or call.asks or call.result is not None:  # while a tool runs nothing is painted
-            self._painted_at = float("-inf")
+        self.has_results = self.has_results or call.result is not None
+        self._is_urgent = (
+            self._is_urgent or call.runs or call.result is not None
+        )  # while a tool runs nothing is painted
+        self._is_asked = call.asks
 
     def stop(self) -> None:
         """Let what has no result by now have none: nothing runs any more."""
         for number, call in self._calls.items():
             if call.result is None:
                 self._calls[number] = replace(call, is_over=True)
+                self._folds.pop(number, None)
                 self._is_stale = True
 
     def paint(self) -> None:
-        if self._is_stale and self._clock() - self._painted_at >= UPDATE_SECONDS:
-            self._painted_at = self._clock()
+        if not self._is_stale:
+            return
+        is_time = self._is_urgent or self._pace.is_due
+        if self._is_asked or (is_time and self._allowance.take(self._length)):  # who is asked must see what for
             self.finish()
 
     def finish(self, carried: Mapping[str, Any] = _NOTHING) -> None:
-        if carried or self._is_stale:
-            self._put({**folds.calls(self._calls.values()), **carried})
-            self._is_stale = False
+        if not carried and not self._is_stale:
+            return
+        for number, call in self._calls.items():
+            if number not in self._folds:
+                self._folds[number] = folds.fold_of_call(call)
+        self._put({**folds.joined(self._folds[number] for number in self._calls), **carried})
+        self._is_stale = self._is_urgent = False
+        self._pace.painted(self._length)
 
 
 _Kind = TypeVar("_Kind", TextOutputs, _Calls)

@@ -49,12 +49,13 @@ class Segments:
         self._most = most
         self._closed: list[Segment] = []  # whole blocks, not enough of them yet for a segment
         self._closed_length = 0
-        self._open = ""  # the block that is still growing
+        self._open = ""  # the block that is still growing,
+        self._came: list[str] = []  # and what came since: to append each piece would copy the block each time
         self._line_ended = False
 
     def add(self, text: str) -> None:
         """Append what came."""
-        self._open += text
+        self._came.append(text)
         self._line_ended = self._line_ended or "\n" in text
 
     def freeze(self) -> None:
@@ -62,30 +63,42 @@ class Segments:
         if not self._line_ended:
             return
         self._line_ended = False
-        window = 2 * SEGMENT_CHARACTERS  # what came in one burst is cut as if it had come bit by bit
-        while self._open:
-            end = self._last_block_start(self._open[:window])
-            self._close(end)
+        known = len(self._open)  # no cut falls in it
+        text, at = self._gathered(), 0
+        window = known + 2 * SEGMENT_CHARACTERS  # what came in one burst is cut as if it had come bit by bit
+        while at < len(text):
+            length = self._last_block_start(text[at : at + window])
+            self._close(text[at : at + length])
+            at += length
             self._freeze_closed()
-            if window >= len(self._open):
+            if window >= len(text) - at:
                 break
-            window = 2 * (SEGMENT_CHARACTERS if end else window)
+            window = 2 * (SEGMENT_CHARACTERS if length else window)
+        self._open = text[at:]
 
     def finish(self) -> None:
         """Make what is left the last segment."""
         self.freeze()
-        self._close(len(self._open))
+        self._close(self._gathered())
+        self._open = ""
         if self._closed:
             self.frozen.append(self._take_closed())
 
     @property
     def tail(self) -> str:
         """What is not frozen, as it may be shown."""
-        return "".join(block.shown for block in self._closed) + (self._neutralise(self._open) if self._open else "")
+        still_open = self._gathered()
+        return "".join(block.shown for block in self._closed) + (self._neutralise(still_open) if still_open else "")
 
-    def _close(self, end: int) -> None:
-        if end > 0:
-            block, self._open = self._open[:end], self._open[end:]
+    def _gathered(self) -> str:
+        """Return the block that is still growing, with all that came."""
+        if self._came:
+            self._open += "".join(self._came)
+            self._came.clear()
+        return self._open
+
+    def _close(self, block: str) -> None:
+        if block:
             self._closed.append(Segment(block, _ended(self._neutralise(block))))
             self._closed_length += len(block.strip())  # an output of blank lines would be none
 

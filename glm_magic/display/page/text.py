@@ -13,10 +13,9 @@ from typing import Any
 
 from glm_magic.display import safe_text
 from glm_magic.display.forms import shown_as
-from glm_magic.display.page.segments import MOST_SEGMENTS, SEGMENT_CHARACTERS, Segment, Segments
+from glm_magic.display.pace import Pace
+from glm_magic.display.page.segments import MOST_SEGMENTS, Segment, Segments
 from glm_magic.display.view import Form, Show
-
-UPDATE_SECONDS = 0.1
 
 _NOTHING = Segment("", "")
 
@@ -40,13 +39,11 @@ class TextOutputs:
         self._show = show
         self._new_names = names
         self._form: Form = form
-        self._clock = clock
+        self._pace = Pace(clock)
         self._segments = self._new_segments(most)
         self._names: list[str] = []  # of the outputs, in order
         self._painted: list[Segment] = []  # what stands in them, but for the tail
         self._is_stale = False
-        self._painted_at = float("-inf")
-        self._tail_length = 0
 
     def __len__(self) -> int:
         """How many outputs it has by now."""
@@ -59,14 +56,13 @@ class TextOutputs:
 
     def paint(self) -> None:
         """Bring the page up to date if the last update is a while ago, else with a later call."""
-        if not self._is_stale or self._clock() - self._painted_at < self._interval:
+        if not self._is_stale or not self._pace.is_due:
             return
         self._is_stale = False
         self._segments.freeze()
         self._paint(self._segments.frozen)
-        self._painted_at = self._clock()
         tail = self._segments.tail
-        self._tail_length = len(tail)
+        self._pace.painted(len(tail))
         at = len(self._painted)
         if tail.strip() or at < len(self._names):
             self._put(at, {"text/plain" if self._form == "text" else "text/markdown": tail})
@@ -81,23 +77,10 @@ class TextOutputs:
         for at in range(len(segments), len(self._names)):  # a tail was shown of which nothing is left
             self._put(at, {"text/plain": ""})
 
-    def rewrite(self, text: str, carried: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Put another text into the outputs that there are."""
-        if not self._names:
-            return
-        self._segments = self._new_segments(len(self._names))
-        self._painted = []
-        self.add(text)
-        self.finish(carried)
-
     def withdraw(self) -> None:
         """Take the text off the page."""
         for at in range(len(self._names)):
             self._put(at, self._data(Segment("(withdrawn)", "(withdrawn)")))
-
-    @property
-    def _interval(self) -> float:
-        return UPDATE_SECONDS * max(1.0, self._tail_length / SEGMENT_CHARACTERS)
 
     def _new_segments(self, most: int) -> Segments:
         match self._form:

@@ -16,12 +16,11 @@ from glm_magic.chat.events import (
     ToolCalling,
     ToolResult,
 )
+from glm_magic.display.pace import Pace
 from glm_magic.display.page import folds
 from glm_magic.display.page.line import Line
 from glm_magic.display.page.parts import Parts
-from glm_magic.display.view import Ending, Form, Show
-
-SILENCE_SECONDS = 5.0
+from glm_magic.display.view import SILENCE_SECONDS, Ending, Form, Show
 
 
 class PageView:
@@ -54,6 +53,7 @@ class PageView:
         self._thoughts: list[str] = []
         self._thoughts_name = ""
         self._thoughts_are_stale = False
+        self._thoughts_pace = Pace(clock)
         self._has_thought = False  # what it thinks now is another thought
         self._line = None if quiet else Line(show, next(self._names), title, clock=clock, **live)
         if not at_once:
@@ -82,7 +82,7 @@ class PageView:
         """Let the line say what happens."""
         match event:
             case TextDelta(text):
-                self._show_thoughts()
+                self._show_thoughts_if_due()
                 self._say("answering")
                 if self._line is not None:
                     self._line.count(text)
@@ -91,7 +91,7 @@ class PageView:
                 if self._line is not None:
                     self._line.think(text)
             case ToolCalling(_, call, runs, asks):
-                self._show_thoughts()
+                self._show_thoughts_if_due()
                 self._say(f"{call.name} {'runs' if runs else 'waits for your answer' if asks else 'is called'}")
             case ToolResult():
                 self._say("asking")
@@ -126,7 +126,13 @@ class PageView:
             self._line.forget_thoughts()
         is_new = not self._thoughts_name
         self._thoughts_name = self._thoughts_name or next(self._names)
-        self._show(dict(folds.thoughts("".join(self._thoughts))), self._thoughts_name, update=not is_new)
+        text = "".join(self._thoughts)
+        self._show(dict(folds.thoughts(text)), self._thoughts_name, update=not is_new)
+        self._thoughts_pace.painted(len(text))
+
+    def _show_thoughts_if_due(self) -> None:
+        if self._thoughts_pace.is_due:  # else they follow with a later event: a model may think and speak by turns
+            self._show_thoughts()
 
     def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
         """Put another answer in place of the one that was shown and has settled."""

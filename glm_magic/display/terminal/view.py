@@ -25,19 +25,15 @@ from glm_magic.chat.events import (
 )
 from glm_magic.display import safe_text
 from glm_magic.display.forms import shown_as
+from glm_magic.display.pace import Pace
 from glm_magic.display.page import folds
-from glm_magic.display.view import Ending, Form, View
+from glm_magic.display.view import SEPARATOR, SILENCE_SECONDS, Ending, Form, View
 
 if TYPE_CHECKING:
     from glm_magic.chat.reply import Source
     from glm_magic.display.terminal.screen import Screen
 
-UPDATE_SECONDS = 0.1
-UPDATE_CHARACTERS = 3000  # what grows is drawn more seldom when it is longer than this
-SILENCE_SECONDS = 5.0
 SHORTEST_THOUGHT = 0.05  # seconds; what comes all at once, as in a replay, says nothing of how long it took
-
-_SEPARATOR = " · "
 
 
 def view(
@@ -126,7 +122,7 @@ class TerminalView:
     ) -> None:
         self._out = out
         self._form: Form = form
-        self._held = ""
+        self._held: list[str] = []
         self._quiet = quiet
         self._in_line = False
         self._said = ""
@@ -140,7 +136,7 @@ class TerminalView:
                 self._thought.add(text)
             case TextDelta(text) if self._form in ("code", "json"):
                 self._end_thought()
-                self._held += text
+                self._held.append(text)
             case TextDelta(text):
                 self._end_thought()
                 self._write_text(text)
@@ -160,7 +156,7 @@ class TerminalView:
         """End the line that is open, and write the facts."""
         self._end_thought()
         if ending.withdrawn:
-            self._held = ""
+            self._held.clear()
         self._end_text()
         if self._sources:
             self._note(folds.sources(self._sources)["text/plain"])
@@ -187,7 +183,8 @@ class TerminalView:
         self._in_line = not safe.endswith("\n") if safe else self._in_line
 
     def _end_text(self) -> None:
-        held, self._held = self._held, ""
+        held = "".join(self._held)
+        self._held.clear()
         if held:
             self._write_text(shown_as(self._form, held).plain)
         self._write("\n" if self._in_line else "")
@@ -218,8 +215,8 @@ class LiveView:
         self._form: Form = form
         self._sources: tuple[Source, ...] = ()
         self._quiet = quiet
-        self._clock = clock
-        self._open = ""  # text that may still change how it looks
+        self._open = ""  # text that may still change how it looks,
+        self._came: list[str] = []  # and what came since
         self._line_ended = False
         self._printed_text = False
         self._after_block = False
@@ -228,7 +225,7 @@ class LiveView:
         self._thought = _Thought(clock)
         self._waits_for = "asking"
         self._silence = 0.0
-        self._shown_at = float("-inf")
+        self._pace = Pace(clock)
 
     def paint(self, event: Event) -> None:
         """Show at once what came if the last update is a while ago, else with the next event or tick."""
@@ -246,7 +243,7 @@ class LiveView:
             case _:
                 self._silence = 0.0
                 self._take(event)
-        if self._clock() - self._shown_at >= UPDATE_SECONDS * max(1.0, len(self._open) / UPDATE_CHARACTERS):
+        if self._pace.is_due:
             self._show()
 
     def settle(self, ending: Ending) -> None:
@@ -262,6 +259,7 @@ class LiveView:
         self._end_thought()
         if ending.withdrawn:
             self._open = ""
+            self._came.clear()
             what = "answer above" if self._printed_text else "answer"
             self._done += self._screen.note(f"[The {what} was withdrawn.]")
         self._end_text()
@@ -278,7 +276,7 @@ class LiveView:
             case TextDelta(text):
                 self._end_notice()
                 self._end_thought()
-                self._open += text
+                self._came.append(text)
                 self._line_ended = self._line_ended or "\n" in text
                 self._waits_for = ""
             case ReasoningDelta(text):
@@ -321,7 +319,14 @@ class LiveView:
             self._done += self._screen.note(text)
             self._after_block = False
 
+    def _gather(self) -> None:
+        """Append what came: to do it for each piece would copy the text each time."""
+        if self._came:
+            self._open += "".join(self._came)
+            self._came.clear()
+
     def _end_text(self) -> None:
+        self._gather()
         self._freeze(len(self._open))
         self._after_block = False
 
@@ -355,13 +360,14 @@ class LiveView:
         elif self._notice is not None:
             return self._notice.text
         elif self._waits_for:
-            said = f"{self._title}{_SEPARATOR}{self._waits_for} …" if self._title else f"{self._waits_for} …"
+            said = f"{self._title}{SEPARATOR}{self._waits_for} …" if self._title else f"{self._waits_for} …"
         else:
             said = ""
         silent = f"silent for {int(self._silence)} s" if self._silence >= SILENCE_SECONDS else ""
         return ", ".join(filter(None, (said, silent)))
 
     def _show(self) -> None:
+        self._gather()
         self._freeze_blocks()
         draft = self._lines(self._open, whole=False)
         status = self._status()
@@ -369,11 +375,11 @@ class LiveView:
             draft += self._screen.note(status, whole=False)
         self._screen.show(self._done, draft)
         self._done = []
-        self._shown_at = self._clock()
+        self._pace.painted(len(self._open))
 
 
 def _line_of(ending: Ending) -> str:
-    return _SEPARATOR.join(safe_text.plain(fact) for fact in ending.facts)
+    return SEPARATOR.join(safe_text.plain(fact) for fact in ending.facts)
 
 
 def _encodable(text: str, encoding: str | None) -> str:

@@ -1,0 +1,182 @@
+"""How time and traffic grow with an answer: python tests/benchmarks/growth.py [--seconds LIMIT] [NAME …]
+
+Each row doubles the size three times (a size is left out once the one before took longer than LIMIT seconds, 5 unless
+told otherwise). Where twice as much takes twice as long, the ratio at the end is 2.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from glm_magic.chat.events import Event, ReasoningDelta, TextDelta, ToolCalling, ToolResult
+from glm_magic.chat.messages import ToolCall
+from glm_magic.display import safe_text
+from glm_magic.display.differences import differences
+from glm_magic.display.page.view import PageView
+from glm_magic.display.view import Ending
+from glm_magic.tools.schemas import SchemaMismatch, read_json
+
+PIECES = {
+    "prose": "Some words of a long answer, and more of them, as a model writes.\n\n",
+    "one line": "word ",
+    "one paragraph": "word word word word word word\n",
+    "fences": "```\nx = 1\n```\n",
+    "headings": "a\n=\n",
+    "list": "- one item of a list\n",
+    "environments": "\\begin{a}",
+    "displays": "$$ a \\\\[ b ",
+    "dollars": "$a ",
+    "backticks": "` `` ``` ",
+    "brackets": "](http://",
+    "definitions": "]:http://",
+    "links": "[a](http://a.example)",
+    "tags": "<b><i>",
+    "entities": "&#1;",
+    "addresses": "www.,",
+    "tildes": "x ~~~ y ",
+    "quotations": "> a\n",
+    "table": "| a | b |\n",
+}
+FENCE_FIRST = "```\n<img>\n```\n\n"  # what could act in code: display maths that does not end is looked for
+
+
+class Page:
+    """A page that counts what is sent to it, under a clock that its text moves on: `rate` characters a second."""
+
+    def __init__(self, rate: float) -> None:
+        self.now = 0.0
+        self.sent = 0
+        self._step = 1 / rate
+        self.view = PageView(self._show, name="n", title="m", with_calls=True, clock=lambda: self.now)
+
+    def _show(self, data: dict[str, Any], name: str, *, update: bool) -> None:
+        del name, update
+        self.sent += len(json.dumps(data))
+
+    def paint(self, event: Event, characters: int) -> None:
+        self.now += characters * self._step
+        self.view.paint(event)
+
+    def settle(self) -> None:
+        self.view.settle(Ending(()))
+
+
+def streamed(text: str, delta: int = 40) -> int:
+    """Stream `text` to a page at 100,000 characters a second, and return the traffic."""
+    page = Page(100_000)
+    for at in range(0, len(text), delta):
+        page.paint(TextDelta(text[at : at + delta]), delta)
+    page.settle()
+    return page.sent
+
+
+def thought_between(count: int) -> int:
+    """Let a model think and answer by turns."""
+    page = Page(10_000)
+    for _ in range(count):
+        page.paint(ReasoningDelta("some thought of it "), 20)
+        page.paint(TextDelta("some words "), 10)
+    page.settle()
+    return page.sent
+
+
+def called(count: int) -> int:
+    """Let a model call a tool `count` times in one round, of about 100 characters each, in a millisecond each."""
+    page = Page(100_000)
+    made = [ToolCall(f"c{n}", "get_weather", json.dumps({"city": f"City {n}", "days": 3})) for n in range(count)]
+    for number, call in enumerate(made):
+        page.paint(ToolCalling(number, call), 0)
+    for number, call in enumerate(made):
+        page.paint(ToolCalling(number, call, runs=True), 0)
+        page.paint(ToolResult(number, call, "rather cloudy, 21 degrees, with some rain later", 0.001), 100)
+    page.settle()
+    return page.sent
+
+
+def written(fragments: int) -> int:
+    """Let a model write the arguments of one call in `fragments` of 4 characters, at 200 of them a second."""
+    page = Page(800)
+    arguments = ""
+    for _ in range(fragments):
+        arguments += "abcd"
+        page.paint(ToolCalling(0, ToolCall("c", "write", arguments)), 4)
+    page.settle()
+    return page.sent
+
+
+def doubled_key(count: int) -> None:
+    text = json.dumps({f"key {n}": n for n in range(count)})[:-1] + f', "key {count - 1}": 0}}'
+    try:
+        read_json(text)
+    except SchemaMismatch:
+        return
+    raise AssertionError
+
+
+Case = tuple[Callable[[int], Any], int]  # what runs with a size, and the first size
+
+
+def cases() -> dict[str, Case]:
+    found: dict[str, Case] = {}
+    for name, piece in PIECES.items():
+        found[f"markdown: {name}"] = (
+            lambda n, p=piece: safe_text.markdown("<img>\n\n" + (p * (n // len(p) + 1))[:n]),
+            125_000,
+        )
+    found["markdown: fence, environments"] = (
+        lambda n: safe_text.markdown(FENCE_FIRST + "\\begin{a}" * (n // 9)),
+        125_000,
+    )
+    for name, piece in PIECES.items():
+        found[f"cut: {name}"] = (
+            lambda n, p=piece: safe_text.last_block_start((p * (n // len(p) + 1))[:n] + "\n"),
+            125_000,
+        )
+    for name, piece in PIECES.items():
+        found[f"page: {name}"] = (lambda n, p=piece: streamed((p * (n // len(p) + 1))[:n]), 125_000)
+    found["page: one line, 4 characters a delta"] = (lambda n: streamed("x" * n, delta=4), 2_500_000)
+    found["page: thoughts between"] = (thought_between, 1000)
+    found["page: calls"] = (called, 125)
+    found["page: arguments in fragments"] = (written, 2500)
+    found["a key twice"] = (doubled_key, 12_500)
+    found["changes: words in another order"] = (lambda n: differences("x y z " * n, "z y x " * n), 50)
+    found["changes: prose"] = (
+        lambda n: differences(
+            " ".join(f"w{k * k % 1009}" for k in range(n)), " ".join(f"w{k * k * k % 1009}" for k in range(n))
+        ),
+        2000,
+    )
+    return found
+
+
+def main(arguments: list[str]) -> None:
+    limit = 5.0
+    if "--seconds" in arguments:
+        at = arguments.index("--seconds")
+        limit = float(arguments[at + 1])
+        del arguments[at : at + 2]
+    for name, (run, first) in cases().items():
+        if arguments and not any(argument in name for argument in arguments):
+            continue
+        row, seconds, before = [], 0.0, 0.0
+        for size in itertools.islice((first * 2**n for n in itertools.count()), 4):
+            begun = time.process_time()
+            sent = run(size)
+            before, seconds = seconds, time.process_time() - begun
+            row.append(
+                f"{size:,}: {seconds:.2f} s"
+                + (f" {sent / 1e6:.2f} MB" if isinstance(sent, int) and sent > 1 and "cut" not in name else "")
+            )
+            if seconds > limit:
+                break
+        ratio = f"ratio {seconds / before:.1f}" if before > 0.005 else ""
+        print(f"{name:40} {'; '.join(row)}; {ratio}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
