@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import numbers
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import Enum
 from typing import Any, TypeAlias, cast
 
@@ -303,7 +303,8 @@ def plain(value: object) -> object:
         return value
     if isinstance(value, numbers.Integral):
         return int(value)
-    if isinstance(value, Decimal):
+    decimal = sys.modules.get("decimal")  # a value of it is only where it has been loaded
+    if decimal is not None and isinstance(value, decimal.Decimal):
         is_whole = value.is_finite() and abs(value) < _MOST and value == int(value)
         return int(value) if is_whole else _as_float(value)
     return _as_float(value) if isinstance(value, numbers.Real) else value
