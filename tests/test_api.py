@@ -81,7 +81,7 @@ def test_settings_of_a_call_are_for_that_call(chat: Chat, server: GlmServer) -> 
 def test_a_value_that_json_cannot_hold_is_an_error_before_anything_is_sent(
     chat: Chat, server: GlmServer, value: object
 ) -> None:
-    with pytest.raises(PromptError, match="cannot be written as JSON"):
+    with pytest.raises(SettingError, match="cannot be"):
         chat("hi", extra={"seed": value})
     assert not server.requests
 

@@ -36,6 +36,8 @@ Stream: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Event]]
 # Whether a call may run: it, or the call with other arguments; None if it may not.
 Approve: TypeAlias = "Callable[[Tool, ToolCall], ToolCall | None]"
 
+MOST_CALLS = 128  # of tools in one round
+
 _KEPT = "What had arrived is on the page, but not in the conversation. Run the cell again."
 
 
@@ -237,6 +239,11 @@ class Loop:
                 f"The answer was cut off at the token limit, in the middle of a call of {quoted(calls[-1].name)};"
                 " nothing of it was run.",
                 "Raise --max-tokens.",
+            )
+        if len(calls) > MOST_CALLS:
+            raise TooManySteps(
+                f"The model called {len(calls)} tools in one round; at most {MOST_CALLS} may be called. None was run.",
+                "Ask for fewer at a time, or offer a tool that takes a list.",
             )
         if self._rounds == self._toolbox.max_steps:
             raise TooManySteps(

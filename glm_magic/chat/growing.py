@@ -27,6 +27,7 @@ class ReplyBuilder:
     _text: list[str] = field(default_factory=list)
     _reasoning: list[str] = field(default_factory=list)
     _calls: list[dict[str, Any]] = field(default_factory=list)
+    _by_index: dict[int | None, dict[str, Any]] = field(default_factory=dict)  # the latest call of each index
     _sources: dict[Source, None] = field(default_factory=dict)
     id: str = ""
     model: str = ""
@@ -52,7 +53,7 @@ class ReplyBuilder:
             case _:
                 pass
 
-    def _add_call(self, delta: ToolCallDelta) -> int:
+    def _add_call(self, delta: ToolCallDelta) -> dict[str, Any]:
         """Join a fragment to its call.
 
         Reported: servers give no index, or 0 for every call; ids that change, are missing, or repeat. So a
@@ -60,16 +61,18 @@ class ReplyBuilder:
         the arguments are whole already, and an index that was not there before; else it is the latest call
         of that index that goes on.
         """
-        call = next((c for c in reversed(self._calls) if delta.index is None or c["index"] == delta.index), None)
+        latest = self._calls[-1] if self._calls else None
+        call = latest if delta.index is None else self._by_index.get(delta.index)
         if call is None and self._calls and not (delta.name or delta.id):  # arguments of no call: of the latest
-            call = self._calls[-1]
+            call = latest
         if call is None or (delta.name and call["name"] and _starts_anew(delta, call)):
-            call = {"index": delta.index, "id": "", "name": "", "arguments": []}
+            call = {"at": len(self._calls), "index": delta.index, "id": "", "name": "", "arguments": []}
             self._calls.append(call)
+            self._by_index[delta.index] = call
         call["id"] = call["id"] or delta.id or ""
         call["name"] = call["name"] or delta.name or ""
         call["arguments"].append(delta.arguments)
-        return next(at for at, other in enumerate(self._calls) if other is call)
+        return call
 
     @property
     def text(self) -> str:
@@ -106,8 +109,10 @@ class ReplyBuilder:
 
     def calling(self, delta: ToolCallDelta) -> tuple[int, ToolCall]:
         """Add a fragment of a call; return the number of the call in its turn, and the call as it stands."""
-        at = self._add_call(delta)
-        return self.first_call + at, self.calls[at]
+        call = self._add_call(delta)
+        number: int = self.first_call + call["at"]
+        # its id may change yet, to be one of its own: `calls` says it when all are there
+        return number, ToolCall(call["id"] or f"call_{number}", call["name"], "".join(call["arguments"]))
 
     def reply(self, **circumstances: Any) -> Reply:
         """Return the reply as it stands; `circumstances` are the fields that this one answer does not say."""

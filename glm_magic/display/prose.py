@@ -21,6 +21,7 @@ _LOUD = re.compile(
 )
 # An address or the line of a fence: what stands there may become an attribute.
 _ATTRIBUTE = re.compile(r"(?:://|www\.)\S*|(?:```|~~~).*", re.IGNORECASE)
+_ATTRIBUTE_START = re.compile(r"://|www\.|```|~~~", re.IGNORECASE)
 # An address that front ends make a link of, as far as its host goes. What marked (JupyterLab's reader) leaves out at
 # its end is no part of it.
 _LEFT_OUT = "?!.,:;*_'\"~()&"
@@ -111,7 +112,7 @@ def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> s
         match found.lastgroup:
             case "code" if not in_address and (span := _code_span(text, found, ahead, in_table=in_table)):
                 sign, at = span
-                if _ATTRIBUTE.search(sign):
+                if _ATTRIBUTE_START.search(sign):
                     address_end = _run_end(text, at)
             case "code" | "tildes" if len(sign) >= 3:
                 if gap := _MERMAID.match(text, at):
@@ -139,8 +140,8 @@ def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> s
                 sign, at = (_entity(sign), at) if sign.endswith(";") else ("&amp;", start + 1)
             case "tag":
                 sign, at = _tag(text, start)
-                if sign[0] == "[":
-                    address_end = max(address_end, _run_end(text, at))
+                if sign[0] == "[" and at > address_end:
+                    address_end = _run_end(text, at)
             case "image":
                 sign = "[image: " if _IMAGE.match(text, start) else "&#33;["
             case "target":
@@ -224,7 +225,7 @@ def read_maths(text: str, opening: re.Match[str], ahead: Lookahead) -> tuple[str
     start = opening.end()
     end, at = ahead.maths_end(opening[0], start)
     is_short = at - start <= _LONGEST_MATHS
-    if not is_short or min(ahead.next(_BLANK_LINE, start)[0], ahead.next(_ATTRIBUTE, start)[0]) < end:
+    if not is_short or min(ahead.next(_BLANK_LINE, start)[0], ahead.next(_ATTRIBUTE_START, start)[0]) < end:
         return None
     inside = _TAG.sub("< ", text[start:end]).replace("](", "] (").replace("![", "! [").replace("]:", "] :")
     return opening[0] + unmacroed(inside) + text[end:at], at

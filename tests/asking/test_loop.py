@@ -1,6 +1,6 @@
 import pytest
 
-from glm_magic.asking.loop import Loop, Toolbox
+from glm_magic.asking.loop import MOST_CALLS, Loop, Toolbox
 from glm_magic.chat.events import (
     Facts,
     Finished,
@@ -20,6 +20,7 @@ from glm_magic.errors import (
     PromptTooLong,
     ServiceDown,
     SetupError,
+    TooManySteps,
     Withdrawn,
 )
 from glm_magic.tools import run as calling
@@ -255,3 +256,10 @@ def test_each_call_of_a_turn_has_a_number_and_an_id_of_its_own():
     reply = events[-1].reply
     assert reply.open_calls == ()
     assert reply.usage.total_tokens == 9
+
+
+def test_a_round_of_more_calls_than_may_be_made_runs_none_of_them():
+    ran = []
+    with pytest.raises(TooManySteps, match="called 129 tools in one round"):
+        called([("weather", "{}")] * (MOST_CALLS + 1), run=lambda *call: ran.append(call))
+    assert ran == []

@@ -1,0 +1,195 @@
+"""Four times as much text takes four times as many steps, whatever it is: a page is painted while an answer grows."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from test_safe_text import FRAGMENTS
+
+from glm_magic.chat.events import Event, ReasoningDelta, TextDelta, ToolCallDelta, ToolCalling, ToolResult
+from glm_magic.chat.growing import ReplyBuilder
+from glm_magic.chat.messages import ToolCall
+from glm_magic.display import links, lookahead, prose, safe_text
+from glm_magic.display.differences import differences
+from glm_magic.display.page.view import PageView
+from glm_magic.display.view import Ending
+
+MOST = 6.0  # times as many for four times as much: a square would be 16
+CHARACTERS_OF_A_STEP = 50  # that a pattern goes through
+
+
+class Counted:
+    """A pattern that counts the characters that it goes through."""
+
+    def __init__(self, pattern: re.Pattern[str], steps: list[float]) -> None:
+        self._pattern = pattern
+        self._steps = steps
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._pattern, name)
+        return self._over(found) if name in ("search", "match", "fullmatch", "finditer", "findall", "sub") else found
+
+    def _over(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any) -> Any:
+            text = arguments[-1] if isinstance(arguments[-1], str) else arguments[-2]
+            at = arguments[-1] if isinstance(arguments[-1], int) else 0
+            result = method(*arguments)
+            goes_to = result.end() if isinstance(result, re.Match) else at if method.__name__ == "match" else len(text)
+            self._steps[0] += (goes_to - at) / CHARACTERS_OF_A_STEP
+            return result
+
+        return counted
+
+
+@contextmanager
+def counting() -> Iterator[list[float]]:
+    """Count calls of functions, and the characters that patterns go through."""
+    steps = [0.0]
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        steps[0] += event in ("call", "c_call")
+
+    patterns = [
+        mock.patch.object(module, name, Counted(value, steps))
+        for module in (links, lookahead, prose, safe_text)
+        for name, value in vars(module).items()
+        if isinstance(value, re.Pattern)
+    ]
+    for pattern in patterns:
+        pattern.start()
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        yield steps
+    finally:
+        sys.setprofile(before)
+        for pattern in patterns:
+            pattern.stop()
+
+
+def ratio(run: Callable[[int], object], size: int) -> float:
+    """How many times the steps are that `run` takes with four times the size."""
+    run(2)  # what is loaded or made once
+    taken = []
+    for length in (size, 4 * size):
+        with counting() as steps:
+            run(length)
+        taken.append(steps[0])
+    return taken[1] / taken[0]
+
+
+def view(sent: list[int] | None = None) -> tuple[PageView, list[float]]:
+    """A page, and its clock."""
+    now = [0.0]
+
+    def show(data: dict[str, Any], _name: str, *, update: bool) -> None:
+        if sent is not None:
+            sent.append(len(json.dumps(data)))
+
+    return PageView(show, name="n", title="m", with_calls=True, clock=lambda: now[0]), now
+
+
+def painted(events: list[Event], seconds: float) -> int:
+    """Paint events, one after so many seconds; return what was sent, in characters."""
+    sent: list[int] = []
+    page, now = view(sent)
+    for event in events:
+        now[0] += seconds
+        page.paint(event)
+    page.settle(Ending(()))
+    return sum(sent)
+
+
+PIECES = st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=4).map("".join)
+
+
+@settings(max_examples=60, deadline=None)
+@given(PIECES)
+def test_a_text_is_made_safe_in_steps_that_grow_as_it_does(piece: str) -> None:
+    assert ratio(lambda times: safe_text.markdown("<img>\n\n" + piece * times), 300) < MOST
+
+
+@settings(max_examples=60, deadline=None)
+@given(PIECES)
+def test_a_cut_is_found_in_steps_that_grow_as_the_text_does(piece: str) -> None:
+    assert ratio(lambda times: safe_text.last_block_start(piece * times + "\n"), 300) < MOST
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a\n=\n", "```\nx\n```\n", "- a\n", "\\begin{a}", "\\begin{a}\n\n", "$$", "` `` ``` ", "](http://", "]:http://a"],
+)
+def test_a_text_that_took_too_long_once_does_not(piece: str) -> None:
+    assert ratio(lambda times: safe_text.markdown("```\n<img>\n```\n\n" + piece * times), 500) < MOST
+    assert ratio(lambda times: safe_text.last_block_start(piece * times + "\n"), 500) < MOST
+    assert ratio(lambda times: painted([TextDelta(piece)] * times, 0.00001), 4000) < MOST
+
+
+def test_thoughts_between_words_are_sent_as_often_as_the_words() -> None:
+    def sent(count: int) -> int:
+        return painted([ReasoningDelta("some thought "), TextDelta("some words ")] * count, 0.001)
+
+    assert sent(2000) < MOST * sent(500)
+    assert sent(2000) < 40 * 2000 * len("some thought some words ")
+
+
+def calls(count: int) -> list[Event]:
+    """A round of calls, of about 100 characters each."""
+    made = [ToolCall(f"c{n}", "get_weather", f'{{"city": "City {n}", "days": 3}}') for n in range(count)]
+    result = "rather cloudy, 21 degrees, with some rain later"
+    ran = [(ToolCalling(n, call, runs=True), ToolResult(n, call, result, 0.001)) for n, call in enumerate(made)]
+    return [*(ToolCalling(n, call) for n, call in enumerate(made)), *(event for events in ran for event in events)]
+
+
+def test_a_round_of_many_calls_is_sent_in_traffic_that_grows_as_it_does() -> None:
+    assert painted(calls(1000), 0.001) < MOST * painted(calls(250), 0.001)
+    assert painted(calls(1000), 0.001) < 40 * 1000 * 100
+    assert ratio(lambda count: painted(calls(count), 0.001), 100) < MOST
+
+
+def test_slow_tools_are_seen_to_run_however_many_there_were() -> None:
+    outputs: dict[str, dict[str, Any]] = {}
+    now = [0.0]
+
+    def show(data: dict[str, Any], name: str, *, update: bool) -> None:
+        outputs[name] = data
+
+    page = PageView(show, name="n", title="m", with_calls=True, clock=lambda: now[0])
+    for event in calls(30):
+        page.paint(event)
+        if isinstance(event, ToolCalling) and event.runs:
+            assert f'City {event.number}", days=3) → running' in str(outputs["n-1"]["text/plain"])
+            now[0] += 2.0
+
+
+def test_calls_and_fragments_of_calls_are_joined_in_steps_that_grow_as_they_do() -> None:
+    def many(count: int) -> None:
+        answer = ReplyBuilder()
+        for number in range(count):
+            answer.calling(ToolCallDelta(number, f"c{number}", "f", "{}"))
+        assert len(answer.calls) == count
+
+    def one(count: int) -> None:
+        answer = ReplyBuilder()
+        for number in range(count):
+            answer.calling(ToolCallDelta(0, *(("c", "f") if number == 0 else (None, None)), "x"))
+        assert len(answer.calls[0].arguments) == count
+
+    assert ratio(many, 500) < MOST
+    assert ratio(one, 500) < MOST
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("x y z ", "z y x "), ("x\n", "y\nx\n"), ("a b\n", "b c\na\n"), ("ab ", "a b ")]
+)
+def test_changes_are_found_in_steps_that_grow_as_the_texts_do(one: str, other: str) -> None:
+    assert ratio(lambda times: differences(one * times, other * times), 1500) < MOST
