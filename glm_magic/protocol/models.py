@@ -1,8 +1,8 @@
-"""The models known by name: how much they read, how much they write, what they cost.
+"""The models known by name: context window, output limit and price.
 
-Source: the official model overview and the page of GLM-4; the prices other than GLM-4-Plus's are as
-reported in two independent copies of the price list (2026). A proxy sets its own prices. Any other
-name is sent as it is typed.
+Source: the official model overview and the page of GLM-4; prices other than GLM-4-Plus's are as
+reported in two independent copies of the price list (2026). A proxy sets its own prices. Other names
+are sent as typed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Model:
     cached_price: float
 
     def cost(self, usage: Usage) -> float:
-        """Return what `usage` costs by the list, in CNY; input and output cost the same."""
+        """Return the list price of `usage` in CNY; input and output cost the same."""
         fresh = usage.total_tokens - usage.cached_tokens
         return (fresh * self.price + usage.cached_tokens * self.cached_price) / _MILLION
 

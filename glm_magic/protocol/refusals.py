@@ -1,7 +1,7 @@
-"""What a service says when it refuses becomes the error that names the cause and the remedy.
+"""Turns a refusal of the service into the error that names the cause and the remedy.
 
-The meaning of GLM's codes is that of its official code tables (confirmed); which HTTP status they come
-with, and the shapes of the bodies, are what was seen on the wire. Comments tag every other fact as
+GLM's codes mean what its official code tables say (confirmed); the HTTP statuses they come with, and the
+shapes of the bodies, are those seen on the wire. Comments tag every other fact as
 confirmed (an official document, a source, or a captured response), reported (by users or by third-party
 code) or uncertain. Nothing was tried against the live service.
 """
@@ -32,10 +32,10 @@ from glm_magic.protocol import models
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What the body says, whatever its shape.
+    """The content of a body, whatever its shape.
 
-    `path` is the one that a gateway did not find. `filtered` are the sides and levels of GLM's content
-    filter, `tokens` and `limit` the sizes of the prompt and of the context window (0: not said).
+    `path` is what a gateway could not find. `filtered` holds the sides and levels of GLM's content filter,
+    `tokens` and `limit` the sizes of the prompt and of the context window (0 if unknown).
     """
 
     message: str = ""
@@ -52,8 +52,8 @@ def refused(status: int, body: object, *, model: str = "", url: str = "", reques
     """Return the error for a refusal.
 
     `status` is the HTTP status, or 0 for an error inside a stream that began with 200. `body` is the
-    parsed JSON, or the text where it is none. `model` and `url` are what was asked for and where;
-    `request_id` is what a header calls the request, for a body that does not.
+    parsed JSON, or the text if it is not JSON. `model` and `url` are what was requested and where;
+    `request_id` is the id from a header, for a body without one.
     """
     said = _read(body)
     status = status or _status_in(said)
@@ -81,7 +81,7 @@ def _read(body: object) -> _Said:
     error = body.get("error")
     if isinstance(error, dict):  # GLM's own shape, and OpenAI's
         inner = error
-    elif isinstance(error, str):  # a bare string; with a path, it is the gateway of GLM that knows no such URL
+    elif isinstance(error, str):  # a bare string; with a path, it is GLM's gateway, which does not know the URL
         inner = {"message": " ".join(filter(None, (error, _string(body.get("path"))))), "code": body.get("status")}
     else:  # flat, or FastAPI's detail
         inner = {**body, "message": body.get("message") or body.get("msg") or body.get("detail")}
@@ -93,7 +93,7 @@ def _read(body: object) -> _Said:
         _string(inner.get("request_id") or body.get("request_id")),
         _string(body.get("path")),
         _filtered(body.get("contentFilter") or body.get("content_filter") or inner.get("contentFilter")),
-        # confirmed: llama.cpp counts in fields of its own, others in the message
+        # confirmed: llama.cpp has fields for the counts, others name them in the message
         _count(inner.get("n_prompt_tokens")) or _number_in(message, _TOKENS),
         _count(inner.get("n_ctx")) or _number_in(message, _LIMIT),
     )
@@ -114,7 +114,7 @@ def _number_in(message: str, pattern: re.Pattern[str]) -> int:
     return int(found[1].replace(",", "")) if found else 0
 
 
-# Reported: the words of OpenAI, vLLM, SGLang, llama.cpp and LM Studio.
+# Reported: wordings of OpenAI, vLLM, SGLang, llama.cpp and LM Studio.
 _TOKENS = re.compile(
     r"(?:requested(?: a total of)?|resulted in|ha(?:s|ve)|contains|the first|(?:request|input) \() ?"
     r"([1-9][0-9,]{0,11}) (?:input )?tokens",
@@ -130,7 +130,7 @@ _WITH_ANSWER = re.compile(r"completion|max_tokens|output", re.IGNORECASE)
 
 
 def _filtered(entries: Any) -> tuple[tuple[str, int | None], ...]:
-    """Return whose text the content filter found fault with, and how severe it is (0 is the worst, 3 the mildest)."""
+    """Return whose text the content filter rejected, and how severe it is (0 is the worst, 3 the mildest)."""
     return tuple(
         (_string(entry.get("role")), level if type(level := entry.get("level")) is int else None)
         for entry in (entries if isinstance(entries, list) else ())
@@ -139,7 +139,7 @@ def _filtered(entries: Any) -> tuple[tuple[str, int | None], ...]:
 
 
 def _status_in(said: _Said) -> int:
-    """An error inside a stream often gives its HTTP status as its code."""
+    """Return the HTTP status that an error inside a stream often has as its code; 0 if it has none."""
     number = int(said.code) if re.fullmatch("[0-9]{3}", said.code) else 0
     return number if number in HTTPStatus.__members__.values() and number >= HTTPStatus.BAD_REQUEST else 0
 
@@ -149,34 +149,38 @@ def _status_in(said: _Said) -> int:
 _Verdict = tuple[type[ServiceError], str, str]
 
 _KEY_REMEDY = (
-    "Check the key, and that it belongs to this endpoint: %glm_config --table shows where it comes from.\n"
-    "It is in GLM_API_KEY, ZAI_API_KEY or ZHIPUAI_API_KEY, or in the variable that api_key_env names."
+    "Check that the key is valid for this endpoint: %glm_config --table shows where it comes from.\n"
+    "It is read from GLM_API_KEY, ZAI_API_KEY, ZHIPUAI_API_KEY, or the variable that api_key_env names."
 )
-_ACCOUNT_REMEDY = "Look at the account on the service's site; trying again does not help."
-_PLAN_REMEDY = "Look at the plan on the service's site, or use the key of another account."
-_LATER = "Wait a little and run the cell again, or ask another model with -m."
+_ACCOUNT_REMEDY = "Check the account on the service's website; retrying does not help."
+_PLAN_REMEDY = "Check the plan on the service's website, or use the key of another account."
+_LATER = "Run the cell again later, or ask another model with -m."
 _SEE_REQUEST = "%glm -N shows the request that would be sent."
 _LESS = (
     "Shorten the prompt, or send less of the conversation: %glm_history shows the turns,\n"
-    "%glm_history --skip TURN leaves one out; --new or --no-history sends none before."
+    "%glm_history --skip TURN leaves one out; --new or --no-history sends none of them."
 )
-_BAD_PARAMETER = (ServiceError, "The service does not accept the request's parameters", _SEE_REQUEST)
+_BAD_PARAMETER = (ServiceError, "The service rejected the request's parameters", _SEE_REQUEST)
 _NO_BALANCE = (
     BalanceError,
     "The account has no balance left",
-    "Top up the account, or ask a free model, for example -m GLM-4-Flash.",
+    "Top up the account, or ask a free model, such as -m GLM-4-Flash.",
 )
 _NO_QUOTA = (BalanceError, "The account at this gateway has no quota left", "Top up the account at the gateway.")
-_NO_SUCH_API = (ServiceError, "The service has no such API, or none any more")
-_TOO_MANY = (RateLimited, "Too many requests at once for this account", "Wait a little and run the cell again.")
-_NO_KEY = (AuthenticationError, "The service does not accept the key", _KEY_REMEDY)
-_DOWN = (ServiceDown, "The service failed", "Run the cell again in a while.")
-_BETWEEN = (ServiceError, "Something between here and the service answered", "Check base_url and the proxy settings.")
+_NO_SUCH_API = (ServiceError, "The service does not have this API, or no longer has it")
+_TOO_MANY = (RateLimited, "Too many requests at once for this account", "Run the cell again in a moment.")
+_NO_KEY = (AuthenticationError, "The service rejected the key", _KEY_REMEDY)
+_DOWN = (ServiceDown, "The service failed", "Run the cell again later.")
+_BETWEEN = (
+    ServiceError,
+    "A proxy or firewall answered instead of the service",
+    "Check base_url and the proxy settings.",
+)
 
 _CODES: dict[str, _Verdict] = {
     # authentication (confirmed with HTTP 401; a wrong key has also come as code "401")
     "1000": _NO_KEY,
-    "1001": (AuthenticationError, "The service got no key", _KEY_REMEDY),
+    "1001": (AuthenticationError, "The service received no key", _KEY_REMEDY),
     "1002": _NO_KEY,
     "1003": (AuthenticationError, "The key has expired", _KEY_REMEDY),
     "1004": _NO_KEY,
@@ -185,58 +189,58 @@ _CODES: dict[str, _Verdict] = {
     "1110": (AuthenticationError, "The account is not active", _ACCOUNT_REMEDY),
     "1111": (AuthenticationError, "There is no such account", _ACCOUNT_REMEDY),
     "1112": (AuthenticationError, "The account is locked", "Ask the service's support to unlock it."),
-    "1113": _NO_BALANCE,  # confirmed by a capture: HTTP 429, and yet no limit of rate
-    "1120": (ServiceDown, "The service cannot reach the account", "Run the cell again in a while."),
+    "1113": _NO_BALANCE,  # confirmed by a capture: HTTP 429, although it is not a rate limit
+    "1120": (ServiceDown, "The service cannot reach the account", "Run the cell again later."),
     "1121": (AuthenticationError, "The account is locked for a violation", "Ask the service's support about it."),
     # the request; 1210 is also what bad image data gets (reported)
     "1210": _BAD_PARAMETER,
     "1212": (
         ServiceError,
-        "The model does not know this way of asking",
-        f"Ask another model with -m, or leave out an option. {_SEE_REQUEST}",
+        "The model does not support this kind of request",
+        f"Ask another model with -m, or remove an option. {_SEE_REQUEST}",
     ),
-    "1213": (ServiceError, "A field is missing in the request", _SEE_REQUEST),
-    "1214": (ServiceError, "The service does not accept a field of the request", _SEE_REQUEST),
-    "1215": (ServiceError, "Two fields of the request exclude each other", f"Leave one out. {_SEE_REQUEST}"),
-    "1220": (AuthenticationError, "The key may not use this API", _KEY_REMEDY),
+    "1213": (ServiceError, "The request lacks a required field", _SEE_REQUEST),
+    "1214": (ServiceError, "The service rejected a field of the request", _SEE_REQUEST),
+    "1215": (ServiceError, "Two fields of the request cannot be combined", f"Remove one of them. {_SEE_REQUEST}"),
+    "1220": (AuthenticationError, "The key is not allowed to use this API", _KEY_REMEDY),
     "1231": (
         ServiceError,
-        "The service has seen this request_id before",
-        "Leave --param request_id=… out, or give another.",
+        "The service has already seen this request_id",
+        "Remove --param request_id=…, or use another one.",
     ),
-    "1234": (ServiceDown, "The service had a network error of its own", "Run the cell again."),
+    "1234": (ServiceDown, "The service had an internal network error", "Run the cell again."),
     # limits; that 1302 and 1305 come with HTTP 429 is confirmed
     "1302": _TOO_MANY,
     "1304": (
         UsageCap,
         "The account's calls for today are used up",
-        "Go on tomorrow, or use the key of another account.",
+        "Continue tomorrow, or use the key of another account.",
     ),
     "1305": (RateLimited, "The model is overloaded", _LATER),
     **dict.fromkeys(
         ("1308", "1310"),
         (
             UsageCap,
-            "What the plan allows for now is used up",
-            "Wait until it is reset, if the message says when; or use the key of another account.",
+            "The plan's current quota is used up",
+            "Wait until it resets, if the message says when, or use the key of another account.",
         ),
     ),
-    "1309": (UsageCap, "The plan has expired", "Renew it on the service's site, or use another key."),
+    "1309": (UsageCap, "The plan has expired", "Renew it on the service's website, or use another key."),
     "1311": (UsageCap, "The plan does not include this model", "Ask another model with -m, or change the plan."),
     "1312": (RateLimited, "The model is overloaded", "Ask another model with -m, or run the cell again later."),
-    # what OpenAI, and servers that speak like it, say (reported)
+    # OpenAI and compatible servers (reported)
     "invalid_api_key": _NO_KEY,
     "insufficient_quota": _NO_BALANCE,
     "rate_limit_exceeded": _TOO_MANY,
-    # what the gateways of the new-api family say (confirmed by new-api's source)
-    "access_denied": (AuthenticationError, "The key may not do this", _KEY_REMEDY),
-    "channel:no_available_key": (ServiceDown, "The gateway has no key left that works for this model", _LATER),
+    # gateways of the new-api family (confirmed by new-api's source)
+    "access_denied": (AuthenticationError, "The key is not allowed to do this", _KEY_REMEDY),
+    "channel:no_available_key": (ServiceDown, "The gateway has no working key for this model", _LATER),
     "insufficient_user_quota": _NO_QUOTA,
     "pre_consume_token_quota_failed": _NO_QUOTA,
     "token_concurrency_limit_reached": _TOO_MANY,
     **dict.fromkeys(
         ("entitlement_daily_limit_exceeded", "entitlement_total_limit_exceeded"),
-        (UsageCap, "What the gateway's plan allows is used up", _PLAN_REMEDY),
+        (UsageCap, "The gateway plan's quota is used up", _PLAN_REMEDY),
     ),
     **dict.fromkeys(
         ("entitlement_required", "entitlement_inactive"),
@@ -258,7 +262,7 @@ _STATUSES: dict[int, _Verdict] = {
     HTTPStatus.CONFLICT: _DOWN,
     HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: (
         ServiceError,
-        "The proxy wants a name and a password",
+        "The proxy requires a user name and a password",
         "Put them into the proxy's address: %env HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT",
     ),
 }
@@ -273,7 +277,7 @@ def _judge(status: int, said: _Said, *, model: str, url: str) -> _Verdict:
     if code in _TOO_LONG_CODES or (status != HTTPStatus.TOO_MANY_REQUESTS and _TOO_LONG.search(said.message)):
         return _too_long(said)
     lower = said.message.lower()
-    if (  # reported: what vLLM, Ollama and others say
+    if (  # reported: wordings of vLLM, Ollama and others
         "model" in lower
         and any(words in lower for words in ("not exist", "not found", "unknown"))
         and status in (0, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
@@ -283,33 +287,33 @@ def _judge(status: int, said: _Said, *, model: str, url: str) -> _Verdict:
 
 
 def _code_of(said: _Said) -> str:
-    """Return the code that says most: the body's, its type, or that of the error that a gateway wrapped as text."""
+    """Return the most specific code: the body's, its type, or that of an error that a gateway wrapped as text."""
     wrapped = re.search(r"""["']code["']: ?["']?(1[0-9]{3})\b""", said.message)  # reported of LiteLLM
     codes = (said.code, said.kind, wrapped[1] if wrapped else "")
     return next((code for code in codes if code in _KNOWN_CODES), said.code)
 
 
 def _of_code(code: str, said: _Said, url: str) -> _Verdict | None:
-    """Return the verdict on a code whose remedy depends on what else is said."""
+    """Return the verdict on a code whose remedy depends on the rest of the body."""
     match code:
         case "1214" if "messages" in said.message:
-            # confirmed text, "messages parameter is illegal"; reported cause: no message of the user among them
+            # confirmed text, "messages parameter is illegal"; reported cause: no user message among them
             return (
                 ServiceError,
-                "The service does not accept these messages",
-                f"It wants one of the user among them, and none that is empty. {_SEE_REQUEST}",
+                "The service rejected the messages",
+                f"They must include a user message, and none may be empty. {_SEE_REQUEST}",
             )
         case "1210" | "1214" if "temperature" in said.message or "top_p" in said.message:
             # reported in 2024: exactly 0 and exactly 1 were refused
-            return (*_BAD_PARAMETER[:2], f"Try 0.01 in place of 0, and 0.99 in place of 1. {_SEE_REQUEST}")
+            return (*_BAD_PARAMETER[:2], f"Try 0.01 instead of 0, and 0.99 instead of 1. {_SEE_REQUEST}")
         case "1221" | "1222":
             return (*_NO_SUCH_API, _right_url(url, said.path))
         case "1313":
-            # reported: it came to who asked the coding plan's endpoint directly
+            # reported by users who asked the coding plan's endpoint directly
             base = _glm_base(url)
             general = base.replace("/coding/", "/")
-            other = f"\nFor other work than coding: %glm_config base_url={general}" if general != base else ""
-            return UsageCap, "The plan's rule of fair use stops this", _PLAN_REMEDY + other
+            other = f"\nFor work other than coding: %glm_config base_url={general}" if general != base else ""
+            return UsageCap, "The plan's fair-use rule forbids this", _PLAN_REMEDY + other
         case _ if code in _FILTER_CODES:
             return _content_filter(said)
         case _:
@@ -318,7 +322,7 @@ def _of_code(code: str, said: _Said, url: str) -> _Verdict | None:
 
 def _of_status(status: int, code: str, said: _Said, url: str) -> _Verdict:
     if said.kind == "html" and status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return _BETWEEN  # a firewall, or a proxy that wants a login: an API answers in JSON
+        return _BETWEEN  # a firewall, or a proxy that requires a login: an API answers in JSON
     if verdict := _STATUSES.get(status):
         return verdict
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
@@ -330,7 +334,7 @@ def _of_status(status: int, code: str, said: _Said, url: str) -> _Verdict:
     if said.kind == "html":
         return _BETWEEN
     if code in ("1200", "1230"):  # uncertain whose fault it is, and which status it comes with
-        return ServiceError, "The service could not carry out the request", f"Run the cell again. {_SEE_REQUEST}"
+        return ServiceError, "The service could not process the request", f"Run the cell again. {_SEE_REQUEST}"
     return ServiceError, "The service refused the request", _SEE_REQUEST
 
 
@@ -340,16 +344,16 @@ def _unknown_model(model: str) -> _Verdict:
     return (
         ModelUnknown,
         f"The endpoint has no model {quoted(model)!r}" if model else "The endpoint has no such model",
-        hint + "Known by name: " + ", ".join(models.MODELS),
+        hint + "Known models: " + ", ".join(models.MODELS),
     )
 
 
 def _too_long(said: _Said) -> _Verdict:
     with_answer = bool(_WITH_ANSWER.search(said.message))
-    what = "Prompt and answer are longer than the model reads" if with_answer else ""
-    what = what or "The prompt is longer than the model reads"
+    what = "Prompt and answer do not fit the model's context window" if with_answer else ""
+    what = what or "The prompt does not fit the model's context window"
     if said.tokens > said.limit > 0:
-        what += f": {said.tokens} tokens, {said.tokens - said.limit} more than its {said.limit}"
+        what += f": {said.tokens} tokens, {said.tokens - said.limit} over the limit of {said.limit}"
     elif said.limit:
         what += f": at most {said.limit} tokens"
     return PromptTooLong, what, _LESS + ("\nOr ask for a shorter answer: --max-tokens N." if with_answer else "")
@@ -358,7 +362,7 @@ def _too_long(said: _Said) -> _Verdict:
 def _content_filter(said: _Said) -> _Verdict:
     sides = {role for role, _ in said.filtered}
     levels = [level for _, level in said.filtered if level is not None]
-    # confirmed: user is the input, assistant the output; of the levels 0 is the worst, 3 the mildest
+    # confirmed: user is the input, assistant the output; level 0 is the worst, 3 the mildest
     severity = f", level {min(levels)} of 0 (worst) to 3" if levels else ""
     if sides == {"assistant"}:
         return (
@@ -370,7 +374,7 @@ def _content_filter(said: _Said) -> _Verdict:
     return (
         ContentFiltered,
         f"The service's content filter refused {what}{severity}",
-        "Reword the prompt or what it inserts; if it is in an earlier turn: %glm_history --skip TURN.",
+        "Reword the prompt or what it inserts. If the cause is in an earlier turn: %glm_history --skip TURN.",
     )
 
 
@@ -381,20 +385,20 @@ _ASKED_PATH = "/chat/completions"
 
 def _right_url(url: str, path: str) -> str:
     base = url.removesuffix(_ASKED_PATH)
-    # reported often: a client that adds what stands there already
+    # reported often: clients append a path that is already there
     right = _glm_base(base) or base.partition(_ASKED_PATH)[0].replace("/v4/v1", "/v4")
     if right != base:  # confirmed: GLM's path ends in /v4, and /v1 after it is a 404
         why = "GLM's path has no /v1" if "/v4/v1" in base else "The address should be"
         return f"{why}: %glm_config base_url={right}"
-    if "/v4/v1" in path:  # the server that was asked is right, and asks GLM at a wrong address itself
-        return f"That server asks GLM at {quoted(path)}: the address that it is set to should end in /v4."
+    if "/v4/v1" in path:  # base_url is right, but the server behind it asks GLM at a wrong address
+        return f"That server asks GLM at {quoted(path)}. The GLM address in its settings should end in /v4."
     if url and not re.search(r"/v[0-9]", urlsplit(url).path):
-        return f"Check base_url; most servers want a /v1: %glm_config base_url={base}/v1"
-    return f"Check base_url: it is the address up to, but without, {_ASKED_PATH}."
+        return f"Check base_url. Most servers need /v1: %glm_config base_url={base}/v1"
+    return f"Check base_url. It is the address without {_ASKED_PATH}."
 
 
 def _glm_base(url: str) -> str:
-    """Return the base URL of the chat service on that one of GLM's own hosts; ``""`` for another host."""
+    """Return the base URL of the chat service on the host of `url`, if it is one of GLM's own; else ``""``."""
     parts = urlsplit(url)
     if parts.hostname not in models.GLM_HOSTS:
         return ""

@@ -102,7 +102,7 @@ def test_an_answer_cut_at_its_most_tokens_is_kept_and_says_what_to_raise(noteboo
         (stream("half an ", finish_reason="model_context_window_exceeded"), PromptTooLong, "--skip TURN"),
         (stream("half an ", finish_reason=None), BrokenStream, "Run the cell again"),
         (Answer([chunk("half an "), CUT]), BrokenStream, "Run the cell again"),
-        (Answer([chunk("half an "), data(glm("1302"))]), RateLimited, "run the cell again"),
+        (Answer([chunk("half an "), data(glm("1302"))]), RateLimited, "Run the cell again"),
         (Answer([chunk("half an "), data(glm("1234"))]), ServiceDown, "Run the cell again"),
         (Answer([chunk("half an "), data({"error": "gone"})]), ServiceError, "%glm -N"),
         (Answer([chunk("half an "), data('{"choices": [{"delta": {"con')]), BrokenStream, "Run the cell again"),
@@ -162,7 +162,7 @@ def test_what_may_pass_is_asked_again_where_the_person_sees_it(
         (glm("1309"), UsageCap, "Renew"),
         (glm("1310", "resets at 2026-12-01"), UsageCap, "2026-12-01"),
         (glm("1311"), UsageCap, "-m"),
-        (glm("1313"), UsageCap, "fair use"),
+        (glm("1313"), UsageCap, "fair-use rule"),
     ],
 )
 def test_what_does_not_pass_is_not_asked_again_though_it_comes_with_429(
@@ -184,7 +184,7 @@ def test_a_conversation_that_is_too_long_says_by_how_much_and_skipping_a_turn_he
     message = "This model's maximum context length is 8192 tokens. However, you requested 9000 tokens."
     failed = fails(notebook, error(400, {"error": {"message": message, "code": 400}}))
     assert type(failed) is PromptTooLong
-    assert "9000 tokens, 808 more than its 8192" in failed.what
+    assert "9000 tokens, 808 over the limit of 8192" in failed.what
     assert "%glm_history --skip TURN" in failed.remedy
     notebook.run("%glm_history --skip 1")
     sent = notebook.sent("%%glm\nhi", "failing").messages

@@ -131,7 +131,7 @@ def test_an_empty_balance_is_not_a_rate_limit_and_says_what_helps():
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [("1261", "longer than the model reads"), ("1301", "content filter"), ("1305", "overloaded")],
+    [("1261", "does not fit the model's context window"), ("1301", "content filter"), ("1305", "overloaded")],
 )
 def test_a_cause_is_said_in_words(code, words):
     assert words in refused(400, glm(code)).what
@@ -168,21 +168,21 @@ LONG = [
 def test_a_prompt_that_is_too_long_says_by_how_much(message, code):
     error = refused(400, {"error": {"message": message, "type": "invalid_request_error", "code": code}})
     assert type(error) is PromptTooLong
-    assert "9000 tokens, 808 more than its 8192" in error.what
+    assert "9000 tokens, 808 over the limit of 8192" in error.what
     assert ("--max-tokens" in error.remedy) == ("completion" in message)
 
 
 def test_llama_cpp_counts_in_fields_of_its_own():
     body = {"error": {"code": 400, "message": "m", "type": "exceed_context_size_error"}}
     body["error"] |= {"n_prompt_tokens": 9000, "n_ctx": 8192}
-    assert "9000 tokens, 808 more than its 8192" in refused(400, body).what
-    assert "9000 tokens, 808 more" in refused(0, body).what
+    assert "9000 tokens, 808 over the limit of 8192" in refused(400, body).what
+    assert "9000 tokens, 808 over" in refused(0, body).what
 
 
 @pytest.mark.parametrize("counts", [{}, {"n_ctx": "many"}, {"n_ctx": -1, "n_prompt_tokens": True}, {"n_ctx": [1]}])
 def test_counts_that_are_none_are_not_said(counts):
     error = refused(400, {"error": {"message": "m", "type": "exceed_context_size_error", **counts}})
-    assert error.what.startswith("The prompt is longer than the model reads [")
+    assert error.what.startswith("The prompt does not fit the model's context window [")
 
 
 def test_a_limit_of_tokens_for_each_minute_is_no_context_window():
@@ -215,7 +215,7 @@ def test_the_time_at_which_a_cap_is_reset_stays_in_the_message(code):
     message = "Usage limit reached for 5 hour. Your limit will reset at 2026-11-23 18:00:00"
     error = refused(429, glm(code, message))
     assert message in error.what
-    assert "Wait until it is reset" in error.remedy
+    assert "Wait until it resets" in error.remedy
 
 
 def test_fair_use_of_the_coding_plan_names_the_general_endpoint():
@@ -227,13 +227,13 @@ def test_fair_use_of_the_coding_plan_names_the_general_endpoint():
 
 def test_messages_without_one_of_the_user_are_named():
     error = refused(400, glm("1214", "messages parameter is illegal, please check"))
-    assert "these messages" in error.what
-    assert "one of the user" in error.remedy
+    assert "rejected the messages" in error.what
+    assert "include a user message" in error.remedy
 
 
 @pytest.mark.parametrize("code", ["1210", "1214"])
 def test_an_end_of_a_range_that_is_refused_says_what_to_try(code):
-    assert "0.99 in place of 1" in refused(400, glm(code, "temperature must be in (0, 1)")).remedy
+    assert "0.99 instead of 1" in refused(400, glm(code, "temperature must be in (0, 1)")).remedy
 
 
 def test_an_unknown_model_is_named_with_the_near_miss():
@@ -391,7 +391,7 @@ def test_a_proxy_that_asks_glm_at_a_wrong_address_is_told_apart():
 def test_a_wrong_path_for_which_nothing_better_is_known_says_what_a_base_url_is():
     error = refused(404, {"detail": "Not Found"}, url="http://127.0.0.1:8000/v1/chat/completions")
     assert "no chat service at http://127.0.0.1:8000/v1/chat/completions" in error.what
-    assert "up to, but without, /chat/completions" in error.remedy
+    assert "the address without /chat/completions" in error.remedy
 
 
 def test_an_api_that_is_gone_says_where_to_ask():
@@ -409,13 +409,13 @@ def test_a_proxy_that_wants_a_login_says_where_to_put_it():
 def test_a_page_in_place_of_json_is_not_blamed_on_the_key(status):
     error = refused(status, "<!doctype html><title>Just a moment...</title>")
     assert type(error) is ServiceError
-    assert "Something between" in error.what
+    assert "A proxy or firewall answered" in error.what
 
 
 def test_a_page_of_a_proxy_is_named_by_its_title_alone():
     page = "\n<!DOCTYPE html><html><head><title>Access\n denied</title></head><body><script>x</script></body></html>"
     error = refused(200, page)
-    assert "Something between" in error.what
+    assert "A proxy or firewall answered" in error.what
     assert "'Access denied'" in error.what
     assert "script" not in error.what
     assert "base_url" in error.remedy

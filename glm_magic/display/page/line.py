@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from glm_magic.display import safe_text
 from glm_magic.display.view import SEPARATOR, Ending, Show
-from glm_magic.protocol.tokens import tokens_of_signs, wide_signs
+from glm_magic.protocol.tokens import tokens_of_characters, wide_characters
 
 if TYPE_CHECKING:
     from glm_magic.display.page.bar import Bar, Bars
@@ -80,7 +80,7 @@ class Line:
         """Take in text of the answer, for the number of its tokens."""
         if not self._first_token:
             self._first_token = self._clock() - self._begun
-        wide = wide_signs(text)
+        wide = wide_characters(text)
         self._wide += wide
         self._narrow += len(text) - wide
 
@@ -124,7 +124,7 @@ class Line:
     def _update(self) -> None:
         assert self._bar is not None, "it is live"
         self._updated = self._clock()
-        tokens = tokens_of_signs(self._wide, self._narrow)
+        tokens = tokens_of_characters(self._wide, self._narrow)
         self._bar.update(said=self._said, tokens=tokens, first_token_seconds=self._first_token)
         if self._thoughts:
             self._bar.think("".join(self._thoughts))
