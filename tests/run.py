@@ -35,6 +35,7 @@ OLDEST = (
     "pytest",
     "hypothesis",
     "matplotlib",
+    "pandas",
 )
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"

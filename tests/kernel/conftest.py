@@ -19,14 +19,17 @@ LOAD = "%load_ext glm_magic"
 
 def as_new(server: GlmServer) -> str:
     """Return the cell that puts a kernel back to where it began, and loads the magics for a server."""
-    return f"%unload_ext glm_magic\n%reset -f\nimport os\nos.environ['GLM_BASE_URL'] = {server.url!r}\n{LOAD}"
+    forget = "%unload_ext glm_magic\n%reset -f\nget_ipython().meta.clear()"  # it keeps conversations for a later load
+    return f"{forget}\nimport os\nos.environ['GLM_BASE_URL'] = {server.url!r}\n{LOAD}"
 
 
 @pytest.fixture(autouse=True)
 def swept() -> Iterator[None]:
     """Have what jupyter_client and nbclient leave to the garbage collector collected in the test that left it."""
+    gc.freeze()  # the many objects of earlier tests need no look
     yield
     gc.collect()
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
