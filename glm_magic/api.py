@@ -19,10 +19,14 @@ from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.events import Event, TextDelta
 from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.chat.place import Place
+from glm_magic.chat.prompt import given
 from glm_magic.errors import BrokenStream, HistoryError, SettingError, quoted
+from glm_magic.notebook import document
 from glm_magic.settings import declared
 from glm_magic.settings.declared import Value
 from glm_magic.settings.layers import Layers
+from glm_magic.tools.schemas import schema
+from glm_magic.tools.tool import checked, tool
 
 if TYPE_CHECKING:
     from glm_magic.asking.ask import Asking
@@ -168,8 +172,6 @@ class Chat:
         earlier turn is sent, and this one is not kept. `extra` holds further fields of the request. Raises `CellError`
         or `SetupError` before anything is sent; the stream raises `AnswerError`.
         """
-        from glm_magic.chat.prompt import given  # noqa: PLC0415
-
         wishes = Wishes(
             options=_checked(settings),
             extra=_extra(extra),
@@ -200,8 +202,6 @@ class Chat:
 
         Raises `HistoryError` if the file has no chat of this name.
         """
-        from glm_magic.notebook import document  # noqa: PLC0415 - it needs nbformat
-
         found = document.restore(Path(notebook)).conversations
         if chat not in found:
             raise HistoryError(f"There is no chat {chat!r} in {notebook}.", f"Its chats: {', '.join(found) or 'none'}.")
@@ -235,16 +235,12 @@ def _checked(settings: Mapping[str, Value]) -> dict[str, Value]:
 def _tools(offered: Sequence[Callable[..., Any] | Mapping[str, Any]]) -> tuple[Tool, ...]:
     if not offered:
         return ()
-    from glm_magic.tools.tool import checked, tool  # noqa: PLC0415 - it needs pydantic
-
     return checked(tool(each, getattr(each, "__name__", "")) for each in offered)
 
 
 def _schema(value: Any) -> Schema | None:
     if value is None:
         return None
-    from glm_magic.tools.schemas import schema  # noqa: PLC0415 - it needs pydantic
-
     return schema(value, getattr(value, "__name__", "answer"))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from glm_magic.chat import strict_json
 from glm_magic.chat.events import PART_OF_AN_ANSWER, AskedAgain, Event, Finished, ToolCallDelta, ToolCalling, ToolResult
@@ -27,10 +27,8 @@ from glm_magic.errors import (
     described,
     quoted,
 )
-
-if TYPE_CHECKING:
-    from glm_magic.tools.schemas import Schema, SchemaMismatch
-    from glm_magic.tools.tool import Call, Outcome, Tool
+from glm_magic.tools.schemas import Schema, SchemaMismatch, question_again
+from glm_magic.tools.tool import Call, Outcome, Tool, ToolArgumentsError, arguments
 
 Stream: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Event]]
 # Whether a call may run: it, or the call with other arguments; None if it may not.
@@ -268,8 +266,6 @@ class Loop:
 
     def _readied(self, number: int, call: ToolCall) -> Generator[Event, None, tuple[ToolCall, Callable[[], Outcome]]]:
         """Return a call as it may run, and a function that runs it or returns the error for the model."""
-        from glm_magic.tools.tool import Outcome, ToolArgumentsError, arguments  # noqa: PLC0415 - few turns have tools
-
         assert self._toolbox is not None, "there are functions to call"
         tool = self._functions.get(call.name)
         if tool is None:
@@ -300,8 +296,6 @@ class Loop:
             return None
         if self._answer.finish_reason == "length":
             raise AnswerMismatch("The answer was cut off at the token limit.", f"Raise --max-tokens. {_KEPT}")
-        from glm_magic.tools.schemas import SchemaMismatch  # noqa: PLC0415 - few turns have a schema
-
         try:
             self._parsed = self._schema.read(self._answer.text)
         except SchemaMismatch as mismatch:
@@ -315,8 +309,6 @@ class Loop:
 
     def _dismiss(self, fault: SchemaMismatch) -> tuple[Message, ...]:
         """Return the messages that ask for another answer; this one does not enter the conversation."""
-        from glm_magic.tools.schemas import question_again  # noqa: PLC0415
-
         dismissed = self._answer.text
         self._go_on()
         # no text, no message: an empty one is refused

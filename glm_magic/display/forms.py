@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from glm_magic.chat import code
+from glm_magic.chat.code import fenced
+from glm_magic.display.values import value_data
 from glm_magic.display.view import Form
+from glm_magic.tools.schemas import WRAPPERS, SchemaMismatch, read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,6 @@ def shown_as(form: Form, text: str, *, whole: bool = True) -> Shown:
     """Return `text` in its form. One that is not `whole`, or no JSON, is shown as code where it should be a value."""
     match form:
         case "code":
-            from glm_magic.chat import code  # noqa: PLC0415 - few answers are code or JSON alone
-
             shown = Shown(code.only_code(text), code.code(text))
             return _NO_CODE if whole and not shown.plain else shown
         case "json":
@@ -34,9 +36,6 @@ def shown_as(form: Form, text: str, *, whole: bool = True) -> Shown:
 
 
 def _as_value(text: str) -> Shown | None:
-    from glm_magic.display.values import value_data  # noqa: PLC0415
-    from glm_magic.tools.schemas import WRAPPERS, SchemaMismatch, read_json  # noqa: PLC0415
-
     try:
         value = read_json(text)
     except SchemaMismatch:
@@ -50,6 +49,4 @@ def _as_value(text: str) -> Shown | None:
 def _fenced(text: str) -> str:
     if text.lstrip().startswith("```"):  # so did the model
         return text
-    from glm_magic.chat.code import fenced  # noqa: PLC0415
-
     return fenced("json", text) if text.strip() else ""

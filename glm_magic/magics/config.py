@@ -5,12 +5,14 @@ from __future__ import annotations
 import getpass
 
 from glm_magic.asking.recordings import OFF
+from glm_magic.display.tables import table
 from glm_magic.errors import OptionError, SettingError, SetupError
 from glm_magic.magics.options import CONFIG_OPTIONS
 from glm_magic.magics.parsing import assignments, parse
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.words import read_words
 from glm_magic.protocol.models import DEFAULT_MODEL
+from glm_magic.service.keys import Key
 from glm_magic.settings import declared as settings
 from glm_magic.settings.declared import SETTINGS, Setting, Value
 
@@ -99,8 +101,6 @@ def _described(shared: Shared, setting: Setting) -> tuple[str, str]:
 
 
 def _show_table(shared: Shared) -> None:
-    from glm_magic.display.tables import table  # noqa: PLC0415
-
     rows = [(setting.name, *_described(shared, setting), setting.help) for setting in SETTINGS.values()]
     data = table("glm_magic settings", ("setting", "value", "from", "meaning"), rows, f"Key: {_key_status(shared)}")
     shared.outputs.show(dict(data))
@@ -136,8 +136,6 @@ def _key_status(shared: Shared) -> str:
 
 
 def _login(shared: Shared) -> None:
-    from glm_magic.service.keys import Key  # noqa: PLC0415
-
     try:
         key = Key(getpass.getpass("API key (it is not shown): "), "this kernel only")
     except (EOFError, NotImplementedError, RuntimeError) as error:  # StdinNotImplementedError is the last two

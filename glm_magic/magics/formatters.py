@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.displayhook import DisplayHook
 
+from glm_magic.display import safe_text
 from glm_magic.errors import printable
 
 if TYPE_CHECKING:
@@ -69,15 +70,11 @@ def _is_the_value_of_a_cell() -> bool:
 
 def data_of(reply: Reply) -> dict[str, str]:
     """Return the data of a reply by MIME type."""
-    from glm_magic.display import safe_text  # noqa: PLC0415 - loaded when something is shown
-
     return {"text/markdown": safe_text.markdown(reply.text), "text/plain": safe_text.plain(reply.text)}
 
 
 def data_of_prompt(prompt: str) -> dict[str, str]:
     """Return the data of a prompt by MIME type, exactly as typed."""
-    from glm_magic.display import safe_text  # noqa: PLC0415
-
     plain = safe_text.plain(prompt)
     style = (
         "white-space: pre-wrap; overflow-wrap: anywhere; border-left: 1px solid #9e9e9e; padding-left: 8px; "

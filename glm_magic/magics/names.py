@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from glm_magic.chat.messages import ToolCall
 from glm_magic.errors import OptionError, SetupError, near_miss, printable, quoted
-
-if TYPE_CHECKING:
-    from glm_magic.chat.messages import ToolCall
-    from glm_magic.tools.schemas import Schema
-    from glm_magic.tools.tool import Tool
+from glm_magic.tools import schemas
+from glm_magic.tools.schemas import Schema
+from glm_magic.tools.tool import Tool, ToolArgumentsError, arguments, checked, tool
 
 
 def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: str) -> tuple[Tool, ...]:
@@ -19,8 +18,6 @@ def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: s
 
     `known` are the names that may be meant, `as_typed` is where they were named.
     """
-    from glm_magic.tools.tool import checked, tool  # noqa: PLC0415 - most cells offer nothing
-
     offered = []
     for name in names.split(","):
         where = f"{as_typed} {quoted(name)}"
@@ -32,8 +29,6 @@ def schema(written: str, scope: Mapping[str, Any], *, json: bool = False) -> Sch
     """Return the schema that ``--schema`` writes, or that of ``--json``; None without either. Raises `OptionError`."""
     if not written and not json:
         return None
-    from glm_magic.tools import schemas  # noqa: PLC0415
-
     if json:
         return schemas.JSON
     try:
@@ -104,9 +99,6 @@ def approve(tool: Tool, call: ToolCall) -> ToolCall | None:
 
 
 def _edited(tool: Tool, call: ToolCall) -> ToolCall:
-    from glm_magic.chat.messages import ToolCall  # noqa: PLC0415
-    from glm_magic.tools.tool import ToolArgumentsError, arguments  # noqa: PLC0415
-
     fault = ""
     while True:
         written = _asked(f"{fault}Arguments as JSON (nothing: as they are): ")

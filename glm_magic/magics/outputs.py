@@ -13,7 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glm_magic.display import safe_text
+from glm_magic.display.page.line import line
+from glm_magic.display.page.parts import Parts
+from glm_magic.display.page.view import PageView
+from glm_magic.display.terminal import view as terminal
 from glm_magic.display.view import NoView
+from glm_magic.magics.formatters import data_of_prompt
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -104,15 +110,11 @@ class Outputs:
 
     def show_text(self, text: str) -> None:
         """Show plain text."""
-        from glm_magic.display import safe_text  # noqa: PLC0415
-
         self.show({"text/plain": safe_text.plain(text)})
 
     @contextlib.contextmanager
     def saying(self, what: str) -> Iterator[None]:
         """Show what the cell waits for, as long as it waits."""
-        from glm_magic.display.page.line import line  # noqa: PLC0415
-
         name = next(self._names)
         self.show(dict(line((f"{what} …",))), name)
         try:
@@ -122,9 +124,6 @@ class Outputs:
 
     def show_turn(self, attempt: Attempt) -> None:
         """Show a question and its answer as they were, without the reasoning."""
-        from glm_magic.display.page.parts import Parts  # noqa: PLC0415
-        from glm_magic.magics.formatters import data_of_prompt  # noqa: PLC0415
-
         self.show(data_of_prompt(attempt.question))
         parts = Parts(self.show, self._names, form="markdown", with_calls=True, clock=time.monotonic)
         for event in attempt.events():
@@ -141,11 +140,7 @@ class Outputs:
         if not self.is_a_page:
             if show is not None:
                 return NoView()
-            from glm_magic.display.terminal import view as terminal  # noqa: PLC0415
-
             return terminal.view(sys.stdout, title=title, form=options.get("form", "markdown"), quiet=quiet)
-        from glm_magic.display.page.view import PageView  # noqa: PLC0415
-
         if live:
             options["bars"] = self._live_bars
         view = self._views[place] = PageView(
