@@ -39,6 +39,18 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setattr("glm_magic.service.services._shared", None)
 
 
+@pytest.fixture(autouse=True)
+def one_core_for_the_embedded_model(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Give the embedded model one core: beside other work its threads wait for each other."""
+    if "embedded" not in request.keywords or not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
 @pytest.fixture
 def server() -> Iterator[GlmServer]:
     with GlmServer() as server:

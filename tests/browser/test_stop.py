@@ -153,7 +153,8 @@ def test_the_embedded_model_survives(lab: Lab) -> None:
         "print('children', *sorted(child for file in files for child in file.read_text().split()))"
     )
     count = "%%glm -t 0 --max-tokens 2000\nCount from one to five hundred in words."
-    lab.open_new("embedded", "%load_ext glm_magic", count, children, "%%glm -t 0 --max-tokens 4\nHello", children)
+    load = "import os\nos.sched_setaffinity(0, {max(os.sched_getaffinity(0))})\n%load_ext glm_magic"  # on one core
+    lab.open_new("embedded", load, count, children, "%%glm -t 0 --max-tokens 4\nHello", children)
     lab.run_cell(0)
     lab.start(1)
     lab.page.wait_for_function(
