@@ -14,6 +14,8 @@ _CLOSES = {
     "$$": re.compile(r"(?<!\\)\$\$"),
     "\\\\(": re.compile(r"\\\\\)"),
     "\\\\[": re.compile(r"\\\\\]"),
+    "\\(": re.compile(r"\\\)"),  # as a terminal shows it
+    "\\[": re.compile(r"\\\]"),
 }
 _DISPLAY = re.compile(r"\$\$|\\\\\[|\\begin\{(?:[a-z]*\*?\})?")
 _END = re.compile(r"\\end\{[a-zA-Z]*\*?\}")

@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glm_magic.display import safe_text
+from glm_magic.display.lookahead import NOWHERE, Lookahead
 
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _ERASE_BELOW = "\x1b[J"
 _NARROWEST = 10  # columns
 _DEEPEST = 50  # blocks within blocks
+_LONGEST_DISPLAY = 100  # lines
 
 
 def open_screen(out: TextIO) -> Screen | None:
@@ -229,12 +231,21 @@ _MATHS = re.compile(
     r"|\\begin\{([a-zA-Z]*\*?)\}.+?\\end\{\1\}",
     re.DOTALL,
 )
+_MATHS_START = re.compile(r"\\[(\[]|\\begin\{[a-zA-Z]*\*?\}")
 _MATHS_MARKS = {"$$": "$$", "\\[": "\\]", "\\b": "\\end{"}
 
 
 def _maths(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-it calls it so
     """Take a formula in a line as it is typed."""
-    if state.src[state.pos] not in "$\\" or (found := _MATHS.match(state.src, state.pos)) is None:
+    if state.src[state.pos] not in "$\\":
+        return False
+    if opening := _MATHS_START.match(state.src, state.pos):
+        ahead = state.env.get(state.src)
+        if ahead is None:
+            ahead = state.env[state.src] = Lookahead(state.src)
+        if ahead.maths_end(opening[0], opening.end())[0] == NOWHERE:
+            return False  # nothing ends it: the pattern would go through all of the text to find that
+    if (found := _MATHS.match(state.src, state.pos)) is None:
         return False
     if not silent:
         state.pending += found[0]
@@ -249,7 +260,7 @@ def _maths_block(state: StateBlock, first: int, end: int, silent: bool) -> bool:
     if closing is None or state.is_code_block(first) or not state.src.startswith(("$$", "\\[", "\\begin{"), start):
         return False
     begin = start + 2
-    for line in range(first, end):
+    for line in range(first, min(end, first + _LONGEST_DISPLAY)):
         if line > first and state.sCount[line] < state.blkIndent:
             return False
         found = state.src.find(closing, begin, state.eMarks[line])
