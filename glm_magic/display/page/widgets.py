@@ -1,4 +1,4 @@
-"""Whether an Output widget takes what a cell puts on the page; it shows outputs, and ignores updates of them."""
+"""Whether an Output widget captures a cell's outputs; it shows them, but ignores later updates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def is_captured(message: str) -> bool:
-    """Whether an Output widget takes the outputs of the request whose id is `message`."""
+    """Whether an Output widget captures the outputs of the request with the id `message`."""
     widgets = getattr(sys.modules.get("ipywidgets.widgets.widget"), "_instances", {})
-    # `interact`, and callbacks that show anything, have one too
+    # `interact` and most callbacks use one too
     return bool(message) and any(getattr(widget, "msg_id", "") == message for widget in [*widgets.values()])
