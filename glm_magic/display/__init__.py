@@ -1,1 +1,1 @@
-"""What is seen: the only room that knows Markdown, HTML and widgets. It knows no chat but its events."""
+"""What the user sees: the only package that knows Markdown, HTML and widgets. Of a chat it knows the events alone."""

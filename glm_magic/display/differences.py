@@ -1,4 +1,4 @@
-"""What changed from one text to another, word by word, for a page and for a terminal."""
+"""A word-by-word diff of two texts, for a page and for a terminal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from difflib import SequenceMatcher
 
 from glm_magic.display import safe_text
 
-# a word, a stretch of white space, or one sign of a script that puts no space between its words, or of Korean
+# A word, a run of white space, or one character of Korean or of a script that puts no space between words.
 _SIGNS = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 _WORD = re.compile(rf"\s+|[{_SIGNS}]|[^\s{_SIGNS}]+")
 
-# How much work comparing may be in all, in pairs of equal words for each word: about a second. What would be more is
-# shown as a whole, or line by line.
+# The budget for a diff, in pairs of equal words times words: about a second. What exceeds it is shown as one change.
 _MOST_WORK = 250_000_000
 
 _STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; font-family: var(--jp-content-font-family, sans-serif)"
@@ -24,44 +23,45 @@ _IN = '<ins style="background: rgba(76, 175, 80, 0.25)">{}</ins>'
 
 
 def differences(before: str, after: str) -> dict[str, str]:
-    """Return both texts in one as ``text/html`` and ``text/plain``: what left is struck out, what came is underlined.
+    """Return a diff as ``text/html`` and ``text/plain``: deletions are struck out, insertions underlined.
 
-    In plain text they stand as ``[-left-]`` and ``{+came+}``.
+    In plain text they are written ``[-deleted-]`` and ``{+inserted+}``.
     """
     page, plain = [], []
-    for left, came in _changes(safe_text.plain(before), safe_text.plain(after)):
-        if left == came:
-            page.append(html.escape(left))
-            plain.append(left)
+    for old, new in _changes(safe_text.plain(before), safe_text.plain(after)):
+        if old == new:
+            page.append(html.escape(old))
+            plain.append(old)
             continue
-        page += [mark.format(html.escape(text)) for mark, text in ((_OUT, left), (_IN, came)) if text]
-        plain += [mark.format(text) for mark, text in (("[-{}-]", left), ("{{+{}+}}", came)) if text]
+        page += [mark.format(html.escape(text)) for mark, text in ((_OUT, old), (_IN, new)) if text]
+        plain += [mark.format(text) for mark, text in (("[-{}-]", old), ("{{+{}+}}", new)) if text]
     shown = f'<div class="{safe_text.NO_MATHS}" style="{_STYLE}">{"".join(page)}</div>'
     return {"text/html": shown, "text/plain": "".join(plain)}
 
 
 def _changes(before: str, after: str) -> Iterator[tuple[str, str]]:
-    """Yield the texts piece by piece: equal where nothing changed, else what left and what came.
+    """Yield pairs of pieces: equal where nothing changed, else what was deleted and what was inserted.
 
-    Lines are compared first, and then the words of those that changed.
+    Lines are compared first, then the words of the lines that changed.
     """
     compared = _Compared()
-    for old, new in compared.pieces(before.splitlines(keepends=True), after.splitlines(keepends=True)):
+    for old_lines, new_lines in compared.pieces(before.splitlines(keepends=True), after.splitlines(keepends=True)):
+        old, new = "".join(old_lines), "".join(new_lines)
         if old == new:
-            yield "".join(old), "".join(new)
+            yield old, new
         else:
-            for left, came in compared.pieces(_WORD.findall("".join(old)), _WORD.findall("".join(new))):
-                yield "".join(left), "".join(came)
+            for old_words, new_words in compared.pieces(_WORD.findall(old), _WORD.findall(new)):
+                yield "".join(old_words), "".join(new_words)
 
 
 class _Compared:
-    """Compares two sequences, with so much work in all that no texts take long."""
+    """Compares sequences until its budget is spent; what is left then is not compared."""
 
     def __init__(self) -> None:
         self._left = _MOST_WORK
 
     def pieces(self, old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-        """Yield both sequences piece by piece, as much of them as there is work left for."""
+        """Yield pairs of pieces of both sequences: equal, or changed."""
         start = _common(old, new)
         end = _common(old[start:][::-1], new[start:][::-1])
         if start:
@@ -81,10 +81,9 @@ class _Compared:
             yield old[old_start:old_end], new[new_start:new_end]
 
     def _may_compare(self, old: Sequence[str], new: Sequence[str]) -> bool:
-        """Whether they have anything in common, and there is work left to compare them; if so, it is taken.
+        """Spend from the budget; return whether the two have something in common and the budget allows it.
 
-        SequenceMatcher looks at every pair of equal items for each stretch that it finds, so at worst at all of them
-        once for each item.
+        SequenceMatcher visits every pair of equal items for each match that it finds, so at worst once for each item.
         """
         counted = Counter(item for item in new if not item.isspace())
         pairs = sum(counted[item] for item in old)
@@ -96,7 +95,7 @@ class _Compared:
 
 
 def _common(old: Sequence[str], new: Sequence[str]) -> int:
-    """Return how many items they have in common at their start."""
+    """Return the length of their common prefix."""
     return next(
         (at for at, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), min(len(old), len(new))
     )

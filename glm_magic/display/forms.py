@@ -1,4 +1,4 @@
-"""The text of an answer in the form in which it is to be shown: as it is, its code alone, or the value that it is."""
+"""An answer's text in the form that `format` asks for: as is, its code blocks alone, or the value that its JSON is."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from glm_magic.tools.schemas import WRAPPERS, SchemaMismatch, read_json
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A text as `markdown`, which is a model's still, and as `plain` text; `page` is what a page shows instead."""
+    """A text as `markdown` (not neutralised yet) and `plain`; a page shows the HTML in `page` instead, if any."""
 
     markdown: str
     plain: str
     page: str = ""
 
 
-_NO_CODE = Shown("*The answer has no code; its text is* `_glm.text`", "The answer has no code; its text is _glm.text")
+_NO_CODE = Shown(
+    "*The answer has no code blocks; its text is* `_glm.text`", "The answer has no code blocks; its text is _glm.text"
+)
 
 
 def shown_as(form: Form, text: str, *, whole: bool = True) -> Shown:
-    """Return `text` in its form. One that is not `whole`, or no JSON, is shown as code where it should be a value."""
+    """Return `text` in a form. As JSON, text that is incomplete (not `whole`) or does not parse is shown as code."""
     match form:
         case "code":
             shown = Shown(code.only_code(text), code.code(text))
@@ -42,11 +44,11 @@ def _as_value(text: str) -> Shown | None:
         return None
     plain = value_data(value)["text/plain"]
     if isinstance(value, dict) and len(value) == 1 and (name := next(iter(value))) in WRAPPERS:
-        value = value[name]  # it is an object for the service's sake, and a list or a number to the person
+        value = value[name]  # the service wants an object; the user asked for a list or a number
     return Shown(_fenced(plain), plain, value_data(value)["text/html"])
 
 
 def _fenced(text: str) -> str:
-    if text.lstrip().startswith("```"):  # so did the model
+    if text.lstrip().startswith("```"):  # the model did that already
         return text
     return fenced("json", text) if text.strip() else ""

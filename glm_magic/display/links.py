@@ -1,4 +1,4 @@
-"""Where a link leads as a browser reads it, and where its label says that it leads."""
+"""The host that a link leads to, and the host that its label claims."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _HIGHEST_PORT = 65535
 _LONGEST_HOST = 253  # characters
 
-# What takes no room on a page (Default_Ignorable_Code_Point of Unicode), and what Markdown takes for its own.
+# Characters that a page does not show (Unicode's Default_Ignorable_Code_Point), and the marks of Markdown.
 _NOT_SEEN = re.compile(
     "[*_~`\\\\\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -22,7 +22,7 @@ _NOT_SEEN = re.compile(
 _TAG_NOT_SEEN = re.compile(r"</?(?:br|sub|sup|kbd|b|i|em|strong|u|s|del|ins|mark|small)\s*/?>", re.IGNORECASE)
 _LOOK_ALIKE = str.maketrans({"\u3002": ".", "\u2044": "/", "\u2215": "/", "\u29f8": "/", "\u2236": ":", "\ua789": ":"})
 _AROUND = " \t\n!\"#$%&'()+,-./:;<=>?@[]^{|}«»“”‘’„→…「」『』（）《》【】、，；：！？"
-# Top-level domains that are seldom the end of a name in a program, or of a file.
+# Common top-level domains, without those that file names and names in programs often end with.
 _TOP = (
     r"com|org|edu|gov|mil|int|info|biz|name|app|dev|bank|shop|store|online|site|xyz|top|cloud|tech|example|invalid"
     r"|(?-i:net|ai|io|me|co|tv)|ac|ae|ar|at|au|be|bg|br|by|ca|ch|ci|cl|cn|cz|de|dk|ee|eg|es|eu|fi|fr|gr|hk|hr|hu|ie|il"
@@ -34,10 +34,10 @@ _CLAIMED = re.compile(r"[\w.-]*")
 
 
 def host_of(address: str) -> str:
-    """Return the host that every browser goes to at `address`, which may be a bare ``www.``; ``""`` if it is not plain.
+    """Return the host of `address` (which may begin with ``www.``), or ``""`` if its host is not plain.
 
-    What a browser cannot parse it takes for the path of a file beside the page. So a host is plain only if the URL
-    standard (https://url.spec.whatwg.org/#host-parsing) accepts it as it is written: no user before it, no escapes.
+    A plain host is one that the URL standard (https://url.spec.whatwg.org/#host-parsing) accepts as written, without
+    user info or escapes. JupyterLab treats an address that the browser cannot parse as a path relative to the notebook.
     """
     if mail := _MAIL.match(address):
         return mail[1].lower() or "mail"
@@ -49,7 +49,7 @@ def host_of(address: str) -> str:
 
 
 def names_another(label: str, host: str) -> bool:
-    """Whether `label`, as a person reads it, is or holds the address of a host other than `host`."""
+    """Whether `label`, as a person reads it, contains the address of another host than `host`."""
     read = html.unescape(_TAG_NOT_SEEN.sub("", label))
     read = unicodedata.normalize("NFKC", _NOT_SEEN.sub("", read)).translate(_LOOK_ALIKE)
     claimed = [found[1] or found[2] or "" for found in _WRITTEN_OUT.finditer(read)]
@@ -72,7 +72,7 @@ def _is_plain(host: str) -> bool:
     if len(host) > _LONGEST_HOST:
         return False
     labels = host.removesuffix(".").split(".")
-    if _NUMBER.fullmatch(labels[-1]):  # then browsers read the whole host as an IPv4 address
+    if _NUMBER.fullmatch(labels[-1]):  # browsers parse the whole host as an IPv4 address then
         try:
             return bool(ipaddress.IPv4Address(host))
         except ValueError:
@@ -83,13 +83,13 @@ def _is_plain(host: str) -> bool:
 
 
 def _is_international(label: str) -> bool:
-    """Whether a label is one of IDNA 2008, of characters old enough for every browser to know them."""
+    """Whether a label is valid in IDNA 2008, with characters old enough for every browser to know."""
     import idna  # noqa: PLC0415 - few hosts are not ASCII
 
     try:
         idna.alabel(label)
         name = idna.ulabel(label)
-        idna.check_bidi(name, check_ltr=True)  # browsers hold each label to it where one is read from right to left
+        idna.check_bidi(name, check_ltr=True)  # browsers check every label if one is right-to-left
     except UnicodeError:  # as IDNAError is
         return False
     return "Cn" not in map(unicodedata.ucd_3_2_0.category, name)

@@ -1,4 +1,4 @@
-"""Where that which opens in a text closes again; each part of the text is searched once, however much opens."""
+"""Finds closing marks ahead in a text; each part of the text is searched once, however many marks open."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import re
 from bisect import bisect_left
 from functools import cached_property
 
-NOWHERE = 1 << 60  # behind the end of any text
+NOWHERE = 1 << 60  # past the end of any text
 
-MATHS = r"\$\$?|\\\\[(\[]|\\begin\{[a-zA-Z]*\*?\}"  # what opens maths in a notebook
+MATHS = r"\$\$?|\\\\[(\[]|\\begin\{[a-zA-Z]*\*?\}"  # opens maths in a notebook
 _CLOSES = {
     "$": re.compile(r"(?<!\\)\$"),
     "$$": re.compile(r"(?<!\\)\$\$"),
     "\\\\(": re.compile(r"\\\\\)"),
     "\\\\[": re.compile(r"\\\\\]"),
+    "\\(": re.compile(r"\\\)"),  # as a terminal shows it
+    "\\[": re.compile(r"\\\]"),
 }
 _DISPLAY = re.compile(r"\$\$|\\\\\[|\\begin\{(?:[a-z]*\*?\})?")
 _END = re.compile(r"\\end\{[a-zA-Z]*\*?\}")
 
 
 class Lookahead:
-    """Finds what comes next in `text`, for a reader that never goes back."""
+    """Finds what comes next in `text`, for a reader that only moves forward."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -36,11 +38,11 @@ class Lookahead:
         return start, end
 
     def code_end(self, marks: str, at: int) -> tuple[int, int]:
-        """Return where the next run of just as many backticks starts and ends."""
+        """Return start and end of the next run of exactly as many backticks."""
         return _next(self._backticks.get(len(marks), []), at, len(marks))
 
     def maths_end(self, opening: str, at: int) -> tuple[int, int]:
-        """Return where the mark that closes `opening` starts and ends."""
+        """Return start and end of the mark that closes `opening`."""
         if closing := _CLOSES.get(opening):
             return self.next(closing, at)
         name = "\\end" + opening[len("\\begin") :]
@@ -67,7 +69,7 @@ def _next(starts: list[int], at: int, length: int) -> tuple[int, int]:
 
 
 def open_display(text: str) -> int:
-    """Return where the first display maths starts that does not end; `NOWHERE` if all of it ends."""
+    """Return the start of the first display maths that is never closed, or `NOWHERE`."""
     ahead, at = Lookahead(text), 0
     while opening := _DISPLAY.search(text, at):
         is_escaped = opening[0] == "$$" and text[opening.start() - 1 : opening.start()] == "\\"
@@ -78,5 +80,5 @@ def open_display(text: str) -> int:
 
 
 def has_display(text: str) -> bool:
-    """Whether display maths, or something like it, begins in `text`."""
+    """Whether `text` has something that may begin display maths."""
     return _DISPLAY.search(text) is not None

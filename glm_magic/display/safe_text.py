@@ -15,7 +15,7 @@ that it does not matter how a front end reads what is ambiguous. Outside a fence
 Text of which this holds already is *quiet*, and is left alone. A fenced block has blank lines on both
 sides (which no maths and no paragraph crosses), and a second parse has found it where it was meant to be.
 
-Time grows with the length of the text and no faster, whatever it is: a page is painted while it grows.
+Time is linear in the length of any text: a page is repainted while the answer grows.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LONGEST_DISPLAY = 100  # lines
 _DISPLAY_START = re.compile(r"\$\$|\\\\\[|\\begin\{[a-zA-Z]*\*?\}")
 
 
-# The classes of an element of HTML in which no front end reads maths: what is escaped there is text, dollars and all.
+# Classes of an HTML element in which no front end renders maths: dollars in escaped text stay dollars.
 NO_MATHS = "mathjax_ignore tex2jax_ignore"
 
 
@@ -51,14 +51,14 @@ def plain(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return `text` as `plain` does, in one line, its white space made single spaces."""
+    """Return `text` as `plain` does, as one line with single spaces."""
     return " ".join(plain(text).split())
 
 
 def markdown(text: str) -> str:
     """Return `text` as Markdown that reads the same and cannot act.
 
-    Equal input gives equal output; a whole top-level block is treated alike whatever stands around it.
+    Equal input gives equal output; a whole top-level block gives the same whatever surrounds it.
     """
     text = plain(text)
     if prose.is_quiet(text):
@@ -73,7 +73,7 @@ def markdown(text: str) -> str:
 def last_block_start(text: str) -> int:
     """Return the offset at which the last top-level block of `text` begins.
 
-    Only whole lines count, so that a block which is said to be over stays so whatever comes next.
+    Only whole lines count, so that a finished block stays finished whatever comes next.
     """
     whole = text[: text.rfind("\n") + 1]
     offsets = [0, *(found.end() for found in _LINE_BREAK.finditer(whole))]
@@ -86,7 +86,7 @@ def last_block_start(text: str) -> int:
         return 0
     ends = [start for _, start in blocks[1:]]
     left = "".join(whole[start:end] for (kind, start), end in zip(blocks, ends, strict=False) if kind != "fence")
-    opened = open_display(left)  # a line in display maths may look like a list's; but two dollars may be a word too
+    opened = open_display(left)  # a line of display maths may look like a list; but two dollars may be just a word
     return 0 if opened != NOWHERE and len(left) - opened < _LONGEST_STRAY else ends[-1]
 
 
@@ -142,7 +142,7 @@ def _parts(text: str) -> Iterator[_Part]:
                 body = source
             case "inline":
                 if token.level == 1 and (opening := _DISPLAY_START.match(text, start)):
-                    _, display_end = ahead.maths_end(opening[0], opening.end())  # a line in it may look like a list's
+                    _, display_end = ahead.maths_end(opening[0], opening.end())  # a line of it may look like a list
                     furthest = offsets[min(token.map[0] + _LONGEST_DISPLAY, last)]
                     if display_end <= furthest and prose.read_maths(text, opening, ahead):
                         end = max(end, text.find("\n", display_end) + 1 or len(text))
@@ -162,7 +162,7 @@ def _parts(text: str) -> Iterator[_Part]:
 
 
 def _language(info: str) -> str:
-    """What a fence says of itself, but for diagrams, which could fetch and set styles, and for the page's classes."""
+    """Return a fence's info string, without diagrams (which fetch and set styles) and without CSS classes."""
     first, *more = re.sub(r"[^\w+#.{}=:/,\- ]", "", info).split() or [""]
     kept = [first, *(word for word in more if re.search(r"[^\w-]", word))]
     return "text" if first.lower().startswith("mermaid") else " ".join(kept)
@@ -199,7 +199,7 @@ def _join(parts: list[_Part]) -> str:
 
 
 def _holds(safe: str, parts: list[_Part]) -> bool:
-    """Whether a parse of the result finds the fenced blocks that were meant, and no others."""
+    """Whether a parse of the result finds exactly the fenced blocks that were intended."""
     meant = [part.code for part in parts if isinstance(part, _Fence)]
     if not meant and "```" not in safe and "~~~" not in safe:
         return True
@@ -208,18 +208,18 @@ def _holds(safe: str, parts: list[_Part]) -> bool:
 
 
 def _literally(text: str) -> str:
-    """Return `text` as paragraphs in which every character stands for itself."""
+    """Return `text` as paragraphs in which every character is literal."""
     lines = prose.unmacroed(text).split("\n")
     return "  \n".join(prose.encoded(line.strip(), string.punctuation) for line in lines)
 
 
 def _pre(text: str) -> str:
-    """A block of code as HTML in one line, which no container and no maths can break up."""
+    """Return a code block as one line of HTML, which no container and no maths can break up."""
     return f"<pre><code>{prose.encoded(text.rstrip(chr(10)))}&#10;</code></pre>\n"
 
 
 def _with_displays_closed(text: str) -> str:
-    """Without display maths that begins and does not end: nbconvert lets it run on, into a fenced block."""
+    """Escape display maths that never closes: nbconvert lets it run on into a fenced block."""
     if open_display(text) == NOWHERE:
         return text
     return text.replace("$$", "&#36;&#36;").replace("\\\\[", "&#92;[").replace("\\begin", "&#92;begin")

@@ -1,4 +1,4 @@
-"""A table of plain cells, for a page and for a terminal."""
+"""A table of plain-text cells, for a page and for a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WIDEST = 60
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> dict[str, str]:
-    """Return the table as ``text/html`` and ``text/plain``; every text in it is only text."""
+    """Return the table as ``text/html`` and ``text/plain``; its texts are escaped."""
     return {
         "text/html": _as_html(title, columns, rows, note),
         "text/plain": _as_text(title, columns, rows, note),
@@ -49,11 +49,11 @@ def _as_text(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], 
 
 
 def shorten(text: str, most: int = _WIDEST) -> str:
-    """Return `text` in one printable line of at most `most` characters."""
+    """Return `text` as one printable line, cut to at most `most` characters."""
     line = safe_text.one_line(text)
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def width(text: str) -> int:
-    """Return how many columns of a terminal `text` takes; a Chinese or Korean character takes two."""
-    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+    """Return the width of `text` in terminal columns; a Chinese or Korean character is two wide."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

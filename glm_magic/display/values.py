@@ -1,4 +1,4 @@
-"""A value as JSON has it, for people: a table or a tree on a page, and the JSON itself as text."""
+"""A JSON value for people to read: a table or a tree on a page, indented JSON as plain text."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 from glm_magic.display import safe_text
 
-# What is shown at most of a value; what is cut is said in its place.
-MOST_SHOWN = 2000  # values in all; a long text counts as several
+# Limits on what is shown of a value; a note stands in place of what is cut.
+MOST_SHOWN = 2000  # values in total; a long text counts as several
 MOST_IN_ONE = 200  # entries of one list or object
 DEEPEST = 20  # levels
 LONGEST_TEXT = 10_000  # characters
 _CHARACTERS_OF_A_VALUE = 200
 _MOST_COLUMNS = 24
 _MOST_IN_A_CELL = 8  # entries of a list that a table shows in one cell
-_OPEN_LEVELS = 2  # of a tree, if what they hold is not long
+_OPEN_LEVELS = 2  # levels of a tree that start open, if they have few entries
 _OPEN_ENTRIES = 24
 
 _QUIET = "color: var(--jp-content-font-color2, #767676)"
@@ -37,16 +37,16 @@ _HEAD = f"{_CELL}; font-weight: 600; border-bottom: 1px solid {_RULE}"
 _TRUNK = "margin: 0; padding: 0; list-style: none"
 _BRANCH = f"margin: 0 0 0 4px; padding: 0 0 0 10px; border-left: 1px solid {_RULE}; list-style: none"
 _TEXT = "margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; max-width: 100ch"
-_LEAF = f"{_TEXT}; display: flex; gap: 8px; padding-left: 14px"  # as far in as names are behind their triangles
+_LEAF = f"{_TEXT}; display: flex; gap: 8px; padding-left: 14px"  # aligned with names that have a triangle before them
 _NAME = f"{_QUIET}; flex: none; max-width: 40%"
-_UNDER = "margin-left: 6px"  # of a table in a tree
+_UNDER = "margin-left: 6px"  # a table within a tree
 
 
 def value_data(value: Any) -> dict[str, str]:
-    """Return a JSON-like value as ``text/html`` and ``text/plain``; every text in it is only text.
+    """Return a JSON-like value as ``text/html`` and ``text/plain``; its texts are escaped.
 
-    A list of flat records, and an object of single values, is a table; all else is a tree whose upper levels are
-    open. What is too much for a page is cut, and what was cut is said.
+    A list of flat records, or an object of scalars, becomes a table; anything else becomes a tree with its upper
+    levels open. What is too large is cut, and a note says how much.
     """
     shown = _Page(MOST_SHOWN).whole(value)
     return {
@@ -57,17 +57,17 @@ def value_data(value: Any) -> dict[str, str]:
 
 @dataclass(slots=True)
 class _Shown:
-    """What may still be shown."""
+    """A budget of values to show."""
 
     left: int
 
     def take(self, value: Any) -> bool:
-        """Whether there is room for `value` itself; if so, it is taken."""
+        """Spend from the budget for `value` itself; return whether there was enough."""
         self.left -= 1 + (min(len(value), LONGEST_TEXT) // _CHARACTERS_OF_A_VALUE if isinstance(value, str) else 0)
         return self.left >= 0
 
     def entries(self, value: Any) -> Iterator[tuple[str | None, Any]]:
-        """Yield the key, None in a list, and the value of the entries that there is room for."""
+        """Yield key (None in a list) and value of the entries that the budget allows."""
         pairs = value.items() if isinstance(value, Mapping) else ((None, entry) for entry in value)
         for number, (key, entry) in enumerate(pairs):
             if number == MOST_IN_ONE or not self.take(entry):
@@ -84,7 +84,7 @@ class _Text(_Shown):
             return
         begin, end = "{}" if isinstance(value, Mapping) else "[]"
         if level == DEEPEST:
-            yield f"{indent}{before}{begin} … {_count(value)}, deeper than is shown here {end}{after}"
+            yield f"{indent}{before}{begin} … {_count(value)}, nested too deeply to show {end}{after}"
             return
         yield indent + before + begin
         inner = indent + "  "
@@ -105,7 +105,7 @@ class _Page(_Shown):
         return self._inside(value, 0) if _is_container(value) and value else f'<p style="{_TEXT}">{_leaf(value)}</p>'
 
     def _inside(self, value: Any, level: int) -> str:
-        """What a list or an object holds."""
+        """Return the contents of a list or an object."""
         if isinstance(value, Mapping) and level == 0 and all(map(_fits_a_cell, value.values())):
             return self._facts(value)
         columns = _columns(value)
@@ -155,12 +155,12 @@ class _Page(_Shown):
         name = f'<span style="{_NAME}">{_text(str(number) if key is None else key)}</span>'
         if not _is_container(entry) or not entry:
             return f'<li style="{_LEAF}">{name} <span>{_leaf(entry)}</span></li>'
-        said = f'{name}  <small style="{_QUIET}">{_count(entry)}</small>'
+        title = f'{name}  <small style="{_QUIET}">{_count(entry)}</small>'
         if level + 1 == DEEPEST:
-            return f'<li style="{_LEAF}">{said} <small style="{_QUIET}">… deeper than is shown here</small></li>'
+            return f'<li style="{_LEAF}">{title} <small style="{_QUIET}">… nested too deeply to show</small></li>'
         is_open = " open" if level < _OPEN_LEVELS and len(entry) <= _OPEN_ENTRIES else ""
         inside = self._inside(entry, level + 1)
-        summary = f'<summary style="cursor: pointer; white-space: pre-wrap">{said}</summary>'
+        summary = f'<summary style="cursor: pointer; white-space: pre-wrap">{title}</summary>'
         return f'<li style="margin: 0"><details{is_open} style="margin: 0">{summary}{inside}</details></li>'
 
 
@@ -196,7 +196,7 @@ def _fits_a_cell(value: Any) -> bool:
 
 
 def _columns(value: Any) -> list[Any]:
-    """Return the columns of a table of records; none if `value` is no list of them."""
+    """Return the columns of a table of records, or ``[]`` if `value` is not a list of records."""
     if isinstance(value, Mapping):
         return []
     columns: dict[Any, None] = {}
@@ -216,7 +216,7 @@ def _cell(value: Any) -> str:
 
 
 def _leaf(value: Any) -> str:
-    """A single value: texts as they are, all else as JSON writes it."""
+    """Return a scalar: text as it is, anything else as JSON."""
     if isinstance(value, str) and value.strip():
         return _text(value)
     style = _NUMBER if _is_number(value) or isinstance(value, bool) else _QUIET
@@ -234,9 +234,9 @@ def _cut(text: str) -> str:
 
 def _as_json(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > LONGEST_TEXT:
-        return f"a number of {value.bit_length():,} bits"  # Python refuses to write it
+        return f"a number of {value.bit_length():,} bits"  # Python refuses to print it
     try:
         written = json.dumps(_cut(value) if isinstance(value, str) else value, ensure_ascii=False)
-    except (TypeError, ValueError):  # no JSON
+    except (TypeError, ValueError):  # not JSON
         written = _cut(str(value))
     return safe_text.plain(written)

@@ -1,4 +1,4 @@
-"""What a view is: it paints events as they come, and settles when they have ended."""
+"""The interface of a view: it paints events as they come, and settles when the answer has ended."""
 
 from __future__ import annotations
 
@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 if TYPE_CHECKING:  # loading the extension needs no conversation
     from glm_magic.chat.events import Event
 
-# How an answer's text is shown: as Markdown, as it is, its code blocks alone, or as the value that its JSON is.
+# How an answer's text is shown: as Markdown, as plain text, as its code blocks alone, or as the value of its JSON.
 Form: TypeAlias = Literal["markdown", "text", "code", "json"]
 
 SEPARATOR = " · "  # between the facts in a line
-SILENCE_SECONDS = 5.0  # without anything from the service, until that is said
+SILENCE_SECONDS = 5.0  # of silence from the service, until the view says so
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How it ended: the `facts` for the line about it, in order, and the data that the page keeps.
+    """How an answer ended: the `facts` for its line, in order, and the data that the page keeps.
 
-    `attached` maps a MIME type to JSON that is saved beside what is shown. `withdrawn` says that the
-    text must leave the page. `turn` is the id of the answer that counts, by which the line about it is
-    found again.
+    `attached` maps MIME types to JSON that is saved beside the output. If `withdrawn`, the text must
+    leave the page. `turn` is the id of the counting answer, by which its line is found again.
     """
 
     facts: tuple[str, ...]
@@ -32,20 +31,20 @@ class Ending:
 
 
 class View(Protocol):
-    """A place where an answer appears."""
+    """Somewhere an answer is shown."""
 
     def paint(self, event: Event) -> None:
-        """Take in what happened, and show it when it is time."""
+        """Take an event; show it now or with a later one."""
 
     def settle(self, ending: Ending) -> None:
-        """Show everything that has come; nothing is painted after it."""
+        """Show everything; nothing is painted afterwards."""
 
     def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
-        """Put another answer in place of the one that was shown and has settled, where that can be done."""
+        """Replace the settled answer with another one, where outputs can be replaced."""
 
 
 class NoView:
-    """No place at all: a terminal has moved on while an answer comes in the background."""
+    """Shows nothing: in a terminal, an answer in the background has nowhere to go."""
 
     def paint(self, event: Event) -> None:
         """Show nothing."""
@@ -58,6 +57,6 @@ class NoView:
 
 
 class Show(Protocol):
-    """Puts data, by MIME type, on the page as an output called `name`, or in place of that output."""
+    """Displays data, by MIME type, as the output `name`, or updates that output."""
 
     def __call__(self, data: dict[str, Any], name: str, *, update: bool) -> None: ...

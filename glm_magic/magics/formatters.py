@@ -6,7 +6,7 @@ import html
 import inspect
 from typing import TYPE_CHECKING, Any, cast
 
-from IPython.core.displayhook import DisplayHook
+from IPython.core.displayhook import CapturingDisplayHook, DisplayHook
 
 from glm_magic.display import safe_text
 from glm_magic.errors import printable
@@ -58,11 +58,14 @@ class ReplyFormatter:
         printer.text(printable(repr(reply)))
 
 
+_DISPLAY_HOOKS = (DisplayHook.__call__.__code__, CapturingDisplayHook.__call__.__code__)
+
+
 def _is_the_value_of_a_cell() -> bool:
     """Whether IPython's display hook is the caller; it does not tell a formatter, so the stack must."""
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code is DisplayHook.__call__.__code__:
+        if frame.f_code in _DISPLAY_HOOKS:
             return True
         frame = frame.f_back
     return False

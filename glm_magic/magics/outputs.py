@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.displaypub import CapturingDisplayPublisher
+
 from glm_magic.display import safe_text
+from glm_magic.display.page import widgets
 from glm_magic.display.page.line import line
 from glm_magic.display.page.parts import Parts
 from glm_magic.display.page.view import PageView
@@ -99,6 +102,19 @@ class Outputs:
         file = getattr(getattr(shell.kernel, "parent", None), "connection_file", "")
         return not re.fullmatch(r"kernel-\d+\.json", Path(str(file)).name)
 
+    @property
+    def can_be_updated(self) -> bool:
+        """Whether an output that a cell makes now can be changed later.
+
+        ``%%capture`` keeps outputs and updates alike, to show all of them; an Output widget ignores updates, and so
+        do front ends for what no cell's run has made, such as a button's callback.
+        """
+        parent: Any = getattr(self._shell, "get_parent", dict)()
+        request = parent.get("header", {})
+        is_a_run = request.get("msg_type", "execute_request") == "execute_request"
+        is_kept = isinstance(self._shell.display_pub, CapturingDisplayPublisher)
+        return is_a_run and not is_kept and not widgets.is_captured(request.get("msg_id", ""))
+
     def show(self, data: dict[str, Any], name: str = "", *, update: bool = False) -> None:
         """Show data by MIME type, or update the output called `name`."""
         transient = {"display_id": name} if name else None
@@ -115,6 +131,9 @@ class Outputs:
     @contextlib.contextmanager
     def saying(self, what: str) -> Iterator[None]:
         """Show what the cell waits for, as long as it waits."""
+        if not self.can_be_updated:
+            yield
+            return
         name = next(self._names)
         self.show(dict(line((f"{what} …",))), name)
         try:
@@ -134,7 +153,7 @@ class Outputs:
         """Return a new view for the question at `place`; `options` are those of a `PageView`.
 
         A `live` one has a bar that the browser keeps going, with a Stop. `show` is what it paints through, if the
-        cell does not go on running.
+        cell does not go on running. Where outputs cannot be updated, the whole answer is shown at the end.
         """
         show: Show | None = options.pop("show", None)
         if not self.is_a_page:
@@ -143,9 +162,15 @@ class Outputs:
             return terminal.view(sys.stdout, title=title, form=options.get("form", "markdown"), quiet=quiet)
         if live:
             options["bars"] = self._live_bars
-        view = self._views[place] = PageView(
+        can_be_updated = self.can_be_updated
+        options["at_once"] = options.get("at_once", False) or not can_be_updated
+        view = PageView(
             show or self.show, name=next(self._names), title=title, quiet=quiet, clock=time.monotonic, **options
         )
+        if can_be_updated:
+            self._views[place] = view
+        else:
+            self._views.pop(place, None)
         return view
 
     def _live_bars(self) -> Bars | None:

@@ -1,11 +1,23 @@
-"""How time and traffic grow with an answer: python tests/benchmarks/growth.py [--seconds LIMIT] [NAME …]
+"""How time and traffic grow with an answer: python tests/benchmarks/growth.py [--seconds LIMIT] [--small] [NAME …]
 
-Each row doubles the size three times (a size is left out once the one before took longer than LIMIT seconds, 5 unless
-told otherwise). Where twice as much takes twice as long, the ratio at the end is 2.
+Each row doubles the size three times, unless one took longer than LIMIT seconds (5 unless told otherwise); with
+`--small` the first is a twentieth. Where twice as much takes twice as long, the ratio at the end is 2.
+
+Some of them before time and traffic were made to grow as the answer does, and since (one run, 2 busy cores):
+
+    markdown: fence, environments            125,000 characters    4.4 s       0.02 s
+    markdown: definitions                    125,000 characters   11.7 s       0.03 s
+    cut: fences                              125,000 characters   16.8 s       0.05 s
+    cut: headings                             25,000 characters    4.8 s       0.10 s
+    page: thoughts between                     1,000 times        12.6 MB      0.9 MB
+    page: calls                                  250 calls       146 MB        0.8 MB
+    terminal: environments                   100,000 characters    3.7 s       0.2 s
+    changes: words in another order      3 * 400 words         over 40 s     0.0 s, as one change
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import sys
@@ -13,11 +25,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from rich.console import Console
+
 from glm_magic.chat.events import Event, ReasoningDelta, TextDelta, ToolCalling, ToolResult
 from glm_magic.chat.messages import ToolCall
 from glm_magic.display import safe_text
 from glm_magic.display.differences import differences
 from glm_magic.display.page.view import PageView
+from glm_magic.display.terminal.screen import Screen
+from glm_magic.display.terminal.view import LiveView
 from glm_magic.display.view import Ending
 from glm_magic.tools.schemas import SchemaMismatch, read_json
 
@@ -109,6 +125,18 @@ def written(fragments: int) -> int:
     return page.sent
 
 
+def printed(text: str) -> None:
+    """Stream `text` to a terminal at 100,000 characters a second."""
+    terminal = io.StringIO()
+    now = 0.0
+    screen = Screen(Console(file=terminal, force_terminal=True, width=80, height=24))
+    view = LiveView(screen, clock=lambda: now)
+    for at in range(0, len(text), 40):
+        now += 40 / 100_000
+        view.paint(TextDelta(text[at : at + 40]))
+    view.settle(Ending(()))
+
+
 def doubled_key(count: int) -> None:
     text = json.dumps({f"key {n}": n for n in range(count)})[:-1] + f', "key {count - 1}": 0}}'
     try:
@@ -143,6 +171,8 @@ def cases() -> dict[str, Case]:
     found["page: thoughts between"] = (thought_between, 1000)
     found["page: calls"] = (called, 125)
     found["page: arguments in fragments"] = (written, 2500)
+    for name, piece in PIECES.items():
+        found[f"terminal: {name}"] = (lambda n, p=piece: printed((p * (n // len(p) + 1))[:n]), 12_500)
     found["a key twice"] = (doubled_key, 12_500)
     found["changes: words in another order"] = (lambda n: differences("x y z " * n, "z y x " * n), 50)
     found["changes: prose"] = (
@@ -160,11 +190,13 @@ def main(arguments: list[str]) -> None:
         at = arguments.index("--seconds")
         limit = float(arguments[at + 1])
         del arguments[at : at + 2]
+    share = 20 if "--small" in arguments else 1
+    arguments = [argument for argument in arguments if argument != "--small"]
     for name, (run, first) in cases().items():
         if arguments and not any(argument in name for argument in arguments):
             continue
         row, seconds, before = [], 0.0, 0.0
-        for size in itertools.islice((first * 2**n for n in itertools.count()), 4):
+        for size in itertools.islice((first // share * 2**n for n in itertools.count()), 4):
             begun = time.process_time()
             sent = run(size)
             before, seconds = seconds, time.process_time() - begun

@@ -206,7 +206,7 @@ def test_an_answer_of_a_schema_streams_as_json_and_becomes_a_table(lab: Lab, ser
     lab.start(1)
     expect(lab.answer(1).locator("pre")).to_have_text('[{"name": "Paris", "people": "ma')
     gate.set()
-    lab.wait_for_text(1, "The answer does not fit, and is asked for once more", "2102650")
+    lab.wait_for_text(1, "The answer does not fit; asking again", "2102650")
     expect(lab.answer(1).locator("pre").last).to_have_text('[{"name": "Paris", "people": 2102650},')
     again.set()
     lab.wait_idle(1)

@@ -90,7 +90,7 @@ def test_the_parts_stand_in_the_order_in_which_they_came() -> None:
         "[tool_0() → ok · 0.1 s]",
         "[tool_1() failed: no · 0.1 s]",
         "Then.",
-        "The answer does not fit, and is asked for once more: x: wrong",
+        "The answer does not fit; asking again: x: wrong",
         "At last.",
         "[Sources · 1]\n1. A page · https://a.example/x",
     ]
@@ -251,7 +251,7 @@ def test_a_structured_answer_that_did_not_fit_stays_above_the_one_that_does() ->
     cell = Cell("json").finished(TextDelta('{"a": "x"}'), AskedAgain("a: wrong"), TextDelta('{"a": 1}'))
     assert [("text/html" in data, data["text/plain"]) for data in cell.outputs.values()] == [
         (True, '{\n  "a": "x"\n}'),
-        (True, "The answer does not fit, and is asked for once more: a: wrong"),
+        (True, "The answer does not fit; asking again: a: wrong"),
         (True, '{\n  "a": 1\n}'),
     ]
 

@@ -172,8 +172,8 @@ def test_a_thousand_levels_are_cut_and_say_so():
     for value in (deep, flat):
         data = value_data(value)
         assert data["text/html"].count("<details") <= 2 * DEEPEST
-        assert "deeper than is shown here" in data["text/html"]
-        assert "deeper than is shown here" in data["text/plain"]
+        assert "nested too deeply to show" in data["text/html"]
+        assert "nested too deeply to show" in data["text/plain"]
 
 
 def test_a_long_text_is_cut_and_says_so():
@@ -188,7 +188,7 @@ def test_a_number_that_python_does_not_write_is_named():
 def test_a_value_that_holds_itself_is_cut():
     value: list = [1]
     value.append(value)
-    assert "deeper than is shown here" in text(value)
+    assert "nested too deeply to show" in text(value)
 
 
 # --- nothing acts ----------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def test_an_answer_that_does_not_fit_is_asked_for_once_more(types: Notebook) -> 
     roles = [role for role, _ in types.server.last.messages]
     assert roles == ["system", "user", "assistant", "user"]
     assert "people" in types.server.last.messages[-1][1]
-    assert "asked for once more" in types.page.text
+    assert "asking again" in types.page.text
     sent = types.sent("%%glm\nnext", "b").messages
     assert sent == [("user", "hi"), ("assistant", SEOUL), ("user", "next")]
 
@@ -155,7 +155,7 @@ def test_a_replay_gives_the_value_again(types: Notebook, tmp_path: Any) -> None:
     reply = types.run("%%glm --schema City\nhi", "a")
     assert len(types.server.requests) == asked
     assert reply.parsed.people == 9_400_000
-    assert "asked for once more" not in types.page.text
+    assert "asking again" not in types.page.text
 
 
 @pytest.mark.parametrize(

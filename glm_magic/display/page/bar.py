@@ -1,4 +1,4 @@
-"""The live line of an answer that is under way: Stop, what happens, tokens, seconds; and what the model thinks."""
+"""The live status line of a running answer: a Stop button, what is happening, tokens, seconds and reasoning."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _HERE = Path(__file__).parent
 
 
 class Bar(anywidget.AnyWidget):
-    """A line on the page that the browser keeps going; `seconds` is how long it has been asked when it appears.
+    """A status line that the browser animates; `seconds` is the time since the question when it appears.
 
-    It is shown in one output at a time. When the answer has ended, that output becomes static, and the bar serves
-    the next answer: a widget that is closed leaves its code in a notebook that is executed without a page.
+    It is shown in one output at a time. When the answer has ended, that output becomes static and the bar is reused
+    for the next answer: closing the widget would leave its code in a notebook that is executed without a front end.
     """
 
     _esm = _HERE / "bar.js"
@@ -41,9 +41,9 @@ class Bar(anywidget.AnyWidget):
     def begin(
         self, title: str, marks: tuple[str, ...], seconds: float, on_stop: Callable[[], None] | None
     ) -> dict[str, Any]:
-        """Serve another answer, and return what shows the bar, by MIME type.
+        """Start over for another answer; return the data that displays the bar, by MIME type.
 
-        `on_stop` is called at Stop where the answer does not hold the kernel; else Stop interrupts the kernel.
+        Stop calls `on_stop` if the answer runs in the background; else it interrupts the kernel.
         """
         self._on_stop = on_stop
         self.update(title=title, marks=list(marks), seconds=seconds, background=on_stop is not None, tokens=0, over="")
@@ -52,22 +52,22 @@ class Bar(anywidget.AnyWidget):
         return {"application/vnd.jupyter.widget-view+json": view}
 
     def update(self, **values: Any) -> None:
-        """Show other values; those that have not changed cost nothing."""
+        """Update traits; unchanged values send nothing."""
         with self.hold_sync():
             for name, value in values.items():
                 setattr(self, name, value)
 
     def end(self, line: str) -> None:
-        """Say how the answer ended, where the bar is still seen: on a page that was loaded again meanwhile."""
+        """Show how the answer ended, for a page that was reloaded meanwhile and still shows the bar."""
         self._on_stop = None
         self.update(over=line)
 
     def think(self, text: str) -> None:
-        """Add to what the model thinks."""
+        """Append to the reasoning."""
         self.send({"thought": text})
 
     def forget_thoughts(self) -> None:
-        """Show what the model thinks no more."""
+        """Clear the reasoning."""
         self.send({"forget": True})
 
     def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
@@ -76,15 +76,15 @@ class Bar(anywidget.AnyWidget):
 
 
 class Bars:
-    """The bars of one kernel: as many as answers were ever under way at once."""
+    """A pool of bars: as many as there were answers running at once."""
 
     def __init__(self) -> None:
         self._idle: list[Bar] = []
 
     def take(self) -> Bar:
-        """Return a bar that serves no answer."""
+        """Return an unused bar."""
         return self._idle.pop() if self._idle else Bar()
 
     def give_back(self, bar: Bar) -> None:
-        """Take back a bar whose output has become static."""
+        """Return a bar to the pool once its output is static."""
         self._idle.append(bar)

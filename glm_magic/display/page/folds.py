@@ -1,4 +1,4 @@
-"""What stands folded beside an answer: what the model thought, each tool call, the sources; of text that cannot act."""
+"""Folded details of an answer: reasoning, tool calls and sources, all escaped."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from glm_magic.chat.reply import Source
 from glm_magic.display import links, safe_text
 from glm_magic.display.tables import shorten
 
-LONGEST_SHOWN = 20_000  # characters of arguments or of a result; the model gets more
+LONGEST_SHOWN = 20_000  # characters of arguments or of a result; the model sees more
 
 _STYLE = "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px); padding: 0 0 0 11px"
 _BODY_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere"
-# Calls share what they look like: a page may have many of them.
+# Shared by all calls of an output: there may be hundreds.
 _CALLS_STYLE = f"{_STYLE}; {_BODY_STYLE}; font-family: var(--jp-code-font-family, monospace)"
 _NAME_STYLE = "color: var(--jp-content-font-color1, inherit)"
-_UNDER_STYLE = "padding-left: 14px"  # as far in as the name is behind its triangle
+_UNDER_STYLE = "padding-left: 14px"  # aligned with the name, which follows a triangle
 _LONG_STYLE = "max-height: 24em; overflow-y: auto; margin: 2px 0 6px"
 _FAULT_STYLE = "color: var(--jp-error-color1, #d32f2f)"
-_SHORTEST = 0.05  # seconds; what takes less is not said
-_MARKUP = 500  # characters of HTML about a call
-_SHORT = 60  # characters of arguments, and of a result, in the line
+_SHORTEST = 0.05  # seconds; a shorter time is not shown
+_MARKUP = 500  # characters of HTML for a call, roughly
+_SHORT = 60  # characters of arguments, and of a result, in the summary line
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A call as far as it has come: `result` is None until there is one; `asks` says that it waits for a person.
+    """The state of a tool call: `result` is None until there is one; `asks` means that it waits for approval.
 
-    One that `is_over` gets no result any more: it was stopped, or never ran.
+    A call that `is_over` without a result was stopped, or never ran.
     """
 
     call: ToolCall
@@ -44,35 +44,35 @@ class Shown:
 
     @property
     def length(self) -> int:
-        """How much there is to show of it, in characters of HTML, roughly."""
-        said = len(self.call.arguments) + len(self.result or "")
-        return _MARKUP + 2 * min(said, 2 * LONGEST_SHOWN)
+        """The approximate length of its HTML."""
+        characters = len(self.call.arguments) + len(self.result or "")
+        return _MARKUP + 2 * min(characters, 2 * LONGEST_SHOWN)
 
     @property
     def name(self) -> str:
-        """What it is called, in one line."""
+        """The call, in one line."""
         return f"{shorten(self.call.name)}({shorten(_in_short(self.call.arguments), _SHORT)})"
 
     @property
     def outcome(self) -> str:
-        """What came of it, in one line."""
+        """Its outcome, in one line."""
         if self.is_over:
             return "stopped" if self.runs else "not run"
         if self.result is None:
-            return "running …" if self.runs else "may it run?" if self.asks else "…"
+            return "running …" if self.runs else "run it?" if self.asks else "…"
         took = f" · {self.seconds:.1f} s" if self.seconds >= _SHORTEST else ""
         return f"{shorten(self.result, _SHORT)}{took}"
 
     @property
     def is_open(self) -> bool:
-        """Whether there is more to read than its line says before it has a result: what is below would move else."""
+        """Whether its details are open: there is more to read than its line shows, and no result yet."""
         if self.result is not None or self.is_over:
             return False
         return self.asks or (not self.runs and len(self.call.arguments) > _SHORT)
 
 
 def thoughts(text: str) -> dict[str, str]:
-    """Return what the model thought, by MIME type."""
+    """Return the reasoning, by MIME type."""
     shown = safe_text.plain(text).strip("\n")
     summary = f"Thinking · {len(shown)} characters"
     body = f'<div class="{safe_text.NO_MATHS}" style="{_BODY_STYLE}">{html.escape(shown)}</div>'
@@ -81,19 +81,19 @@ def thoughts(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """A call as a page shows it, folded, and its line of plain text."""
+    """A rendered tool call: its HTML, and its line of plain text."""
 
     page: str
     line: str
 
 
 def calls(shown: Iterable[Shown]) -> dict[str, str]:
-    """Return tool calls, a folded line each, by MIME type."""
+    """Return tool calls, one fold each, by MIME type."""
     return joined(map(fold_of_call, shown))
 
 
 def joined(of_calls: Iterable[Fold]) -> dict[str, str]:
-    """Return the folds of tool calls in one output, by MIME type."""
+    """Join rendered calls into one output, by MIME type."""
     of_calls = list(of_calls)
     page = "".join(fold.page for fold in of_calls)
     return {
@@ -103,27 +103,27 @@ def joined(of_calls: Iterable[Fold]) -> dict[str, str]:
 
 
 def line_of_call(call: Shown) -> str:
-    """Return a call in one line of plain text."""
+    """Return a call as one line of plain text."""
     return f"[{call.name} {'failed:' if call.failed else '→'} {call.outcome}]"
 
 
 def asked_again(reason: str) -> str:
-    """Return what is said between an answer that does not fit and the next, in one line."""
-    return safe_text.one_line(f"The answer does not fit, and is asked for once more: {reason}")
+    """Return the line between an answer that does not fit and the next one."""
+    return safe_text.one_line(f"The answer does not fit; asking again: {reason}")
 
 
 def sources(found: Iterable[Source]) -> dict[str, str]:
-    """Return where the service has looked, by MIME type; each page is named beside the host that its link leads to."""
+    """Return the sources, by MIME type; each title is followed by the host that its link leads to."""
     found = list(found)
     items, lines = [], []
     for number, source in enumerate(found, 1):
         title = shorten(source.title or source.link, 200)
-        about = [shorten(said) for said in (source.media, source.date) if said]
+        about = [shorten(detail) for detail in (source.media, source.date) if detail]
         address = safe_text.one_line(source.link)
         host = links.host_of(address) if address.lower().startswith(("http://", "https://")) else ""
         link = f'<a href="{html.escape(address)}" target="_blank" rel="noopener noreferrer">{html.escape(host)}</a>'
-        said = [html.escape(title), *([link] if host else []), *map(html.escape, about)]
-        items.append(f"<li>{' · '.join(said)}</li>")
+        parts = [html.escape(title), *([link] if host else []), *map(html.escape, about)]
+        items.append(f"<li>{' · '.join(parts)}</li>")
         lines.append(" · ".join([f"{number}. {title}", *([address] if host else []), *about]))
     summary = f"Sources · {len(found)}"
     body = f'<ol class="{safe_text.NO_MATHS}" style="margin: 0">{"".join(items)}</ol>'
@@ -131,15 +131,15 @@ def sources(found: Iterable[Source]) -> dict[str, str]:
 
 
 def fold_of_call(shown: Shown) -> Fold:
-    """Return a call, folded."""
+    """Render a call as a fold."""
     name, outcome = html.escape(shown.name), html.escape(shown.outcome)
     fault, mark = (f' style="{_FAULT_STYLE}"', "failed:") if shown.failed else ("", "→")
-    said = _in_full("arguments", shown.call.arguments)
+    details = _in_full("arguments", shown.call.arguments)
     if shown.result is not None:
-        said += _in_full("error" if shown.failed else "result", shown.result)
+        details += _in_full("error" if shown.failed else "result", shown.result)
     summary = f'<span style="{_NAME_STYLE}">{name}</span> <span{fault}>{mark} {outcome}</span>'
     opened = " open" if shown.is_open else ""
-    page = f'<details{opened}><summary>{summary}</summary><div style="{_UNDER_STYLE}">{said}</div></details>'
+    page = f'<details{opened}><summary>{summary}</summary><div style="{_UNDER_STYLE}">{details}</div></details>'
     return Fold(page, line_of_call(shown))
 
 
@@ -150,7 +150,7 @@ def _fold(summary: str, body: str, *, is_open: bool = False) -> str:
 
 
 def _in_short(arguments: str) -> str:
-    """Return arguments as Python writes a call, or as they stand where they are no JSON object yet."""
+    """Return arguments as in a Python call, or as they are if they are not a JSON object."""
     read = _read(arguments)
     if not isinstance(read, dict):
         return arguments

@@ -1,4 +1,4 @@
-"""The line about an answer: plain at first, live while it lasts, and plain again, with what is saved, at the end."""
+"""The status line of an answer: static at first, live while it runs, static again at the end with the saved data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glm_magic.protocol.tokens import tokens_of_characters, wide_characters
 if TYPE_CHECKING:
     from glm_magic.display.page.bar import Bar, Bars
 
-LIVE_AFTER_SECONDS = 0.15  # what is answered sooner needs no Stop; and the first words do not wait for a widget
+LIVE_AFTER_SECONDS = 0.15  # a faster answer needs no Stop button, and the first words do not wait for a widget
 UPDATE_SECONDS = 0.25
 
 _STYLE = (
@@ -23,7 +23,7 @@ _STYLE = (
 
 
 def line(facts: tuple[str, ...], turn: str = "") -> dict[str, str]:
-    """Return facts in a line as ``text/html`` and ``text/plain``; `turn` is the id of the answer that it is about."""
+    """Return a line of facts as ``text/html`` and ``text/plain``; `turn` is the id of its answer."""
     text = SEPARATOR.join(map(safe_text.one_line, facts))
     known_by = f' data-glm-turn="{html.escape(turn)}"' if turn else ""
     shown = f'<div{known_by} class="{safe_text.NO_MATHS}" style="{_STYLE}">{html.escape(text)}</div>'
@@ -31,10 +31,10 @@ def line(facts: tuple[str, ...], turn: str = "") -> dict[str, str]:
 
 
 class Line:
-    """One output that says how an answer goes. `clock` counts seconds.
+    """One output with the status of an answer. `clock` returns seconds.
 
-    `bars` gives the live bars, None where the front end has none; `on_stop` is what their Stop does, None where it
-    interrupts the kernel. `marks` are said beside what happens.
+    `bars` returns the pool of live bars, or None if the front end has no widgets. Stop calls `on_stop`, or interrupts
+    the kernel if that is None. `marks` are shown beside the status.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Line:
         self._updated = float("-inf")
 
     def say(self, what: str) -> None:
-        """Say what happens now."""
+        """Show a new status."""
         if what == self._said:
             return
         is_new = not self._said
@@ -77,7 +77,7 @@ class Line:
             self._update()
 
     def count(self, text: str) -> None:
-        """Take in text of the answer, for the number of its tokens."""
+        """Count text of the answer towards its tokens."""
         if not self._first_token:
             self._first_token = self._clock() - self._begun
         wide = wide_characters(text)
@@ -85,17 +85,17 @@ class Line:
         self._narrow += len(text) - wide
 
     def think(self, text: str) -> None:
-        """Take in what the model thinks; it is shown by the live bar alone."""
+        """Take reasoning; only the live bar shows it."""
         self._thoughts.append(safe_text.plain(text))
 
     def forget_thoughts(self) -> None:
-        """Show what the model thinks no more: it stands on the page now."""
+        """Clear the reasoning from the bar: it has an output of its own now."""
         self._thoughts.clear()
         if self._bar is not None:
             self._bar.forget_thoughts()
 
     def go_on(self, *, at_once: bool = False) -> None:
-        """Bring the live bar up when it is time, or at once, and up to date."""
+        """Show the live bar when it is due, or `at_once`, and keep it up to date."""
         now = self._clock()
         is_time = at_once or now - self._begun >= LIVE_AFTER_SECONDS
         if self._bar is None and self._may_be_live and is_time:
@@ -105,14 +105,14 @@ class Line:
                 self._bar = self._lender.take()
                 view = self._bar.begin(self._title, self._marks, now - self._begun, self._on_stop)
                 self._update()
-                # a front end without widgets shows the plain line that stands beside
+                # a front end without widgets shows the static line
                 plain = line((self._title, f"{self._said} …", *self._marks))
                 self._show({**plain, **view}, self._name, update=True)
         if self._bar is not None and now - self._updated >= UPDATE_SECONDS:
             self._update()
 
     def settle(self, ending: Ending, *, is_new: bool = False) -> None:
-        """Say the facts, for good, and give the live bar back."""
+        """Show the final facts, and return the live bar to the pool."""
         facts = line(ending.facts, ending.turn)
         self._show({**facts, **ending.attached}, self._name, update=not is_new)
         if self._bar is not None and self._lender is not None:

@@ -1,4 +1,4 @@
-"""The marks of stale answers on the page: live as long as the kernel, never in the saved file."""
+"""Marks on stale answers: shown while the kernel lives, never saved."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import traitlets
 
 
 class Marks(anywidget.AnyWidget):
-    """Marks the lines about the answers whose ids are `stale`; it has no output of its own."""
+    """Marks the lines of the answers whose ids are in `stale`; it has no output of its own."""
 
     _esm = Path(__file__).with_name("marks.js")
 

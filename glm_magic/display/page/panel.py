@@ -1,6 +1,6 @@
-"""The parameter panel: a control for each setting, linked both ways with the traits of the same name.
+"""The parameter panel: a control for each setting, linked both ways with the trait of the same name.
 
-A setting that is not set is not sent, so each control has a check mark beside it that says whether it is.
+A setting that is not set is not sent, so each control has a checkbox that shows whether it is set.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ _STARTING_AT: dict[str, Value] = {"temperature": 0.7, "top_p": 0.9, "max_tokens"
 _MOST = 2**31 - 1
 _LABEL = {"flex": "0 0 130px"}
 _MARK = {"flex": "0 0 20px", "width": "20px"}
-_NO_MARK = {**_MARK, "margin": "2px"}  # takes as much room as a check mark
+_NO_MARK = {**_MARK, "margin": "2px"}  # as wide as a checkbox
 _CONTROL = {"flex": "0 1 380px", "width": "380px", "min_width": "120px"}
-_REST = {"flex": "1 1 0", "min_width": "0"}  # what does not fit ends in an ellipsis
+_REST = {"flex": "1 1 0", "min_width": "0"}  # cut with an ellipsis
 _ROW = {"align_items": "center"}
 _LINE_STYLE = "display: block; white-space: pre-wrap; overflow-wrap: anywhere; user-select: all; line-height: 1.4"
 
 
 def panel(traits: traitlets.HasTraits, line: Callable[[], str], key_status: Callable[[], str]) -> ipywidgets.Widget:
-    """Return the panel for `traits`; `line` says the same as a ``%glm_config`` line, `key_status` about the key."""
-    said = ipywidgets.HTML(layout=_REST)
-    said.add_class("glm-magic-line")
+    """Return the panel for `traits`; `line` returns the same as a ``%glm_config`` line."""
+    as_line = ipywidgets.HTML(layout=_REST)
+    as_line.add_class("glm-magic-line")
     key = ipywidgets.Label(layout=_REST)
 
     def say(_change: object = None) -> None:
-        said.value = f'<code style="{_LINE_STYLE}">{html.escape(line())}</code>'
+        as_line.value = f'<code style="{_LINE_STYLE}">{html.escape(line())}</code>'
         key.value = key_status()
 
     say()
     rows = [_row(traits, SETTINGS[name]) for name in IN_THE_PANEL]
     traits.observe(say, names=list(IN_THE_PANEL))
-    same = ipywidgets.HBox([ipywidgets.Label("the same as a line", layout=_LABEL), _no_mark(), said], layout=_ROW)
+    same = ipywidgets.HBox([ipywidgets.Label("the same as a line", layout=_LABEL), _no_mark(), as_line], layout=_ROW)
     keys = ipywidgets.HBox([ipywidgets.Label("key", layout=_LABEL), _no_mark(), key], layout=_ROW)
     return ipywidgets.VBox([*rows, keys, same])
 

@@ -1,4 +1,4 @@
-"""The parts of an answer on a page: texts, the tool calls between them, notes and sources, each in its outputs."""
+"""The parts of an answer on a page: text, tool calls, notes and sources, each with outputs of its own."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from glm_magic.display.page.segments import MOST_SEGMENTS
 from glm_magic.display.page.text import TextOutputs
 from glm_magic.display.view import Form, Show
 
-MOST_PARTS = 16  # with them and their segments, fewer outputs than a front end shows
+MOST_PARTS = 16  # together with their segments, fewer outputs than a front end shows
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class Part(Protocol):
-    """A stretch of the answer that is of one kind."""
+    """A part of the answer, of one kind."""
 
     def paint(self) -> None:
-        """Bring the page up to date, if it is time."""
+        """Update the page if it is due."""
 
     def finish(self, carried: Mapping[str, Any] = _NOTHING) -> None:
-        """Show all that has come; the last output carries other data beside."""
+        """Show everything; the last output also carries this data."""
 
     def withdraw(self) -> None:
-        """Take it off the page."""
+        """Remove it from the page."""
 
 
 class _One:
-    """A part that is one output. It is shown when it is painted first."""
+    """A part with one output, shown at the first paint."""
 
     def __init__(self, show: Show, name: str, data: dict[str, str]) -> None:
         self._show = show
@@ -62,14 +62,14 @@ class _One:
 
 
 class _Calls(_One):
-    """The calls of one round. `clock` counts seconds."""
+    """The tool calls of one round. `clock` returns seconds."""
 
     def __init__(self, show: Show, name: str, clock: Callable[[], float]) -> None:
         super().__init__(show, name, {})
         self._pace = Pace(clock)
         self._allowance = Allowance(clock)
         self._calls: dict[int, folds.Shown] = {}
-        self._folds: dict[int, folds.Fold] = {}  # of the calls that have not changed since
+        self._folds: dict[int, folds.Fold] = {}  # rendered calls that have not changed since
         self._length = 0
         self._is_stale = self._is_urgent = self._is_asked = False
         self.has_results = False
@@ -88,11 +88,11 @@ class _Calls(_One):
         self.has_results = self.has_results or call.result is not None
         self._is_urgent = (
             self._is_urgent or call.runs or call.result is not None
-        )  # while a tool runs nothing is painted
+        )  # nothing is painted while a tool runs
         self._is_asked = call.asks
 
     def stop(self) -> None:
-        """Let what has no result by now have none: nothing runs any more."""
+        """Mark calls without a result as over."""
         for number, call in self._calls.items():
             if call.result is None:
                 self._calls[number] = replace(call, is_over=True)
@@ -103,7 +103,7 @@ class _Calls(_One):
         if not self._is_stale:
             return
         is_time = self._is_urgent or self._pace.is_due
-        if self._is_asked or (is_time and self._allowance.take(self._length)):  # who is asked must see what for
+        if self._is_asked or (is_time and self._allowance.take(self._length)):  # the user must see what to approve
             self.finish()
 
     def finish(self, carried: Mapping[str, Any] = _NOTHING) -> None:
@@ -121,10 +121,10 @@ _Kind = TypeVar("_Kind", TextOutputs, _Calls)
 
 
 class Parts:
-    """All that a page shows of an answer but the line about it and what the model thought. `clock` counts seconds.
+    """All that a page shows of an answer, except its line and reasoning. `clock` returns seconds.
 
-    The parts stand in the order in which they came. An answer `with_calls` leaves room for them. An output is
-    called by the next of `names`.
+    Parts are in order of arrival. `with_calls` leaves room for tool calls. Each new output takes the next of
+    `names`.
     """
 
     def __init__(
@@ -136,19 +136,19 @@ class Parts:
         with_calls: bool = False,
         clock: Callable[[], float],
     ) -> None:
-        self._used: list[str] = []  # the names of the outputs, as they stand on the page
+        self._used: list[str] = []  # names of the outputs, in order
         self._show = self._noted(show)
         self._names = names
         self._form: Form = form
         self._clock = clock
         self._most = MOST_SEGMENTS // 2 if with_calls else MOST_SEGMENTS
         self._parts: list[Part] = []
-        self._goes_on_elsewhere = False  # no part is left for the next text, which joins an earlier one
-        self._ended: list[Part] = []  # another part follows, and the page may not show all of it
+        self._goes_on_elsewhere = False  # there is no room for another part: the next text joins an earlier one
+        self._ended: list[Part] = []  # followed by another part, and perhaps not fully shown
         self._sources: dict[Source, None] = {}
 
     def take(self, event: Event) -> None:
-        """Take in what came, for when it is painted."""
+        """Take an event, to be painted later."""
         match event:
             case TextDelta(text):
                 self._text().add(("\n\n" if self._goes_on_elsewhere else "") + text)
@@ -165,7 +165,7 @@ class Parts:
                 pass
 
     def paint(self) -> None:
-        """Bring the page up to date as far as it is time."""
+        """Update what is due on the page."""
         for part in self._ended:
             part.finish()
         self._ended.clear()
@@ -173,7 +173,7 @@ class Parts:
             part.paint()
 
     def finish(self, carried: Mapping[str, Any] = _NOTHING) -> None:
-        """Show all that has come, for good; the last output carries other data beside."""
+        """Show the final state; the last output also carries this data."""
         if self._sources:
             self._append(_One(self._show, next(self._names), folds.sources(self._sources)))
         if carried and not self._parts:
@@ -184,12 +184,12 @@ class Parts:
             part.finish(carried if part is self._parts[-1] else _NOTHING)
 
     def withdraw(self) -> None:
-        """Take all of it off the page."""
+        """Remove everything from the page."""
         for part in self._parts:
             part.withdraw()
 
     def rewrite(self, events: Iterable[Event], carried: Mapping[str, Any] = _NOTHING) -> None:
-        """Put another answer into the outputs that there are; what has no output of its own stands in the last."""
+        """Show another answer in the existing outputs; the last one takes what does not fit."""
         if not self._used:
             return
         put: dict[str, dict[str, Any]] = {}
@@ -229,7 +229,7 @@ class Parts:
         return found
 
     def _last(self, kind: type[_Kind]) -> _Kind | None:
-        """Return the last part if it is of this kind; or, where no more fit on the page, the last of this kind."""
+        """Return the last part if it is of this kind, or the last of this kind if the page is full."""
         among = self._parts if self._is_full else self._parts[-1:]
         return next((part for part in reversed(among) if isinstance(part, kind)), None)
 
@@ -251,7 +251,7 @@ class Parts:
 
 
 def _joined(shown: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return several outputs as one, of Markdown."""
+    """Join several outputs into one, as Markdown."""
     if len(shown) == 1:
         return shown[0]
     plain = [data["text/plain"] for data in shown]

@@ -1,8 +1,8 @@
-"""A growing text as segments that are finished and a tail, so that little is sent again while it grows.
+"""A growing text as frozen segments and a tail, so that little is sent again while it grows.
 
-A cut falls only between two top-level blocks. Each segment is a little longer than the one before, so that the
-outputs last for 400,000 characters; only what comes after that is joined to the last segment, for a page draws one
-output after the other, and what moves between two of them stands there twice, or not at all, for some frames.
+Cuts fall only between top-level blocks. Each segment is a little longer than the one before, so that the outputs last
+for 400,000 characters. Only text after that is joined to the last segment: a front end draws outputs one by one, so
+text that moves between two of them appears twice, or not at all, for some frames.
 """
 
 from __future__ import annotations
@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SEGMENT_CHARACTERS, LONGEST_CHARACTERS = 3000, 23_000  # of the first segment, and of the last before any is joined
-MOST_SEGMENTS = 36  # JupyterLab shows 50 outputs of a cell; some are for bars and tools
+SEGMENT_CHARACTERS, LONGEST_CHARACTERS = (
+    3000,
+    23_000,
+)  # of the first segment, and of the last one before others are joined to it
+MOST_SEGMENTS = 36  # JupyterLab shows 50 outputs of a cell; bars and tools need some
 
-_JOINED_AT = 8  # what is joined has an eighth of what it is joined to, which is sent again with it
+_JOINED_AT = 8  # join once there is an eighth of the last segment, which is then sent again
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of the text: as it came, and as it may be shown."""
+    """A part of the text, raw and neutralised."""
 
     text: str
     shown: str
@@ -28,12 +31,12 @@ class Segment:
 
 
 class Segments:
-    """Text goes in by `add`; after `freeze`, `frozen` is what is finished, and `tail` what is not.
+    """Text goes in through `add`; after `freeze`, `frozen` has what is finished and `tail` the rest.
 
-    A segment of `frozen` stays as it is, but for the last one, which may be joined by what follows. Together with
-    the tail there are at most `most` of them, which is at least 1.
+    Segments in `frozen` never change, except that text may be joined to the last one. There are at most `most` of
+    them (at least 1), the tail included.
 
-    `neutralise` makes a text fit to be shown; `last_block_start` finds the offset of its last block.
+    `neutralise` makes text safe to show; `last_block_start` returns the offset of its last block.
     """
 
     def __init__(
@@ -47,25 +50,25 @@ class Segments:
         self._neutralise = neutralise
         self._last_block_start = last_block_start
         self._most = most
-        self._closed: list[Segment] = []  # whole blocks, not enough of them yet for a segment
+        self._closed: list[Segment] = []  # complete blocks, too few for a segment yet
         self._closed_length = 0
-        self._open = ""  # the block that is still growing,
-        self._came: list[str] = []  # and what came since: to append each piece would copy the block each time
+        self._open = ""  # the block that is still growing
+        self._came: list[str] = []  # not joined to it yet: that would copy it for each delta
         self._line_ended = False
 
     def add(self, text: str) -> None:
-        """Append what came."""
+        """Append text."""
         self._came.append(text)
         self._line_ended = self._line_ended or "\n" in text
 
     def freeze(self) -> None:
-        """Move what is finished from the tail to the segments."""
+        """Move finished blocks from the tail to the segments."""
         if not self._line_ended:
             return
         self._line_ended = False
-        known = len(self._open)  # no cut falls in it
+        known = len(self._open)  # had no cut so far
         text, at = self._gathered(), 0
-        window = known + 2 * SEGMENT_CHARACTERS  # what came in one burst is cut as if it had come bit by bit
+        window = known + 2 * SEGMENT_CHARACTERS  # cut a burst as if it had arrived in small deltas
         while at < len(text):
             length = self._last_block_start(text[at : at + window])
             self._close(text[at : at + length])
@@ -77,7 +80,7 @@ class Segments:
         self._open = text[at:]
 
     def finish(self) -> None:
-        """Make what is left the last segment."""
+        """Make the rest the last segment."""
         self.freeze()
         self._close(self._gathered())
         self._open = ""
@@ -86,12 +89,12 @@ class Segments:
 
     @property
     def tail(self) -> str:
-        """What is not frozen, as it may be shown."""
+        """The text that is not frozen, neutralised."""
         still_open = self._gathered()
         return "".join(block.shown for block in self._closed) + (self._neutralise(still_open) if still_open else "")
 
     def _gathered(self) -> str:
-        """Return the block that is still growing, with all that came."""
+        """Return the open block, with everything that was added."""
         if self._came:
             self._open += "".join(self._came)
             self._came.clear()
@@ -100,7 +103,7 @@ class Segments:
     def _close(self, block: str) -> None:
         if block:
             self._closed.append(Segment(block, _ended(self._neutralise(block))))
-            self._closed_length += len(block.strip())  # an output of blank lines would be none
+            self._closed_length += len(block.strip())  # blank lines alone make no output
 
     def _freeze_closed(self) -> None:
         used = len(self.frozen)
@@ -119,5 +122,5 @@ class Segments:
 
 
 def _ended(shown: str) -> str:
-    """A block that was neutralised may have lost the blank line that parts it from the next."""
+    """Separate a block from the next: neutralising may have removed the blank line."""
     return shown if shown.endswith("\n\n") else shown.rstrip("\n") + "\n\n"

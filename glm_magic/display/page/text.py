@@ -1,8 +1,6 @@
-"""The text of an answer on a page: a row of outputs, of which only the last is painted as it grows.
+"""The text of an answer on a page: a row of outputs, of which only the last is repainted as it grows.
 
-A finished segment is sent with its plain text beside it, and not again unless something is joined to it. The tail is
-sent ten times a second at most, and more seldom when it is long, so that the traffic for a character does not grow
-with the answer.
+A finished segment is sent with its plain text, and not again unless text is joined to it.
 """
 
 from __future__ import annotations
@@ -21,10 +19,10 @@ _NOTHING = Segment("", "")
 
 
 class TextOutputs:
-    """One text, in at most `most` outputs, which stand in order. `clock` counts seconds.
+    """One text in at most `most` outputs. `clock` returns seconds.
 
-    An output is called by the next of `names`. What follows in a cell after `finish` is put below them, another text
-    in `TextOutputs` of its own.
+    Each new output takes the next of `names`. Later outputs of the cell come below them, so another text needs
+    another `TextOutputs`.
     """
 
     def __init__(
@@ -41,21 +39,21 @@ class TextOutputs:
         self._form: Form = form
         self._pace = Pace(clock)
         self._segments = self._new_segments(most)
-        self._names: list[str] = []  # of the outputs, in order
-        self._painted: list[Segment] = []  # what stands in them, but for the tail
+        self._names: list[str] = []  # of the outputs
+        self._painted: list[Segment] = []  # what they show, without the tail
         self._is_stale = False
 
     def __len__(self) -> int:
-        """How many outputs it has by now."""
+        """The number of outputs so far."""
         return len(self._names)
 
     def add(self, text: str) -> None:
-        """Append what came, for when it is painted."""
+        """Append text, to be painted later."""
         self._segments.add(text)
         self._is_stale = True
 
     def paint(self) -> None:
-        """Bring the page up to date if the last update is a while ago, else with a later call."""
+        """Update the page if it is due."""
         if not self._is_stale or not self._pace.is_due:
             return
         self._is_stale = False
@@ -68,17 +66,17 @@ class TextOutputs:
             self._put(at, {"text/plain" if self._form == "text" else "text/markdown": tail})
 
     def finish(self, carried: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Show all that has come, for good; the last output carries other data beside."""
+        """Show the final text; the last output also carries this data."""
         self._segments.finish()
         segments = [segment for segment in self._segments.frozen if segment.text.strip()]
         if carried and not segments:
             segments = [_NOTHING]
         self._paint(segments, carried)
-        for at in range(len(segments), len(self._names)):  # a tail was shown of which nothing is left
+        for at in range(len(segments), len(self._names)):  # the tail that was shown is gone
             self._put(at, {"text/plain": ""})
 
     def withdraw(self) -> None:
-        """Take the text off the page."""
+        """Remove the text from the page."""
         for at in range(len(self._names)):
             self._put(at, self._data(Segment("(withdrawn)", "(withdrawn)")))
 
@@ -88,13 +86,13 @@ class TextOutputs:
                 return Segments(safe_text.markdown, safe_text.last_block_start, most=most)
             case "text":
                 return Segments(safe_text.plain, lambda text: text.rfind("\n") + 1, most=most)
-            case form:  # what it is shown as, it is as a whole
+            case form:  # these forms need the whole text
                 return Segments(
                     lambda text: safe_text.markdown(shown_as(form, text, whole=False).markdown), lambda _: 0, most=1
                 )
 
     def _paint(self, segments: list[Segment], carried: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Put those segments into the outputs that do not stand there."""
+        """Show the segments that have changed."""
         for at, segment in enumerate(segments):
             beside = carried if at == len(segments) - 1 else {}
             if beside or segment is not (self._painted[at] if at < len(self._painted) else None):

@@ -1,4 +1,4 @@
-"""The notebook's view: a line about the answer, and below it what the model thought, and the parts of the answer."""
+"""The view in a notebook: the status line, below it the reasoning, then the parts of the answer."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from glm_magic.display.view import SILENCE_SECONDS, Ending, Form, Show
 
 
 class PageView:
-    """Paints into a notebook page through `show`. `clock` counts seconds.
+    """Paints into a notebook page through `show`. `clock` returns seconds.
 
-    `title` is what the bar says from the start; a `quiet` view has no bar, and its last output
-    carries what the bar would. An answer `with_calls` may call tools. A view of what is known already
-    is put on the page `at_once`, when it settles, so that no output is ever updated. `name` makes the
-    outputs' names unique in the kernel.
+    `title` is shown in the status line from the start; a `quiet` view has no line, and its last output
+    carries the attached data. An answer `with_calls` may call tools. If `at_once`, everything is shown
+    when the view settles, and no output is ever updated. `name` makes the outputs' names unique in the
+    kernel.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class PageView:
         clock: Callable[[], float],
         **live: Any,
     ) -> None:
-        """`live` is what the `Line` needs to be live."""
+        """`live` has the arguments that make the `Line` live."""
         self._show = show
         self._at_once = at_once
         self._names = (f"{name}-{number}" for number in itertools.count())
@@ -54,13 +54,13 @@ class PageView:
         self._thoughts_name = ""
         self._thoughts_are_stale = False
         self._thoughts_pace = Pace(clock)
-        self._has_thought = False  # what it thinks now is another thought
+        self._has_thought = False  # the next reasoning is a new thought
         self._line = None if quiet else Line(show, next(self._names), title, clock=clock, **live)
         if not at_once:
             self._say("asking")
 
     def paint(self, event: Event) -> None:
-        """Show text at once if the last update is a while ago, else with the next event or tick."""
+        """Take an event; update the page if it is due."""
         match event:
             case ReasoningDelta(text):
                 again = "\n\n" if self._thoughts and self._has_thought else ""
@@ -75,11 +75,11 @@ class PageView:
         self._tell(event)
         self._parts.paint()
         if self._line is not None:
-            blocks = isinstance(event, ToolCalling) and (event.runs or event.asks)  # no event comes meanwhile
+            blocks = isinstance(event, ToolCalling) and (event.runs or event.asks)  # no event comes while it runs
             self._line.go_on(at_once=blocks)
 
     def _tell(self, event: Event) -> None:
-        """Let the line say what happens."""
+        """Show the event in the status line."""
         match event:
             case TextDelta(text):
                 self._show_thoughts_if_due()
@@ -96,7 +96,7 @@ class PageView:
             case ToolResult():
                 self._say("asking")
             case AskedAgain():
-                self._say("asking once more")
+                self._say("asking again")
             case Notice(_, text):
                 self._say(text)
             case Tick(silence) if silence >= SILENCE_SECONDS:
@@ -105,7 +105,7 @@ class PageView:
                 pass
 
     def settle(self, ending: Ending) -> None:
-        """Freeze what is left, and put the facts and the attached data where they are saved."""
+        """Show the final answer, with the facts and the attached data."""
         if self._at_once and self._line is not None:
             self._line.settle(ending, is_new=True)
         if ending.withdrawn:
@@ -118,7 +118,7 @@ class PageView:
             self._line.settle(ending)
 
     def _show_thoughts(self) -> None:
-        """Put what the model has thought above the answer, folded, when it begins to answer."""
+        """Show the reasoning above the answer, folded, once the answer begins."""
         if not self._thoughts_are_stale:
             return
         self._thoughts_are_stale = False
@@ -131,11 +131,11 @@ class PageView:
         self._thoughts_pace.painted(len(text))
 
     def _show_thoughts_if_due(self) -> None:
-        if self._thoughts_pace.is_due:  # else they follow with a later event: a model may think and speak by turns
+        if self._thoughts_pace.is_due:  # a model may alternate between reasoning and text
             self._show_thoughts()
 
     def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
-        """Put another answer in place of the one that was shown and has settled."""
+        """Replace the settled answer with another one."""
         self._parts.rewrite(events, {} if self._line else ending.attached)
         self._forget_thoughts()
         if self._line is not None:

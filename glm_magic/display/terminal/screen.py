@@ -1,7 +1,7 @@
-"""Lines on a terminal, made by rich: some printed for good, and below them a draft that is erased each time.
+"""Lines on a terminal, rendered by rich: some printed for good, and below them a draft that each update erases.
 
-rich passes on whatever a text holds, and brings back what was taken out of it (``<http://x/%1b>`` is shown
-decoded, ``&#13;`` is a carriage return, an image is a link), so what it made is cleaned once more.
+rich passes control characters through, and decodes what was escaped (``<http://x/%1b>``, ``&#13;``), so its output is
+cleaned once more.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from glm_magic.display import safe_text
+from glm_magic.display.lookahead import NOWHERE, Lookahead
 
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
@@ -32,20 +33,21 @@ if TYPE_CHECKING:
 _ERASE_BELOW = "\x1b[J"
 _NARROWEST = 10  # columns
 _DEEPEST = 50  # blocks within blocks
+_LONGEST_DISPLAY = 100  # lines
 
 
 def open_screen(out: TextIO) -> Screen | None:
-    """Return a screen on the terminal `out`; None where one cannot go back over what it shows."""
+    """Return a screen on the terminal `out`, or None if the terminal cannot move its cursor back."""
     console = Console(file=out, highlight=False, markup=False, emoji=False, force_jupyter=False)
     is_fit = console.is_terminal and not console.is_dumb_terminal and not console.legacy_windows
     return Screen(console) if is_fit and console.encoding.startswith("utf") else None
 
 
 class Screen:
-    """Prints what is done, and draws a draft below it, which the next `show` erases.
+    """Prints finished lines, and below them a draft that the next `show` erases.
 
-    The cursor stands at the end of the draft. Nothing else of the terminal is changed, so there is nothing
-    to put back, however a cell ends.
+    The cursor stays at the end of the draft. No other state of the terminal changes, so there is nothing to restore,
+    however a cell ends.
     """
 
     def __init__(self, console: Console) -> None:
@@ -56,28 +58,30 @@ class Screen:
     # --- making lines ------------------------------------------------------------------------
 
     def markdown(self, text: str) -> list[str]:
-        """Return whole blocks of Markdown as lines; nothing of them is left out."""
+        """Render whole blocks of Markdown as lines, without losing any of their text."""
         text = safe_text.plain(text)
         try:
             answer = _Answer(text)
             lines = self._rendered(answer)
-            shown = Counter(sign for line in lines for segment in line for sign in segment.text if sign.isalnum())
-            is_whole = answer.depth <= _DEEPEST and answer.signs <= shown
-        except Exception:  # text can be such that rich has no room for it: it is shown all the same
+            shown = Counter(
+                character for line in lines for segment in line for character in segment.text if character.isalnum()
+            )
+            is_whole = answer.depth <= _DEEPEST and answer.characters <= shown
+        except Exception:  # rich may have no room for a text; it is shown all the same
             is_whole = False
         if not is_whole:
             lines = self._rendered(Text(text))
         return self._written(_without_margins(lines))
 
     def text(self, text: str, *, whole: bool) -> list[str]:
-        """Return plain text as lines: `whole` ones as they are, for the terminal to wrap; else wrapped."""
+        """Return plain text as lines: unwrapped if they are `whole`, as the terminal wraps them; else wrapped."""
         text = safe_text.plain(text)
         if whole:
             return text.removesuffix("\n").split("\n")
         return self._written(self._rendered(Text(text, overflow="fold", tab_size=8), wrapped_at_words=False))
 
     def note(self, text: str, *, whole: bool = True) -> list[str]:
-        """Return a note beside the answer in one faint line, which is cut where it must not be longer than a row."""
+        """Return a note as one faint line, cut to the width of the terminal unless `whole`."""
         line = Text(" ".join(safe_text.plain(text).split()), style="dim")
         if not whole:
             line.truncate(self._size()[0], overflow="ellipsis")
@@ -91,7 +95,7 @@ class Screen:
         return self._console.render_lines(what, options, pad=False)
 
     def _written(self, lines: Iterable[Iterable[Segment]]) -> list[str]:
-        """Return lines as what is sent to the terminal: text that cannot act, and rich's colours."""
+        """Return lines as they are sent to the terminal: safe text in rich's colours."""
         written = []
         for line in lines:
             with self._console.capture() as captured:
@@ -102,7 +106,7 @@ class Screen:
     # --- showing them ------------------------------------------------------------------------
 
     def show(self, done: list[str], draft: list[str]) -> None:
-        """Print the lines that are `done`, and draw the last of the `draft` that fit below them."""
+        """Print the lines in `done`, and below them as much of the end of `draft` as fits."""
         _, height = self._size()
         draft = draft[-max(1, height - 1) :]
         back = "\r" + (f"\x1b[{self._rows - 1}A" if self._rows > 1 else "") + _ERASE_BELOW if self._rows else ""
@@ -112,7 +116,7 @@ class Screen:
         self._out.flush()
 
     def _size(self) -> tuple[int, int]:
-        """Return columns and rows as they are now, of this terminal and no other."""
+        """Return the current columns and rows of this terminal."""
         try:
             width, height = os.get_terminal_size(self._out.fileno())
         except (OSError, ValueError):
@@ -121,7 +125,7 @@ class Screen:
 
 
 def _cleaned(line: Iterable[Segment]) -> list[Segment]:
-    """Return the text of a line without what could act, without links, and without blanks at its end."""
+    """Return a line without control characters, links and trailing blanks."""
     cleaned = [
         Segment(" ".join(re.split("[\t\n]", safe_text.plain(segment.text))), segment.style)
         for segment in Segment.strip_links(line)
@@ -144,7 +148,7 @@ def _without_margins(lines: list[list[Segment]]) -> list[list[Segment]]:
 
 
 def _folded(line: str, width: int) -> list[str]:
-    """Return a line as the terminal would wrap it."""
+    """Wrap a line as the terminal would."""
     from rich.cells import chop_cells  # noqa: PLC0415
 
     return chop_cells(line.expandtabs(), width) or [""]
@@ -154,7 +158,7 @@ def _folded(line: str, width: int) -> list[str]:
 
 
 class _Code(CodeBlock):
-    """Code in the terminal's own colours and without a frame, so that it can be copied."""
+    """Code in the terminal's own colours, without a frame, so that it can be copied."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console, options
@@ -163,7 +167,7 @@ class _Code(CodeBlock):
 
 
 class _Table(TableElement):
-    """A table whose cells are never cut."""
+    """A table that never cuts its cells."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console, options
@@ -178,9 +182,9 @@ class _Table(TableElement):
 
 
 class _Answer(Markdown):
-    """Markdown with every tag, picture and formula as it was typed, and every link with its address.
+    """Markdown that shows tags, images and formulas as typed, and links with their addresses.
 
-    `signs` counts the letters and digits that must be seen, `depth` is how deep its blocks are nested.
+    `characters` counts the letters and digits that must be shown; `depth` is the nesting depth of its blocks.
     """
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {
@@ -195,24 +199,24 @@ class _Answer(Markdown):
         self.markup = text
         self.parsed = _parser().parse(text)
         self.depth = max((token.level for token in self.parsed), default=0)
-        self.signs: Counter[str] = Counter()
+        self.characters: Counter[str] = Counter()
         for token in self.parsed:
             if token.children:
                 token.children = list(_without_autolinks(token.children))
             for part in token.children or [token]:
-                self.signs.update(filter(str.isalnum, safe_text.plain(part.content)))
+                self.characters.update(filter(str.isalnum, safe_text.plain(part.content)))
 
 
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"maxNesting": 2 * _DEEPEST}).enable(["strikethrough", "table"])
-    parser.disable(["html_block", "html_inline", "image", "reference"])  # what they read would not be seen
+    parser.disable(["html_block", "html_inline", "image", "reference"])  # what they parse would not be shown
     parser.block.ruler.before("fence", "maths", _maths_block, {"alt": ["paragraph", "blockquote", "list"]})
     parser.inline.ruler.before("escape", "maths", _maths)
     return parser
 
 
 def _without_autolinks(tokens: list[Token]) -> Iterator[Token]:
-    """``<http://x>`` is shown as its address, once."""
+    """Show ``<http://x>`` as its address, once."""
     address = ""
     for token in tokens:
         if token.markup == "autolink" and token.type == "link_open":
@@ -229,12 +233,21 @@ _MATHS = re.compile(
     r"|\\begin\{([a-zA-Z]*\*?)\}.+?\\end\{\1\}",
     re.DOTALL,
 )
+_MATHS_START = re.compile(r"\\[(\[]|\\begin\{[a-zA-Z]*\*?\}")
 _MATHS_MARKS = {"$$": "$$", "\\[": "\\]", "\\b": "\\end{"}
 
 
 def _maths(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-it calls it so
-    """Take a formula in a line as it is typed."""
-    if state.src[state.pos] not in "$\\" or (found := _MATHS.match(state.src, state.pos)) is None:
+    """Keep an inline formula as typed."""
+    if state.src[state.pos] not in "$\\":
+        return False
+    if opening := _MATHS_START.match(state.src, state.pos):
+        ahead = state.env.get(state.src)
+        if ahead is None:
+            ahead = state.env[state.src] = Lookahead(state.src)
+        if ahead.maths_end(opening[0], opening.end())[0] == NOWHERE:
+            return False  # never closed: the pattern would search all of the text for that
+    if (found := _MATHS.match(state.src, state.pos)) is None:
         return False
     if not silent:
         state.pending += found[0]
@@ -243,19 +256,19 @@ def _maths(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown
 
 
 def _maths_block(state: StateBlock, first: int, end: int, silent: bool) -> bool:  # noqa: FBT001
-    """Take a formula in lines of its own as it is typed."""
+    """Keep a display formula as typed."""
     start = state.bMarks[first] + state.tShift[first]
     closing = _MATHS_MARKS.get(state.src[start : start + 2])
     if closing is None or state.is_code_block(first) or not state.src.startswith(("$$", "\\[", "\\begin{"), start):
         return False
     begin = start + 2
-    for line in range(first, end):
+    for line in range(first, min(end, first + _LONGEST_DISPLAY)):
         if line > first and state.sCount[line] < state.blkIndent:
             return False
         found = state.src.find(closing, begin, state.eMarks[line])
         if found >= 0:
             if closing != "\\end{" and state.src[found + 2 : state.eMarks[line]].strip():
-                return False  # the line goes on: it is a formula within a paragraph
+                return False  # text follows: it is a formula within a paragraph
             break
         if line + 1 < end:
             begin = state.bMarks[line + 1]

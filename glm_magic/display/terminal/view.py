@@ -1,6 +1,6 @@
-"""The terminal's view: finished blocks are printed for good, and only what still grows is drawn anew.
+"""The view in a terminal: finished blocks are printed for good, and only the growing one is redrawn.
 
-Where there is no terminal (a pipe, a file, ``%%capture``), plain text is written as it comes.
+Without a terminal (a pipe, a file, ``%%capture``), plain text is written as it arrives.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from glm_magic.chat.reply import Source
     from glm_magic.display.terminal.screen import Screen
 
-SHORTEST_THOUGHT = 0.05  # seconds; what comes all at once, as in a replay, says nothing of how long it took
+SHORTEST_THOUGHT = 0.05  # seconds; a replay arrives all at once, so its time means nothing
 
 
 def view(
@@ -44,9 +44,9 @@ def view(
     quiet: bool = False,
     clock: Callable[[], float] = time.monotonic,
 ) -> View:
-    """Return the view for `out`: a live one where that is a terminal which can go back over what it shows.
+    """Return a view for `out`: a live one if it is a terminal that can move its cursor back.
 
-    `title` is what a live view says while it waits, `clock` counts seconds.
+    A live view shows `title` while it waits; `clock` returns seconds.
     """
     if out.isatty() and os.environ.get("TERM") != "dumb":
         from glm_magic.display.terminal import screen as terminal_screen  # noqa: PLC0415 - rich is slow, and useless elsewhere
@@ -59,12 +59,12 @@ def view(
 
 @contextlib.contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Let an interrupt wait for the end of a step: half a step would lose lines, or leave a draft standing."""
+    """Defer interrupts to the end of a step: half a step would lose lines, or leave a draft behind."""
     held: list[int] = []
     try:
         before = signal.getsignal(signal.SIGINT)
         signal.signal(signal.SIGINT, lambda number, _: held.append(number))
-    except ValueError:  # only the main thread can, and only it is interrupted
+    except ValueError:  # not the main thread, which alone is interrupted
         yield
         return
     try:
@@ -76,7 +76,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 class _Thought:
-    """How long the model has been thinking, and how much."""
+    """How long the model has been reasoning, and how much."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -97,7 +97,7 @@ class _Thought:
         self._characters += len(text)
 
     def end(self) -> str:
-        """Return the note about it, and begin anew; ``""`` if there was none."""
+        """Return a note about it and start over; ``""`` if there was none."""
         if self._began is None:
             return ""
         lasted = f" for {self.seconds:.1f} s" if self.seconds >= SHORTEST_THOUGHT else ""
@@ -107,9 +107,9 @@ class _Thought:
 
 
 class TerminalView:
-    """Writes plain text to `out`, and nothing that acts on a terminal; a `quiet` view writes the answer alone.
+    """Writes plain text to `out`, without control characters; a `quiet` view writes the answer alone.
 
-    A text of which only a part is to be shown, or its value, is written when it has ended.
+    The forms ``code`` and ``json`` are written when the text has ended.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class TerminalView:
         self._thought = _Thought(clock)
 
     def paint(self, event: Event) -> None:
-        """Write the text of the answer at once; notices in lines of their own, each kind once."""
+        """Write text immediately; notices on lines of their own, each kind once."""
         match event:
             case ReasoningDelta(text):
                 self._thought.add(text)
@@ -153,7 +153,7 @@ class TerminalView:
                 pass
 
     def settle(self, ending: Ending) -> None:
-        """End the line that is open, and write the facts."""
+        """End the open line, and write the facts."""
         self._end_thought()
         if ending.withdrawn:
             self._held.clear()
@@ -166,7 +166,7 @@ class TerminalView:
             self._write(f"[{_line_of(ending)}]\n")
 
     def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
-        """Change nothing: what a terminal shows stays."""
+        """Do nothing: a terminal cannot replace what it has printed."""
 
     def _end_thought(self) -> None:
         if note := self._thought.end():
@@ -196,9 +196,9 @@ class TerminalView:
 
 
 class LiveView:
-    """Shows an answer on `screen`: as Markdown block by block, as text line by line, or in another `form`.
+    """Shows an answer on `screen`: Markdown block by block, text line by line, or in another `form`.
 
-    What is printed for good is printed once, and never touched again. A `quiet` view shows the answer alone.
+    Finished lines are printed once and never touched again. A `quiet` view shows the answer alone.
     """
 
     def __init__(
@@ -215,12 +215,12 @@ class LiveView:
         self._form: Form = form
         self._sources: tuple[Source, ...] = ()
         self._quiet = quiet
-        self._open = ""  # text that may still change how it looks,
-        self._came: list[str] = []  # and what came since
+        self._open = ""  # text whose rendering may still change
+        self._came: list[str] = []  # not joined to it yet
         self._line_ended = False
         self._printed_text = False
         self._after_block = False
-        self._done: list[str] = []  # lines that are to be printed for good
+        self._done: list[str] = []  # lines to be printed for good
         self._notice: Notice | None = None
         self._thought = _Thought(clock)
         self._waits_for = "asking"
@@ -228,7 +228,7 @@ class LiveView:
         self._pace = Pace(clock)
 
     def paint(self, event: Event) -> None:
-        """Show at once what came if the last update is a while ago, else with the next event or tick."""
+        """Take an event; update the screen if it is due."""
         with _interrupts_held():
             self._paint(event)
 
@@ -247,12 +247,12 @@ class LiveView:
             self._show()
 
     def settle(self, ending: Ending) -> None:
-        """Print what is left, and the facts."""
+        """Print the rest, and the facts."""
         with _interrupts_held():
             self._settle(ending)
 
     def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
-        """Change nothing: what a terminal shows stays."""
+        """Do nothing: a terminal cannot replace what it has printed."""
 
     def _settle(self, ending: Ending) -> None:
         self._end_notice()
@@ -289,7 +289,7 @@ class LiveView:
                 self._end_thought()
                 self._end_text()
                 self._waits_for = "" if runs or asks else f"calling {safe_text.one_line(call.name)}"
-                if runs or asks:  # it may print, or ask: nothing may be drawn then that is to be erased
+                if runs or asks:  # it may print or ask: leave no draft to erase
                     self._show()
             case ToolResult(_, call, text, seconds, failed):
                 self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))
@@ -297,7 +297,7 @@ class LiveView:
             case AskedAgain(reason):
                 self._end_text()
                 self._note(f"[{folds.asked_again(reason)}]")
-                self._waits_for = "asking once more"
+                self._waits_for = "asking again"
             case Sources(sources):
                 self._sources = sources
             case _:
@@ -320,7 +320,7 @@ class LiveView:
             self._after_block = False
 
     def _gather(self) -> None:
-        """Append what came: to do it for each piece would copy the text each time."""
+        """Join what was added: joining each delta would copy the text every time."""
         if self._came:
             self._open += "".join(self._came)
             self._came.clear()
@@ -333,7 +333,7 @@ class LiveView:
     def _freeze_blocks(self) -> None:
         if self._line_ended:
             self._line_ended = False
-            if self._form != "json":  # it is a value when it is whole
+            if self._form != "json":  # a value is shown when it is complete
                 is_text = self._form == "text"
                 self._freeze(self._open.rfind("\n") + 1 if is_text else safe_text.last_block_start(self._open))
 
@@ -354,17 +354,17 @@ class LiveView:
         return ["", *lines] if lines and self._after_block else lines
 
     def _status(self) -> str:
-        """What is said while nothing of the answer comes."""
+        """Return the status line to show while no text arrives."""
         if self._thought.is_under_way:
-            said = f"thinking … {self._thought.seconds:.0f} s"
+            doing = f"thinking … {self._thought.seconds:.0f} s"
         elif self._notice is not None:
             return self._notice.text
         elif self._waits_for:
-            said = f"{self._title}{SEPARATOR}{self._waits_for} …" if self._title else f"{self._waits_for} …"
+            doing = f"{self._title}{SEPARATOR}{self._waits_for} …" if self._title else f"{self._waits_for} …"
         else:
-            said = ""
+            doing = ""
         silent = f"silent for {int(self._silence)} s" if self._silence >= SILENCE_SECONDS else ""
-        return ", ".join(filter(None, (said, silent)))
+        return ", ".join(filter(None, (doing, silent)))
 
     def _show(self) -> None:
         self._gather()
@@ -383,7 +383,7 @@ def _line_of(ending: Ending) -> str:
 
 
 def _encodable(text: str, encoding: str | None) -> str:
-    """A file, or a terminal of old, may not know every character; the rest of the answer is worth having."""
+    """Replace characters that a file or an old terminal cannot encode."""
     if not encoding or encoding.lower().replace("-", "") == "utf8":
         return text
     return text.encode(encoding, "replace").decode(encoding)
