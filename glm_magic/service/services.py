@@ -65,6 +65,14 @@ class Services:
             "or ask a model that runs here:  -m embedded   (after %pip install 'glm_magic[local]')",
         )
 
+    def check_address(self, settings: Mapping[str, Value]) -> None:
+        """Raise `SetupError` if `base_url` is set to what cannot be asked; a key that is missing may yet come."""
+        key = None
+        with contextlib.suppress(SetupError):
+            key = self.keys.find(_text(settings["api_key_env"]))
+        if settings["base_url"]:
+            endpoints.endpoint(str(settings["base_url"]), key)
+
     def model(self, settings: Mapping[str, Value], endpoint: Endpoint | None) -> str:
         """Return the name of the model that `endpoint` is asked for."""
         return self.embedded.name if endpoint is None else str(settings["model"] or models.DEFAULT_MODEL)
