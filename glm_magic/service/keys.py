@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from glm_magic.errors import SetupError
 
 VARIABLES = ("GLM_API_KEY", "ZAI_API_KEY", "ZHIPUAI_API_KEY")
+
+_KEY_VARIABLE = re.compile(r"(^|_)API_?KEY$", re.IGNORECASE)  # of any service
 
 _KEYRING_SERVICE, _KEYRING_USER = "glm_magic", "api_key"
 _SHOWN = 4
@@ -66,6 +69,20 @@ def _without(text: str, secret: str, mask: str) -> str:
         text = text[:at] + mask + text[at + length :]
         at = text.find(secret[:_SECRET_FROM], at + len(mask))
     return text
+
+
+def without_keys(environ: Mapping[str, str], variable: str | None = None) -> dict[str, str]:
+    """Return an environment for a child process: without the keys of this or any other service.
+
+    `variable` is one more that holds a key: the one that the setting `api_key_env` names.
+    """
+    keys = {environ.get(name, "").strip(" \t") for name in (*VARIABLES, *filter(None, [variable]))}
+    secrets = {key for key in keys if len(key) >= _SECRET_FROM}
+    return {
+        name: value
+        for name, value in environ.items()
+        if not _KEY_VARIABLE.search(name) and name != variable and not any(secret in value for secret in secrets)
+    }
 
 
 @dataclass(slots=True)

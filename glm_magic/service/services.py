@@ -125,8 +125,7 @@ class Services:
             if self._client is None:
                 self._client = Client(clock=self._clock)
         if endpoint is None:
-            yield from self.embedded.ready()
-            endpoint = self.embedded.endpoint
+            endpoint = yield from self.embedded.ready(_text(settings["api_key_env"]))
         asking = cast("Generator[Event, None, None]", self._client.stream(endpoint, body, patience))
         try:
             with contextlib.closing(asking):
