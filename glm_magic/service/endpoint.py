@@ -6,7 +6,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
@@ -40,6 +40,11 @@ class Endpoint:
         """The address that is asked: the query, which Azure and gateways want, stays at the end."""
         address, mark, query = self.base_url.partition("?")
         return address + self.path + mark + query
+
+    @property
+    def with_slash(self) -> Endpoint:
+        """The same endpoint, asked with a slash at the end of the path."""
+        return replace(self, path=self.path.rstrip("/") + "/")
 
     @property
     def is_glm(self) -> bool:
