@@ -33,6 +33,7 @@ class ReplyBuilder:
     model: str = ""
     finish_reason: str = ""
     usage: Usage | None = None
+    repeats_key: bool = False
 
     def add(self, event: Event) -> None:
         """Take in one event; those that are not part of a reply change nothing."""
@@ -50,6 +51,7 @@ class ReplyBuilder:
                 self.model = self.model or event.model or ""
                 self.finish_reason = event.finish_reason or self.finish_reason
                 self.usage = event.usage or self.usage
+                self.repeats_key = event.repeats_key or self.repeats_key
             case _:
                 pass
 
@@ -125,6 +127,7 @@ class ReplyBuilder:
             "usage": self.usage,
             "model": self.model,
             "id": self.id,
+            "repeats_key": self.repeats_key,
         }
         return Reply(**{**said, **circumstances})
 
