@@ -11,6 +11,7 @@ from glm_magic.chat.events import Event, Facts, Notice, ReasoningDelta, Sources,
 from glm_magic.chat.reply import Source
 
 SECRET_FROM = 12  # characters; what is shorter (EMPTY, none) is no secret, and a run of so many gives one away
+_IN_HEX, _IN_BASE64 = 2 * SECRET_FROM, 4 * SECRET_FROM // 3
 _HELD_FROM = 4  # characters of the key: fewer of them are shown at once, since any text may end in them
 
 _GAP = re.compile(r"(?:=?\s|\\[nrt]|[\u00ad\u200b-\u200f\u2060\ufeff])+")
@@ -24,11 +25,11 @@ _DEEPEST = 2  # %252E is a full stop that was encoded twice
 class Secret:
     """Text to look for. While it is looked for, no local variable holds it."""
 
-    __slots__ = ("_spellings", "_text")
+    __slots__ = ("_in_base64", "_in_hex", "_parts", "_spellings", "_text")
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._spellings: tuple[_Spelling, ...] = ()
+        self._spellings: tuple[str, ...] = ()  # itself and its encodings, made when they are needed
         del text
 
     def __bool__(self) -> bool:
@@ -42,8 +43,8 @@ class Secret:
         if not self:
             return text
         if not self._spellings:
-            self._spellings = tuple(_Spelling(*spelling) for spelling in dict.fromkeys(_spellings(self._text)))
-        for times in range(_DEEPEST, -1, -1):
+            self._spell()
+        for times in range(_DEEPEST if _ESCAPE.search(text) else 0, -1, -1):
             letters, spans = _without_gaps(text, [(at, at + 1) for at in range(len(text))])
             for _ in range(times):
                 letters, spans = _decoded(letters, spans)
@@ -53,12 +54,38 @@ class Secret:
     def _masked(self, text: str, letters: str, spans: list[tuple[int, int]], mask: str) -> str:
         pieces, done, at = [], 0, 0
         while at < len(letters):
-            length = max(spelling.run_at(letters, at) for spelling in self._spellings)
-            if length:
+            end = self._end_of_part(letters, at)
+            if end > at:
                 pieces += [text[done : spans[at][0]], mask]
-                done = spans[at + length - 1][1]
-            at += length or 1
+                done = spans[end - 1][1]
+            at = max(end, at + 1)
         return "".join([*pieces, text[done:]])
+
+    def _end_of_part(self, text: str, at: int) -> int:
+        """Return where the part of a spelling that begins at `at` ends; `at` if there is none that is long enough."""
+        if text[at : at + SECRET_FROM] in self._parts:
+            end = at + SECRET_FROM
+        elif text[at : at + _IN_BASE64] in self._in_base64:
+            end = at + _IN_BASE64
+        elif text[at : at + _IN_HEX] in self._in_hex:
+            end = at + _IN_HEX
+        else:
+            return at
+        while end < len(text) and any(text[at : end + 1] in spelling for spelling in self._spellings):
+            end += 1
+        return end
+
+    def _spell(self) -> None:
+        content = self._text.encode()
+        in_hex = [content.hex(), content.hex().upper()]
+        in_base64 = []
+        for before in range(3):  # bytes before it in the group of three that base64 encodes
+            first, last = (8 * before + 5) // 6, 8 * (before + len(content)) // 6
+            encoded = base64.b64encode(bytes(before) + content).decode()[first:last]
+            in_base64 += [encoded, encoded.replace("+", "-").replace("/", "_")]  # the second one is for addresses
+        self._parts = _parts([self._text], SECRET_FROM)
+        self._in_hex, self._in_base64 = _parts(in_hex, _IN_HEX), _parts(in_base64, _IN_BASE64)
+        self._spellings = (self._text, *in_hex, *in_base64)
 
     # --- exactly, in a stream ----------------------------------------------------------------
 
@@ -80,38 +107,8 @@ class Secret:
         return 0
 
 
-class _Spelling:
-    """One spelling of a secret: any run of `least` of its characters gives it away."""
-
-    __slots__ = ("_least", "_runs", "_text")
-
-    def __init__(self, text: str, least: int) -> None:
-        self._text = text
-        self._least = least
-        self._runs = frozenset(text[at : at + least] for at in range(len(text) - least + 1))
-        del text
-
-    def run_at(self, text: str, at: int) -> int:
-        """Return the length of the run of it that begins at `at`; 0 if there is none."""
-        end = at + self._least
-        if text[at:end] not in self._runs:
-            return 0
-        while end < len(text) and text[at : end + 1] in self._text:
-            end += 1
-        return end - at
-
-
-def _spellings(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the text and its encodings, each with the number of characters that twelve of the text become."""
-    yield text, SECRET_FROM
-    content = text.encode()
-    yield content.hex(), 2 * SECRET_FROM
-    yield content.hex().upper(), 2 * SECRET_FROM
-    for before in range(3):  # bytes before it in the group of three that base64 encodes
-        first, last = (8 * before + 5) // 6, 8 * (before + len(content)) // 6
-        encoded = base64.b64encode(bytes(before) + content).decode()[first:last]
-        yield encoded, 4 * SECRET_FROM // 3
-        yield encoded.replace("+", "-").replace("/", "_"), 4 * SECRET_FROM // 3
+def _parts(texts: list[str], length: int) -> frozenset[str]:
+    return frozenset(text[at : at + length] for text in texts for at in range(len(text) - length + 1))
 
 
 def _without_gaps(text: str, spans: list[tuple[int, int]]) -> tuple[str, list[tuple[int, int]]]:
