@@ -134,12 +134,14 @@ class Chat:
 
         The model may call the functions in `tools`, each call only if `approve` (if given) returns true for it.
         ``GLM_TOOLS`` has no effect here. Answers must fit `schema`: a pydantic model, dataclass, TypedDict, JSON
-        Schema, or ``list`` of one. Raises `SettingError` for an unknown setting or a value out of its range, and
-        `OptionError` for a tool or schema that cannot be used.
+        Schema, or ``list`` of one. Raises `SettingError` for an unknown setting or a value out of its range,
+        `SetupError` for a `base_url` that cannot be asked, and `OptionError` for a tool or schema that cannot be used.
         """
         self._layers = Layers(os.environ, assigned=_checked(settings))
         self._session = Session(self._layers)
         weakref.finalize(self, self._session.close)
+        if settings.get("base_url"):
+            self._session.services.check_address(self._layers.values({}))
         self._tools = _tools(tools)
         self._schema = _schema(schema)
         if approve is not None and not callable(approve):

@@ -222,7 +222,11 @@ class Loop:
         self._sources += answer.sources
         self._earlier.append(answer.usage)
         self._answer = ReplyBuilder(
-            len(self._calls), frozenset(call.id for call in self._calls), id=answer.id, model=answer.model
+            len(self._calls),
+            frozenset(call.id for call in self._calls),
+            id=answer.id,
+            model=answer.model,
+            repeats_key=answer.repeats_key,
         )
         return steps
 

@@ -45,12 +45,16 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Metadata of the answer; None for fields that a chunk does not have."""
+    """Metadata of the answer; None for fields that a chunk does not have.
+
+    `repeats_key` says that the answer held the key, which is masked in it.
+    """
 
     id: str | None = None
     model: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
+    repeats_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class ReplyBuilder:
     model: str = ""
     finish_reason: str = ""
     usage: Usage | None = None
+    repeats_key: bool = False
 
     def __post_init__(self) -> None:
         self._calls = Calls(self.first_call, self.taken)
@@ -52,6 +53,7 @@ class ReplyBuilder:
                 self.model = self.model or event.model or ""
                 self.finish_reason = event.finish_reason or self.finish_reason
                 self.usage = event.usage or self.usage
+                self.repeats_key = event.repeats_key or self.repeats_key
             case _:
                 pass
 
@@ -96,5 +98,6 @@ class ReplyBuilder:
             "usage": self.usage,
             "model": self.model,
             "id": self.id,
+            "repeats_key": self.repeats_key,
         }
         return Reply(**{**said, **circumstances})

@@ -38,6 +38,7 @@ class Reply:
     is None if the service did not count. `cost` is in CNY by GLM's price list, None for other services and models.
     `seconds` is the time from the request to the end, `first_token_seconds` to the first text. `request` is the body
     of the first request; it holds no key. A `replayed` answer keeps the times and cost of its recording.
+    Where the service `repeats_key`, the key is masked in the answer.
 
     `tool_calls` are all calls that the model asked for before it answered, `steps` the messages between the
     prompt and the answer, which are these calls and their results, and `tool_runs` how each went. Tokens,
@@ -63,6 +64,7 @@ class Reply:
     interrupted: bool = False
     embedded: bool = False
     replayed: bool = False
+    repeats_key: bool = False
     put_in_cell: Callable[[str], object] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:

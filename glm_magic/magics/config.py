@@ -63,6 +63,8 @@ def _set_and_show(shared: Shared, named: list[tuple[str, str | None]]) -> None:
         recordings.file(str(changed["record"]))
     if "replay" in changed:
         recordings.read(str(changed["replay"] or OFF))
+    if changed.get("base_url"):
+        shared.session.services.check_address(shared.session.layers.values(changed))
     for name, value in changed.items():
         shared.session.layers.assigned[name] = value
     shared.mirror.show()

@@ -32,6 +32,8 @@ def ending_of(
     facts = [_who(question.model, reply, is_embedded=question.is_embedded)]
     if reply is not None:
         facts += [*_tokens(reply), *_calls(reply), _time(reply)]
+        if reply.repeats_key:
+            facts.append("the service put your API key into the answer; it is masked")
     if error is not None:
         facts.append("failed")
     elif reply is None:

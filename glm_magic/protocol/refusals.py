@@ -384,16 +384,17 @@ _ASKED_PATH = "/chat/completions"
 
 
 def _right_url(url: str, path: str) -> str:
-    base = url.removesuffix(_ASKED_PATH)
+    address, mark, query = url.partition("?")
+    base = address.removesuffix(_ASKED_PATH)
     # reported often: clients append a path that is already there
     right = _glm_base(base) or base.partition(_ASKED_PATH)[0].replace("/v4/v1", "/v4")
     if right != base:  # confirmed: GLM's path ends in /v4, and /v1 after it is a 404
         why = "GLM's path has no /v1" if "/v4/v1" in base else "The address should be"
-        return f"{why}: %glm_config base_url={right}"
+        return f"{why}: %glm_config base_url={right}{mark}{query}"
     if "/v4/v1" in path:  # base_url is right, but the server behind it asks GLM at a wrong address
         return f"That server asks GLM at {quoted(path)}. The GLM address in its settings should end in /v4."
     if url and not re.search(r"/v[0-9]", urlsplit(url).path):
-        return f"Check base_url. Most servers need /v1: %glm_config base_url={base}/v1"
+        return f"Check base_url. Most servers need /v1: %glm_config base_url={base}/v1{mark}{query}"
     return f"Check base_url. It is the address without {_ASKED_PATH}."
 
 

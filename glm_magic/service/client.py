@@ -8,7 +8,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -75,7 +74,7 @@ class Client:
         if endpoint.base_url in self._without_usage:
             request = _without_usage(request)
         if endpoint.base_url in self._with_slash:
-            endpoint = _with_slash(endpoint)
+            endpoint = endpoint.with_slash
         while True:
             try:
                 for event in self._ask_once(endpoint, request, patience):
@@ -85,7 +84,7 @@ class Client:
                     yield event
             except faults.SlashWanted:
                 self._with_slash.add(endpoint.base_url)
-                endpoint = _with_slash(endpoint)
+                endpoint = endpoint.with_slash
             except AnswerError as error:
                 if begun and isinstance(error, ConnectionFailed):
                     raise BrokenStream(
@@ -179,10 +178,6 @@ def _refuses_usage(error: AnswerError, request: Mapping[str, Any]) -> bool:
         and "stream_options" in request
         and "stream_options" in error.what
     )
-
-
-def _with_slash(endpoint: Endpoint) -> Endpoint:
-    return replace(endpoint, path=endpoint.path.rstrip("/") + "/")
 
 
 def _without_usage(request: Mapping[str, Any]) -> Mapping[str, Any]:

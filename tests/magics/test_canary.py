@@ -9,11 +9,13 @@ import pickle
 import sys
 import threading
 import traceback
+from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from glm_server import CUT, Answer, GlmServer, chunk, data, error, stream
+from glm_server import CUT, Answer, GlmServer, calls, chunk, data, error, stream, whole
 from ipython_shell import Notebook
 
 from glm_magic.chat.messages import Message
@@ -27,6 +29,9 @@ SECRET = KEY.partition(".")[2]
 
 # any eight characters of the key in a row give it away; the mask shows its last four
 PIECES = {KEY[at : at + 8] for at in range(len(KEY) - 7)}
+# and so does what they are in another encoding
+PIECES |= {piece.encode().hex() for piece in PIECES} | {"".join(f"%{ord(c):02X}" for c in KEY[:8])}
+PIECES |= {b64encode(KEY[at : at + 12].encode()).decode() for at in range(len(KEY) - 11)}
 
 
 class Watched(logging.Handler):
@@ -179,6 +184,13 @@ ECHOES = {
     "in the stream": Answer([chunk("half "), data({"error": {"code": "1002", "message": KEY}})]),
     "no JSON": Answer([chunk("half "), data(f"{{{KEY}")]),
     "no completion": Answer([f'{{"key": "{KEY}"}}'.encode()]),
+    "base64": error(401, {"error": {"code": "401", "message": f"not {b64encode(f'Bearer {KEY}'.encode()).decode()}"}}),
+    "hexadecimal": error(401, {"error": {"code": "401", "message": KEY.encode().hex()}}),
+    "percent-encoded": error(401, {"error": {"code": "401", "message": "".join(f"%{ord(c):02X}" for c in KEY)}}),
+    "cut off in front": error(401, {"error": {"code": "401", "message": f"…{KEY[9:]}"}}),
+    "broken": error(
+        401, {"error": {"code": "401", "message": "\r\n ".join(KEY[at : at + 7] for at in (*range(0, 60, 7),))}}
+    ),
     "content filter": Answer([chunk("half "), data({"error": {"code": "1301", "message": KEY}})]),
 }
 
@@ -204,6 +216,70 @@ def test_a_key_that_is_said_back_while_waiting_is_masked(watched: Watched) -> No
     watched.notebook.server.answer(error(429, {"error": {"code": "1302", "message": f"{KEY} is too fast"}}))
     assert watched.run("%%glm\nhi", "a").text == "You said: hi"
     assert any("is too fast" in text for where, text in watched.seen if where == "page")
+
+
+def in_pieces(text: str, size: int = 5) -> list[str]:
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+TELLING = {
+    "at once": stream(f"it is {KEY}."),
+    "in pieces": stream(*in_pieces(f"it is {KEY}.")),
+    "not streamed": whole(f"it is {KEY}."),
+    "as the model": stream("hi", model=KEY),
+    "as the finish reason": stream("hi", finish_reason=KEY),
+    "as the id": Answer([data({"id": KEY, "choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]})]),
+    "as a source": Answer([chunk("hi", finish_reason="stop", web_search=[{"title": KEY, "link": f"https://h/{KEY}"}])]),
+    "in its thoughts": Answer(
+        [*(chunk(delta={"reasoning_content": piece}) for piece in in_pieces(KEY)), chunk("hi", finish_reason="stop")]
+    ),
+    "before it breaks": Answer([*map(chunk, in_pieces(f"it is {KEY}")), CUT]),
+    "in a call": calls(("look", {"name": KEY})),
+    "in a call in pieces": Answer(
+        [
+            *(
+                chunk(delta={"tool_calls": [{"index": 0, "function": {"name": "look", "arguments": piece}}]})
+                for piece in in_pieces(f'{{"name": "{KEY}"}}')
+            ),
+            chunk(finish_reason="tool_calls"),
+        ]
+    ),
+    "as a tool": calls((KEY, {})),
+}
+
+
+@pytest.mark.parametrize("answer", TELLING.values(), ids=TELLING)
+def test_a_key_in_an_answer_is_masked_where_it_is_shown_and_kept(
+    watched: Watched, tmp_path: Path, answer: Answer
+) -> None:
+    logging.getLogger("httpcore").setLevel(logging.WARNING)  # its log of what a service answers is not ours
+    notebook = watched.notebook
+    watched.run(f"%glm_config record={tmp_path / 'record.jsonl'}")
+    watched.run("def look(name: str):\n    return name")
+    notebook.server.answer(answer)
+    result = watched.run("%%glm -T look\nhi", "a")
+    if answer in (TELLING["at once"], TELLING["in pieces"], TELLING["not streamed"]):
+        assert result.text.endswith(f"…{KEY[-4:]}.")
+        assert "the service put your API key into the answer" in notebook.page.text
+    watched.run("%%glm\nmore", "b")
+    watched.seen += [(file.name, file.read_text()) for file in tmp_path.rglob("*") if file.suffix == ".jsonl"]
+
+
+@pytest.mark.parametrize("where", ["h11._connection.Connection.send", "glm_magic.service.wire.read_chunk"])
+@pytest.mark.parametrize("kind", [RuntimeError, MemoryError])
+def test_a_bug_leaves_no_trace_of_the_key(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, where: str, kind: type[Exception]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        try:
+            raise ValueError("first")
+        except ValueError:
+            raise kind("bug")  # noqa: B904 - its context is looked at too
+
+    monkeypatch.setattr(where, fail)
+    failed = watched.run("%%glm\nhi", "a")
+    assert isinstance(failed, kind)
+    assert "in fail" in watched.seen[-1][1], "the place of the bug is told"
 
 
 @pytest.mark.parametrize("answer", [Answer([chunk("half "), CUT]), stream("half ", finish_reason=None)])

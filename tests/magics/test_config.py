@@ -7,6 +7,7 @@ import pytest
 import traitlets
 from ipython_shell import Notebook
 
+from glm_magic import Chat
 from glm_magic.errors import GlmError, OptionError, SettingError, SetupError
 from glm_magic.magics.glm import GLMMagics
 from glm_magic.settings.declared import SETTINGS
@@ -30,6 +31,27 @@ def test_an_option_is_stronger_than_a_setting(notebook: Notebook) -> None:
     notebook.run("%glm_config temperature=0.3")
     assert notebook.sent("%glm -t 0.9 hi").body["temperature"] == 0.9
     assert notebook.sent("%glm hi").body["temperature"] == 0.3
+
+
+def test_a_base_url_with_a_query_is_asked(notebook: Notebook) -> None:
+    notebook.run(f"%glm_config base_url={notebook.server.url}?api-version=2024-10-21")
+    assert notebook.sent("%glm hi").path == "/v1/chat/completions?api-version=2024-10-21"
+
+
+@pytest.mark.parametrize("address", ["http://h/v1#a", "10.0.0.7", "http://10.0.0.7/v1", "https://me:pw@h/v1"])
+def test_a_base_url_that_cannot_be_asked_is_refused_when_it_is_set(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setenv("GLM_API_KEY", "id.secret")
+    with pytest.raises(SetupError) as when_set:
+        notebook.run(f"%glm_config temperature=0.5 base_url={address}")
+    assert "temperature" not in notebook.sent("%glm hi").body, "nothing has changed"
+    with pytest.raises(SetupError) as in_python:
+        Chat(base_url=address)
+    monkeypatch.setenv("GLM_BASE_URL", address)
+    with pytest.raises(SetupError) as when_asked:
+        notebook.run("%glm hi")
+    assert str(when_set.value) == str(in_python.value) == str(when_asked.value)
 
 
 def test_values_may_be_quoted_or_evaluated(notebook: Notebook) -> None:

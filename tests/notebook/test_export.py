@@ -458,6 +458,14 @@ def test_the_address_may_come_from_the_environment(export, ask, server, ending):
 
 
 @pytest.mark.parametrize("ending", [".py", ".sh"])
+def test_the_script_keeps_the_query_of_the_address(export, ask, server, ending):
+    path = export(ending, turn(), base_url=f"{server.url}?api-version=1")
+    for environment in ({}, {"GLM_BASE_URL": f"{server.url}/chat/completions?api-version=1"}):
+        assert ask(path, **environment).returncode == 0
+        assert server.last.path == "/v1/chat/completions?api-version=1"
+
+
+@pytest.mark.parametrize("ending", [".py", ".sh"])
 def test_without_an_address_the_script_says_what_to_set(export, ask, server, ending):
     path = export(ending, turn(), base_url="")
     done = ask(path)

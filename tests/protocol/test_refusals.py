@@ -383,6 +383,11 @@ def test_a_wrong_address_is_answered_with_the_right_one(asked, right):
     assert ("no /v1" in error.remedy) == ("/v4/v1" in asked)
 
 
+def test_the_right_address_keeps_the_query_of_the_wrong_one():
+    error = refused(404, not_found("/x"), url="http://h.example/chat/completions?api-version=1")
+    assert error.remedy.endswith("%glm_config base_url=http://h.example/v1?api-version=1")
+
+
 def test_a_proxy_that_asks_glm_at_a_wrong_address_is_told_apart():
     error = refused(404, not_found("/v4/v1/chat/completions"), url="https://proxy.example/v1/chat/completions")
     assert "That server asks GLM at /v4/v1/chat/completions" in error.remedy

@@ -304,6 +304,13 @@ def test_a_server_that_wants_a_slash_at_the_end_of_its_address_gets_it(client: C
     assert paths == ["", "/", "/"]
 
 
+def test_the_slash_at_the_end_of_the_path_stands_before_a_query(client: Client, server: GlmServer) -> None:
+    server.answer(error(307, {}, Location="/v1/chat/completions/?a=1"))
+    asked = Endpoint(f"{server.url}?a=1")
+    assert "".join(event.text for event in client.stream(asked, BODY, Patience()) if isinstance(event, TextDelta))
+    assert server.last.path == "/v1/chat/completions/?a=1"
+
+
 @pytest.mark.parametrize(
     "location", ["https://elsewhere.example/v1/chat/completions/", "/v2/chat/completions/", "//x/"]
 )

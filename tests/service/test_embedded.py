@@ -15,6 +15,8 @@ from glm_magic.errors import SetupError
 from glm_magic.service import embedded
 from glm_magic.service.client import Client, Patience
 from glm_magic.service.embedded import EmbeddedModel
+from glm_magic.service.endpoint import Endpoint
+from glm_magic.service.keys import VARIABLES
 
 QUESTION = {
     "model": "x",
@@ -111,8 +113,9 @@ def test_a_file_that_changed_while_it_is_served_is_loaded_again(
     model = EmbeddedModel({embedded.FILE_VARIABLE: str(weights)})
     loaded = []
 
-    def start(path: Path) -> Iterator[Notice]:
+    def start(path: Path, environ: dict[str, str]) -> Iterator[Notice]:
         loaded.append(path.read_bytes())
+        model._endpoint = Endpoint("http://127.0.0.1:1/v1")
         model._child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
         yield Notice("start", "")
 
@@ -145,6 +148,78 @@ def test_the_fetch_shows_its_progress_and_is_begun_again_after_an_interrupt(
     with pytest.raises(KeyboardInterrupt):
         steps.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
     assert list(weights.parent.iterdir()) == []
+
+
+SLOW = "import time\ntime.sleep(600)"
+
+
+def test_who_waits_for_a_fetch_is_told_of_it_and_takes_over_when_it_is_stopped(
+    package_client: Callable[[str], Path], model: EmbeddedModel
+) -> None:
+    package_client(SLOW)
+    fetching, stopped, waiting = model.ready(), model.ready(), model.ready()
+    begun = [next(fetching), next(fetching)]
+    assert [next(stopped), next(waiting), next(waiting)] == [begun[0]] * 3
+    with pytest.raises(KeyboardInterrupt):
+        stopped.throw(KeyboardInterrupt)
+    assert next(waiting) == next(fetching), "one who stops waiting stops nobody else"
+    fetching.close()
+    package_client("print('ERROR: no network', file=sys.stderr)\nsys.exit(1)")
+    with pytest.raises(SetupError, match="no network"):
+        list(waiting)
+    with pytest.raises(SetupError, match="no network"):
+        list(model.ready())
+
+
+def test_who_waits_for_the_start_of_another_has_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "own.gguf"
+    weights.write_bytes(b"one")
+    model = EmbeddedModel({embedded.FILE_VARIABLE: str(weights)}, sleep=lambda _: None)
+    started = []
+
+    def start(path: Path, environ: dict[str, str]) -> Iterator[Notice]:
+        yield Notice("start", "soon")
+        started.append(path)
+        model._endpoint = Endpoint("http://127.0.0.1:1/v1")
+        model._child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(model, "_start", start)
+    try:
+        starting, waiting = model.ready(), model.ready()
+        assert [next(starting), next(waiting)] == [Notice("start", "soon")] * 2
+        assert list(starting) == []
+        assert list(waiting) == []
+    finally:
+        model.close()
+    assert started == [weights]
+
+
+def test_neither_the_child_nor_the_package_client_has_a_key_in_its_environment(
+    package_client: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*VARIABLES, "MINE", "COPY_OF_MINE", "OPENAI_API_KEY", "openai_apikey"):
+        monkeypatch.setenv(name, f"canary-of-{name.removeprefix('COPY_OF_')}")
+    monkeypatch.setenv("KEPT", "value")
+    environments: list[dict[str, str]] = []
+    popen = subprocess.Popen
+
+    def noting(command: list[str], **options: object) -> object:
+        environments.append(options["env"])  # type: ignore[arg-type]
+        return popen(command, **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "Popen", noting)
+    package_client("sys.exit(1)")
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"not a model")
+    for environ in ({}, {embedded.FILE_VARIABLE: str(broken)}):
+        with pytest.raises(SetupError):
+            list(EmbeddedModel(environ).ready("MINE"))
+    assert len(environments) == 2
+    for environment in environments:
+        assert "canary" not in repr(environment)
+        assert environment["KEPT"] == "value"
 
 
 def test_no_index_host_is_named() -> None:

@@ -22,15 +22,48 @@ def test_no_v1_is_added() -> None:
     assert endpoint(GLM_CHINA, None).url == "https://open.bigmodel.cn/api/paas/v4/chat/completions"
 
 
-@pytest.mark.parametrize("written", ["", "localhost:8000", "ftp://h", "https://", "http://h:port", "https://h/?a=1"])
+@pytest.mark.parametrize("written", ["", "/", "/chat/completions", "/chat/completions/"])
+def test_a_query_stays_at_the_end_of_the_path(written: str) -> None:
+    asked = endpoint(f"https://h.example/v1{written}?api-version=2024-10-21&a=/", None)
+    assert asked.base_url == "https://h.example/v1?api-version=2024-10-21&a=/"
+    assert asked.url == "https://h.example/v1/chat/completions?api-version=2024-10-21&a=/"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "localhost:8000",
+        "ftp://h",
+        "https://",
+        "http://h:port",
+        "https://h/#a",
+        "https://h/v1?a=1#b",
+        "http://h a/v1",
+        "http://h/v1\n?a=1",
+        "http://999.1.1.1/v1",
+        "http://[1::2::3]/v1",
+        "?a=1",
+    ],
+)
 def test_what_is_no_address_is_refused(written: str) -> None:
     with pytest.raises(SetupError, match="not an http"):
         endpoint(written, None)
 
 
-def test_a_password_in_the_address_is_refused_and_not_shown() -> None:
+@pytest.mark.parametrize(
+    "written",
+    [
+        "https://me:canary@h.example",
+        "https://me:canary@h.example/#a",
+        "https://me:canary@h.example:port",
+        "https://h.example/v1?api-key=canary",
+        "https://h.example/v1?a=1&access_token=canary",
+    ],
+)
+def test_a_secret_in_the_address_is_refused_and_not_shown(written: str) -> None:
     with pytest.raises(SetupError) as caught:
-        endpoint("https://me:canary@h.example", None)
+        endpoint(written, None)
     assert "canary" not in str(caught.value)
 
 
@@ -39,14 +72,27 @@ def test_a_key_is_not_sent_unencrypted_to_another_machine() -> None:
         endpoint("http://10.0.0.7:8000/v1", KEY)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "127.8.9.1"])
+THIS_MACHINE = [
+    *("127.0.0.1", "localhost", "[::1]", "127.8.9.1", "0.0.0.0", "[::]", "localhost.", "LocalHost", "127.1", "0x7f.1"),
+    *("2130706433", "0", "[::ffff:127.0.0.1]", "[::ffff:0:0]", "[0:0:0:0:0:0:0:1]", "x.localhost", "a.b.localhost."),
+]
+
+
+@pytest.mark.parametrize("host", THIS_MACHINE)
 def test_a_key_may_go_unencrypted_to_this_machine(host: str) -> None:
     assert endpoint(f"http://{host}:8000/v1", KEY).is_local
 
 
-def test_a_name_that_only_begins_like_this_machine_is_another() -> None:
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("localhost.example.com", "xlocalhost", "localhost..", "127.0.0.1.example.com", "128.1", "[::ffff:10.0.0.7]"),
+        *("[::2]", "[::127.0.0.1]", "\uff11\uff12\uff17.0.0.1", "127.0.0.1."),
+    ],
+)
+def test_a_name_that_only_looks_like_this_machine_is_another(host: str) -> None:
     with pytest.raises(SetupError, match="unencrypted"):
-        endpoint("http://localhost.example.com/v1", KEY)
+        endpoint(f"http://{host}/v1", KEY)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pickle
 import pytest
 
 from glm_magic.errors import SetupError
-from glm_magic.service.keys import VARIABLES, Key, KeyCabinet
+from glm_magic.service.keys import VARIABLES, Key, KeyCabinet, without_keys
 
 SECRET = "0123456789abcdef.canarycanary"
 
@@ -66,6 +66,11 @@ def test_the_key_comes_from_these_variables(variable: str) -> None:
     key = KeyCabinet({variable: SECRET}).find()
     assert key is not None
     assert (key.reveal(), key.source) == (SECRET, variable)
+
+
+def test_a_child_process_keeps_what_only_looks_like_a_key() -> None:
+    kept = {"PATH": "/bin", "KEYBOARD": "de", "A": "none", "B": "1"}
+    assert without_keys({**kept, "GLM_API_KEY": "none", "ZAI_API_KEY": "", "MINE": "1"}, "MINE") == kept
 
 
 def test_an_empty_variable_counts_as_unset() -> None:

@@ -28,7 +28,8 @@ The key is read from GLM_API_KEY, the address from GLM_BASE_URL if it is set.
 
 import os
 import sys
-{imports}
+from urllib.parse import parse_qsl{imports}
+
 from openai import OpenAI
 
 messages = {messages}
@@ -37,11 +38,12 @@ base_url = os.environ.get("GLM_BASE_URL") or {base_url}
 if not base_url:
     print("{no_address}", file=sys.stderr)
     sys.exit(2)
+base_url, _, query = base_url.partition("?")
 base_url = base_url.rstrip("/").removesuffix("/chat/completions")
 names = ("GLM_API_KEY", "ZAI_API_KEY", "ZHIPUAI_API_KEY")
 key = next(filter(None, map(os.environ.get, names)), "none")  # a server without keys accepts any
 
-{images}client = OpenAI(base_url=base_url, api_key=key)
+{images}client = OpenAI(base_url=base_url, api_key=key, default_query=dict(parse_qsl(query)))
 answer = client.chat.completions.create(
     messages=messages,
 {arguments})
@@ -80,13 +82,15 @@ if [ -z "$base_url" ]; then
     echo "{no_address}" >&2
     exit 2
 fi
-base_url="${{base_url%/}}"
+address="${{base_url%%\\?*}}"
+query="${{base_url#"$address"}}"
+base_url="${{address%/}}"
 base_url="${{base_url%/chat/completions}}"
 key="${{GLM_API_KEY:-${{ZAI_API_KEY:-${{ZHIPUAI_API_KEY:-}}}}}}"
 
 {images}# the header is read from a file descriptor, so that the key is not in the list of processes
 {before}curl --no-buffer --silent --show-error --fail-with-body --globoff \\
-    --url "$base_url/chat/completions" \\
+    --url "$base_url/chat/completions$query" \\
     --header @/dev/fd/3 --data-binary @-{after} 3<<HEADERS <<'REQUEST'
 Content-Type: application/json
 ${{key:+Authorization: Bearer $key}}
@@ -117,7 +121,7 @@ def python(request: dict[str, Any], base_url: str) -> str:
         arguments["extra_body"] = extra
     has_data_urls = _has_data_urls(request)
     return _PYTHON.format(
-        imports="from urllib.parse import urlsplit\n" if has_data_urls else "",
+        imports=", urlsplit" if has_data_urls else "",
         messages=_literal(request["messages"]),
         base_url=_literal(base_url),
         no_address=_NO_ADDRESS,
