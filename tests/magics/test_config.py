@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 import traitlets
+from glm_server import GlmServer
+from IPython.core.interactiveshell import InteractiveShell
 from ipython_shell import Notebook
 
+from glm_magic import Chat
 from glm_magic.errors import GlmError, OptionError, SettingError, SetupError
 from glm_magic.magics.glm import GLMMagics
 from glm_magic.settings.declared import SETTINGS
@@ -194,3 +197,26 @@ def test_login_where_nobody_can_type_is_an_error(notebook: Notebook, monkeypatch
     monkeypatch.setattr(getpass, "getpass", nobody)
     with pytest.raises(SetupError, match="GLM_API_KEY"):
         notebook.run("%glm_config --login")
+
+
+def test_a_chat_starts_from_what_is_set_in_the_kernel(notebook: Notebook) -> None:
+    notebook.run('%glm_config model=GLM-4-Plus temperature=0.3 system="Be brief."')
+    magics(notebook).replay = "notebook"
+    notebook.run("from glm_magic import Chat\nchat = Chat(temperature=0.9)")
+    body = notebook.sent("chat('hi')").body
+    assert (body["model"], body["temperature"], body["messages"][0]["content"]) == ("GLM-4-Plus", 0.9, "Be brief.")
+    assert notebook.shell.user_ns["chat"]._layers.assigned["replay"] == "off"
+    notebook.run("%glm_config model=GLM-4-Air")  # a chat starts from it, and goes its own way
+    assert notebook.sent("chat('hi')").body["model"] == "GLM-4-Plus"
+    notebook.run("%unload_ext glm_magic")
+    assert "model" not in repr(Chat())
+
+
+def test_a_chat_starts_from_the_configuration_file_too(
+    shell: InteractiveShell, server: GlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLM_BASE_URL", server.url)
+    shell.config.GLMMagics.model = "GLM-4-Long"
+    shell.run_line_magic("load_ext", "glm_magic")
+    Chat()("hi")
+    assert server.last.body["model"] == "GLM-4-Long"
