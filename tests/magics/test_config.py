@@ -159,6 +159,26 @@ def test_the_panel_is_linked_with_the_traits_both_ways(notebook: Notebook) -> No
     ipywidgets.Widget.close_all()
 
 
+@pytest.mark.parametrize("wrong", [1.5, 0.0, -1.0])
+def test_a_number_that_a_setting_does_not_take_is_an_error_in_the_panel(notebook: Notebook, wrong: float) -> None:
+    import ipywidgets
+
+    from glm_magic.display.page.panel import panel
+
+    own = magics(notebook)
+    row = next(w for w in walk(panel(own, str, str)) if isinstance(w, ipywidgets.HBox) and label(w) == "max_tokens")
+    is_set, number, about = row.children[1:]
+    is_set.value = True
+    number.value = 200.0
+    assert notebook.sent("%glm hi").body["max_tokens"] == 200
+    number.value = wrong
+    assert about.value.startswith("max_tokens takes a whole number of tokens of at least 1, not")
+    assert (number.value, own.max_tokens) == (wrong, 200)
+    number.value = 300.0
+    assert (about.value, own.max_tokens) == (SETTINGS["max_tokens"].help, 300)
+    ipywidgets.Widget.close_all()
+
+
 def test_the_panels_line_does_what_the_panel_says(notebook: Notebook) -> None:
     from glm_magic.magics.config import config_line
 
@@ -220,3 +240,10 @@ def test_a_chat_starts_from_the_configuration_file_too(
     shell.run_line_magic("load_ext", "glm_magic")
     Chat()("hi")
     assert server.last.body["model"] == "GLM-4-Long"
+
+
+def test_a_key_on_the_line_is_sent_to_where_keys_go(notebook: Notebook) -> None:
+    with pytest.raises(SettingError, match="No setting holds the key") as caught:
+        notebook.run("%glm_config api_key=abc")
+    assert "--login" in caught.value.remedy
+    assert "api_key_env" not in str(caught.value)

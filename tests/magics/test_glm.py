@@ -357,7 +357,7 @@ def test_without_key_endpoint_and_extra_one_error_names_the_ways_out(
     monkeypatch.setattr("glm_magic.service.embedded.is_installed", lambda: False)
     with pytest.raises(SetupError) as caught:
         notebook.run("%%glm\nhi")
-    for way in ("GLM_API_KEY", "base_url", "glm_magic[local]"):
+    for way in ("--login", "GLM_API_KEY", "base_url", ".[local]"):
         assert way in str(caught.value)
 
 
@@ -365,8 +365,10 @@ def test_a_model_without_a_key_is_not_given_to_the_embedded_model(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GLM_BASE_URL")
-    with pytest.raises(SetupError, match="no key"):
+    monkeypatch.setattr("glm_magic.service.services.is_installed", lambda: True)
+    with pytest.raises(SetupError, match="no key") as caught:
         notebook.run("%%glm -m GLM-4-Plus\nhi")
+    assert "install" not in str(caught.value), "what is there is not to be installed"
 
 
 def test_a_dry_run_needs_no_key_and_says_that_there_is_none(
