@@ -222,10 +222,30 @@ def test_the_page_keeps_markdown_plain_text_a_line_and_the_turn(notebook: Notebo
     notebook.run("%%glm\nhi")
     assert notebook.page.saved("text/markdown") == ["# Title\n\ntext"]
     bar = next(data for data in notebook.page.outputs.values() if "text/html" in data)
-    assert "GLM-4-Air · 7 + 5 tokens" in bar["text/plain"]
+    assert "GLM-4-Air · 7 in, 5 out" in bar["text/plain"]
     assert "0 earlier turns sent" in bar["text/plain"]
     (saved,) = notebook.page.saved(MIME_TYPE)
     assert [message["content"] for message in saved["messages"]] == ["hi", "# Title\n\ntext"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("", "GLM-4-Air · 7 in"),
+        ("-t 0.2", "GLM-4-Air · t 0.2 · 7 in"),
+        ("-t 0 -p 1 --max-tokens 200", "GLM-4-Air · t 0 · p 1 · max 200 · 7 in"),
+        ('-s "Be brief." --json', "GLM-4-Air · json · system · 7 in"),
+        ("--stop END --stop {{ chr(10) }}", 'GLM-4-Air · stop "END", "\\n" · 7 in'),
+        ("--param seed=7 --no-stream", "GLM-4-Air · seed 7 · 7 in"),
+        ("-T lookup", "GLM-4-Air · 1 tool · 7 in"),
+        ('--param thinking={"type":"disabled"}', 'GLM-4-Air · thinking {"type": "disabled"} · 7 in'),
+    ],
+)
+def test_the_line_says_what_was_set_and_nothing_else(notebook: Notebook, options: str, said: str) -> None:
+    notebook.run("def lookup(word: str) -> str:\n    return word")
+    notebook.server.answer(whole("{}") if "--no-stream" in options else stream("{}"))
+    notebook.run(f"%%glm {options}\nhi")
+    assert said in notebook.page.text
 
 
 def test_a_quiet_cell_has_the_answer_alone_and_still_keeps_the_turn(notebook: Notebook) -> None:
