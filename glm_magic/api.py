@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
-import os
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.asking.question import Wishes
+from glm_magic.asking.recordings import OFF, THIS_NOTEBOOK
 from glm_magic.asking.session import Session
 from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.events import Event, TextDelta
@@ -22,14 +24,16 @@ from glm_magic.chat.place import Place
 from glm_magic.chat.prompt import given
 from glm_magic.errors import BrokenStream, HistoryError, SettingError, quoted
 from glm_magic.notebook import document
+from glm_magic.protocol.models import EMBEDDED
 from glm_magic.settings import declared
 from glm_magic.settings.declared import Value
-from glm_magic.settings.layers import Layers
+from glm_magic.settings.layers import starting_with
 from glm_magic.tools.schemas import schema
 from glm_magic.tools.tool import checked, tool
 
 if TYPE_CHECKING:
     from glm_magic.asking.ask import Asking
+    from glm_magic.asking.question import Question
     from glm_magic.chat.reply import Reply
     from glm_magic.tools.schemas import Schema
     from glm_magic.tools.tool import Tool
@@ -118,8 +122,10 @@ class Chat:
             print(text, end="")
 
     A setting is taken from the call, else from the chat, else from the environment (``GLM_API_KEY``,
-    ``GLM_BASE_URL``, ``GLM_<SETTING>``), else it is the server's default. Without key, base URL and model the embedded
-    model answers, if the extra ``local`` is installed.
+    ``GLM_BASE_URL``, ``GLM_<SETTING>``), else it is the server's default. In a kernel where the extension is loaded,
+    a chat starts from what ``%glm_config`` has set when the chat is made (but ``replay=notebook``, which is about the
+    answers of cells, and ``tools``). Without key, base URL and model the embedded model answers, if the extra ``local``
+    is installed; a warning says so.
     """
 
     def __init__(
@@ -136,8 +142,15 @@ class Chat:
         ``GLM_TOOLS`` has no effect here. Answers must fit `schema`: a pydantic model, dataclass, TypedDict, JSON
         Schema, or ``list`` of one. Raises `SettingError` for an unknown setting or a value out of its range,
         `SetupError` for a `base_url` that cannot be asked, and `OptionError` for a tool or schema that cannot be used.
+        The setting ``tools`` has no effect here. Answers must fit `schema`: a pydantic model, dataclass, TypedDict,
+        JSON Schema, or ``list`` of one. Raises `SettingError` for an unknown setting or a value out of its range, and
+        `OptionError` for a tool or schema that cannot be used.
         """
-        self._layers = Layers(os.environ, assigned=_checked(settings))
+        own = _checked(settings)
+        self._layers = starting_with(own)
+        for values in (self._layers.config, self._layers.assigned):
+            if values.get("replay") == THIS_NOTEBOOK and "replay" not in own:
+                values["replay"] = OFF
         self._session = Session(self._layers)
         weakref.finalize(self, self._session.close)
         if settings.get("base_url"):
@@ -151,6 +164,7 @@ class Chat:
             )
         self._approve = approve
         self._calls = itertools.count()
+        self._has_warned = False
 
     def __call__(self, prompt: object, **options: Any) -> Reply:
         """Ask `prompt` and return the whole answer; `options` are those of `stream`."""
@@ -184,7 +198,22 @@ class Chat:
         question = self._session.plan(given(prompt), Place("chat", next(self._calls)), wishes)
         if wishes.tools and question.settings["approve"] and self._approve is None:
             raise SettingError("approve is on, and this Chat has no function to ask.", "Chat(approve=function)")
+        self._warn_of_the_embedded_model(question)
         return AnswerStream(self._session.ask(question, Circumstances(self._agrees if self._approve else None)))
+
+    def _warn_of_the_embedded_model(self, question: Question) -> None:
+        """Warn, once, that the embedded model answers though nobody has named it."""
+        if not question.is_embedded or question.recorded or self._has_warned or question.settings["model"] == EMBEDDED:
+            return
+        self._has_warned = True
+        frame, level = inspect.currentframe(), 0
+        while frame is not None and frame.f_globals is globals():  # the warning names the line that asks
+            frame, level = frame.f_back, level + 1
+        warnings.warn(
+            f"The embedded model {question.model} answers this Chat, since neither key, base_url nor model is set. "
+            f'It is not for judging prompts. Chat(model="{EMBEDDED}") asks it without this warning.',
+            stacklevel=level + 1,
+        )
 
     @property
     def messages(self) -> tuple[Message, ...]:

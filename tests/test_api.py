@@ -21,6 +21,8 @@ from glm_magic import Chat
 from glm_magic.chat.events import Finished, ToolResult
 from glm_magic.chat.messages import Message
 from glm_magic.errors import BrokenStream, HistoryError, OptionError, PromptError, SettingError
+from glm_magic.service.embedded import EmbeddedModel
+from glm_magic.service.endpoint import Endpoint
 
 
 @pytest.fixture
@@ -268,3 +270,20 @@ def test_further_fields_that_cannot_be_sent_are_refused(chat: Chat, server: GlmS
     with pytest.raises(SettingError, match=f"(?s){fault}"):
         chat("hi", extra=extra)
     assert server.requests == []
+
+
+def test_the_first_answer_of_the_embedded_model_warns_that_it_is_one(
+    server: GlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("glm_magic.service.services.is_installed", lambda: True)
+    monkeypatch.setattr("glm_magic.service.embedded.is_installed", lambda: True)
+    monkeypatch.setattr(EmbeddedModel, "ready", lambda _: iter(()))
+    monkeypatch.setattr(EmbeddedModel, "endpoint", Endpoint(server.url, embedded=True))
+    with Chat() as chat:
+        with pytest.warns(UserWarning, match="embedded model SmolLM2.* answers this Chat") as warned:
+            chat("hi")
+        assert warned[0].filename == __file__
+        chat("again")  # a warning is an error here
+    with Chat(model="embedded") as chat:
+        chat("who names it knows")
+    assert len(server.requests) == 3

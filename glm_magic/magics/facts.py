@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from glm_magic.asking.ask import Asking
 from glm_magic.asking.history import History
@@ -12,13 +14,16 @@ from glm_magic.chat.conversation import Attempt, Conversation, Turn
 from glm_magic.chat.messages import Usage
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
+from glm_magic.display.tables import shorten
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
 from glm_magic.notebook.bundle import MIME_TYPE
-from glm_magic.protocol import models
+from glm_magic.protocol import models, request
 from glm_magic.protocol.tokens import estimated_tokens
 
 _MOST_NAMED = 5
+_LONGEST_FACT = 40
+_SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}
 
 
 def ending_of(
@@ -30,6 +35,7 @@ def ending_of(
     """
     question = asking.question
     facts = [_who(question.model, reply, is_embedded=question.is_embedded)]
+    facts += _what_was_set(request.parameters(question.body), question.system)
     if reply is not None:
         facts += [*_tokens(reply), *_calls(reply), _time(reply)]
         if reply.repeats_key:
@@ -77,6 +83,7 @@ def about_attempt(attempt: Attempt, *, embedded: str) -> list[str]:
     asked, reply = str(attempt.parameters.get("model", attempt.model)), attempt.reply()
     return [
         _who(asked, reply, is_embedded=asked == embedded),
+        *_what_was_set(attempt.parameters, attempt.system),
         *_tokens(reply),
         *_calls(reply),
         _time(reply),
@@ -117,8 +124,30 @@ def dry_run(question: Question) -> str:
 def _who(asked: str, reply: Reply | None, *, is_embedded: bool) -> str:
     model = reply.model if reply is not None else asked
     if is_embedded:
-        return f"{model}, the embedded model (not for judging prompts)"
+        return f"{model} (embedded, not for judging prompts)"
     return model if model.lower() == asked.lower() else f"{asked} (answered by {model})"
+
+
+def _what_was_set(parameters: Mapping[str, Any], system: str) -> list[str]:
+    """Return what was set for a request, in short: what nobody has set is not sent, and not named."""
+    facts = []
+    for name, value in parameters.items():
+        match name:
+            case "model" | "stream" | "stream_options":  # who answers is said before, and how it comes makes no answer
+                pass
+            case "response_format":
+                facts.append("json")
+            case "tools":
+                facts.append(f"{len(value)} {'tool' if len(value) == 1 else 'tools'}")
+            case "stop":
+                facts.append(f"stop {', '.join(map(_in_json, value))}")
+            case _:
+                facts.append(shorten(f"{_SHORT.get(name, name)} {_in_json(value)}", _LONGEST_FACT))
+    return [*facts, "system"] if system else facts
+
+
+def _in_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False).removesuffix(".0")
 
 
 def _flaws(reply: Reply) -> list[str]:
@@ -138,7 +167,7 @@ def _tokens(reply: Reply) -> list[str]:
     if reply.usage is None:
         return []
     cost = f", {reply.cost:.6f} CNY" if reply.cost else ""
-    return [f"{reply.usage.prompt_tokens} + {reply.usage.completion_tokens} tokens{cost}"]
+    return [f"{reply.usage.prompt_tokens} in, {reply.usage.completion_tokens} out{cost}"]
 
 
 def _calls(reply: Reply) -> list[str]:

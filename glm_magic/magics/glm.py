@@ -15,7 +15,7 @@ from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTION
 from glm_magic.magics.traits import Mirror, SettingTrait
 from glm_magic.magics.transform import AsTyped, asks_for_help
 from glm_magic.settings.declared import SETTINGS
-from glm_magic.settings.layers import Layers
+from glm_magic.settings.layers import Layers, set_kernel
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
@@ -51,6 +51,7 @@ class GLMMagics(Magics):
 
     def install(self) -> None:
         """Hook into the shell: what is typed, and what runs."""
+        set_kernel(self.kept.layers)
         self._as_typed.install()
         self._shell.events.register("pre_run_cell", self._before_cell)
         self._shell.events.register("post_run_cell", self._after_cell)
@@ -69,6 +70,7 @@ class GLMMagics(Magics):
 
     def remove(self) -> None:
         """Undo `install`, and free connections and the embedded model."""
+        set_kernel(None)
         self._as_typed.remove()
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)

@@ -16,10 +16,14 @@ from glm_magic.settings.declared import SETTINGS, Value
 
 @dataclass(slots=True)
 class Line:
-    """What a line says: each field that an option fills, and the rest of the line as typed."""
+    """What a line says: each field that an option fills, and the rest of the line as typed.
+
+    `bare_text` is the option before the rest, as typed, if its value is a text without quotes.
+    """
 
     filled: dict[str, Any] = field(default_factory=dict)
     rest: str = ""
+    bare_text: str = ""
 
 
 def parse(line: str, options: tuple[Option, ...], magic: str, evaluate: Evaluate) -> Line:
@@ -40,6 +44,7 @@ def parse(line: str, options: tuple[Option, ...], magic: str, evaluate: Evaluate
         parsed.filled[option.fills] = value
     _check_combination([option for name, option in by_field.items() if parsed.filled[name] != option.idle], magic)
     parsed.rest = reader.rest
+    parsed.bare_text = reader.last
     return parsed
 
 
@@ -67,6 +72,7 @@ class _Reader:
             name: option for option in options for name in (option.flag, f"-{option.short}") if name != "-"
         }
         self._at = 0
+        self.last = ""  # the last option as typed, where its value is a text without quotes
 
     def __iter__(self) -> Iterator[tuple[Option, tuple[Word, ...]]]:
         """Yield each option with its words; stop before the first word that is not an option, or after ``--``."""
@@ -78,6 +84,8 @@ class _Reader:
             if word.typed == "--" and len(word.pieces) == 1:
                 return
             option, words = self._option(word)
+            typed = self._line[word.start : self._at]
+            self.last = typed if option.metavar == "TEXT" and not set(typed) & set("\"'{") else ""
             yield option, (*words, *self._further(option.more))
         check_dashes(self.rest, self._by_name)
 
@@ -99,6 +107,8 @@ class _Reader:
         option = self._by_name.get(name)
         if option is None and not name.startswith("--"):  # -t0.2
             short = self._by_name.get(name[:2])
+            if f"-{name}" in self._by_name:  # not -t with the value emperature
+                raise OptionError(f"{self._magic} has no option {name}.", f"Write it with two hyphens: -{name}")
             if short is not None and short.metavar and len(word.typed) > 2:
                 return short, (Word((word.typed[2:], *word.pieces[1:]), word.start, word.end, quoted=True),)
         if option is None:
@@ -153,6 +163,12 @@ def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
         line, out = bound[1], python_name(bound[2], "NAME <<")
     parsed = parse(line, ASK_OPTIONS, "%%glm" if is_cell else "%glm", evaluate)
     if is_cell and parsed.rest.strip():
+        if parsed.bare_text:
+            option, text = re.split(r"[\s=]+", parsed.bare_text, maxsplit=1)
+            raise OptionError(
+                f"{option} takes one word, or a text in quotes; {parsed.rest.split()[0]!r} is one word too many.",
+                f"Quote it: {option} {_in_quotes(f'{text} {parsed.rest}')}",
+            )
         word = read_word(parsed.rest, 0)
         shown = parsed.rest[: word.end] if word else parsed.rest
         raise OptionError(
@@ -175,16 +191,46 @@ def assignments(words: Iterable[Word], evaluate: Evaluate) -> Iterator[tuple[str
 
     The value of a setting that is a list goes on to its bracket: ``tools=[one, two]``.
     """
-    rest = iter(words)
-    for word in rest:
+    words = list(words)
+    rest = iter(enumerate(words))
+    for at, word in rest:
         name, equals, _ = word.typed.partition("=")
         if not equals:
+            _check_is_a_name(words, at)
             yield word.value(evaluate), None
             continue
+        if not name and not word.quoted and at:
+            raise OptionError(f"{words[at - 1].typed} = has spaces in it.", _without_spaces(words[at - 1 : at + 2]))
         value = word.after_equals().value(evaluate)
         while name in SETTINGS and SETTINGS[name].is_list and value.startswith("[") and not value.endswith("]"):
-            following = next(rest, None)
+            _, following = next(rest, (0, None))
             if following is None:
                 raise OptionError(f"{name}={value}: the bracket is not closed.")
             value += following.value(evaluate)
         yield name, value
+
+
+def _check_is_a_name(words: list[Word], at: int) -> None:
+    """Raise `OptionError` if a word without ``=`` is no setting, but the next word of a value that is not quoted."""
+    if at == 0 or len(words[at].pieces) != 1 or words[at].typed in SETTINGS:
+        return
+    name, equals, value = words[at - 1].typed.partition("=")
+    if not equals or name not in SETTINGS or len(words[at - 1].pieces) != 1 or words[at - 1].quoted:
+        return
+    if not value:
+        raise OptionError(f"{name}= has a space after it.", _without_spaces(words[at - 1 : at + 1]))
+    if SETTINGS[name].kind is str:
+        text = " ".join([value, *(word.typed for word in words[at:])])
+        raise OptionError(
+            f"{name} takes one word, or a text in quotes; {words[at].typed!r} is one word too many.",
+            f"Quote it: {name}={_in_quotes(text)}",
+        )
+
+
+def _without_spaces(words: Iterable[Word]) -> str:
+    return f"Write it without spaces around the =: {''.join(word.typed for word in words)}"
+
+
+def _in_quotes(text: str) -> str:
+    text = text.strip()
+    return f"'{text}'" if '"' in text else f'"{text}"'

@@ -63,7 +63,7 @@ def decode(bundle: Any) -> Bundle:
     if isinstance(version, int) and version > VERSION:
         raise HistoryError(
             f"The turn was written by a later glm_magic (version {version}; this one reads up to {VERSION}).",
-            "%pip install --upgrade glm_magic",
+            "Update glm_magic as it was installed.",
         )
     if version != VERSION:
         raise HistoryError("It is not a turn that glm_magic wrote.")

@@ -48,16 +48,20 @@ class _Said:
     limit: int = 0
 
 
-def refused(status: int, body: object, *, model: str = "", url: str = "", request_id: str = "") -> ServiceError:
+def refused(
+    status: int, body: object, *, model: str = "", url: str = "", request_id: str = "", has_key: bool = True
+) -> ServiceError:
     """Return the error for a refusal.
 
     `status` is the HTTP status, or 0 for an error inside a stream that began with 200. `body` is the
     parsed JSON, or the text if it is not JSON. `model` and `url` are what was requested and where;
-    `request_id` is the id from a header, for a body without one.
+    `request_id` is the id from a header, for a body without one. `has_key` says whether a key was sent.
     """
     said = _read(body)
     status = status or _status_in(said)
     kind, what, remedy = _judge(status, said, model=model, url=url)
+    if not has_key and (kind, what, remedy) in (_NO_KEY, _CODES["1001"]):
+        what, remedy = _NONE_SENT
     request_id = said.request_id or request_id
     asked = f" (request {quoted(request_id)})" if request_id else ""
     label = f"HTTP {status}" if status else "in the stream"
@@ -151,6 +155,10 @@ _Verdict = tuple[type[ServiceError], str, str]
 _KEY_REMEDY = (
     "Check that the key is valid for this endpoint: %glm_config --table shows where it comes from.\n"
     "It is read from GLM_API_KEY, ZAI_API_KEY, ZHIPUAI_API_KEY, or the variable that api_key_env names."
+)
+_NONE_SENT = (
+    "The service wants a key, and none is set",
+    "%glm_config --login asks for it; or set GLM_API_KEY before Jupyter starts, or api_key_env.",
 )
 _ACCOUNT_REMEDY = "Check the account on the service's website; retrying does not help."
 _PLAN_REMEDY = "Check the plan on the service's website, or use the key of another account."

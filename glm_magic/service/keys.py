@@ -107,7 +107,7 @@ class KeyCabinet:
 
             keyring.set_password(_KEYRING_SERVICE, _KEYRING_USER, key.reveal())
         except ImportError:
-            return "this kernel only (for the system keyring: pip install 'glm_magic[keyring]')"
+            return "this kernel only (for the system keyring: %pip install keyring)"
         except keyring.errors.KeyringError:
             return "this kernel only (there is no system keyring here)"
         return "the system keyring"

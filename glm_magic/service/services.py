@@ -20,7 +20,7 @@ from glm_magic.chat.events import Event
 from glm_magic.errors import GlmError, SettingError, SetupError
 from glm_magic.protocol import models
 from glm_magic.service import endpoint as endpoints
-from glm_magic.service.embedded import EmbeddedModel, is_installed
+from glm_magic.service.embedded import HOW_TO_INSTALL, EmbeddedModel, is_installed
 from glm_magic.service.endpoint import Endpoint
 from glm_magic.service.keys import KeyCabinet
 from glm_magic.settings.declared import Value, number
@@ -61,9 +61,9 @@ class Services:
             return endpoints.endpoint(endpoints.GLM_CHINA, None)
         raise SetupError(
             "There is no key, no base_url" + (" and no embedded model." if settings["model"] is None else "."),
-            "Set a key:          %env GLM_API_KEY=…   (or %glm_config --login)\n"
+            "Give a key:         %glm_config --login   (or set GLM_API_KEY before Jupyter starts)\n"
             "or an endpoint:     %glm_config base_url=http://127.0.0.1:8000/v1\n"
-            "or ask a model that runs here:  -m embedded   (after %pip install 'glm_magic[local]')",
+            "or ask a model that runs here:  -m embedded" + ("" if is_installed() else f"   ({HOW_TO_INSTALL})"),
         )
 
     def check_address(self, settings: Mapping[str, Value]) -> None:

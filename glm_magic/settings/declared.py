@@ -319,11 +319,19 @@ def _as_float(number: Any) -> float:
         return math.nan
 
 
+_KEYS = ("api_key", "apikey", "api-key", "key", "token", "glm_api_key")
+
+
 def setting(name: str) -> Setting:
     """Return the setting `name`. Raises `SettingError`, with the nearest name, if there is none."""
     try:
         return SETTINGS[name]
     except KeyError:
+        if name.lower() in _KEYS:
+            raise SettingError(
+                f"No setting holds the key, so {name} is none; take the key out of this cell.",
+                "%glm_config --login asks for it without showing it; or set GLM_API_KEY before Jupyter starts.",
+            ) from None
         meant = near_miss(name, SETTINGS)
         hint = f"Did you mean {meant}?" if meant else "The settings are: " + ", ".join(SETTINGS)
         raise SettingError(f"There is no setting {name!r}.", hint) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -48,6 +49,21 @@ class Layers:
             if text.strip() or (text and setting.may_be_empty):  # an empty variable counts as unset
                 return setting.parse(text, as_typed=f"The variable {variable}"), f"{ENVIRONMENT} ({variable})"
         return None
+
+
+_kernel: Layers | None = None  # of the process, as its environment is
+
+
+def set_kernel(layers: Layers | None) -> None:
+    """Note the layers of this kernel, where the extension is loaded; None where it no longer is."""
+    global _kernel  # noqa: PLW0603
+    _kernel = layers
+
+
+def starting_with(own: Mapping[str, Value]) -> Layers:
+    """Return layers that start from what is set in this kernel now, if the extension is loaded, and that set `own`."""
+    config, assigned = (_kernel.config, _kernel.assigned) if _kernel is not None else ({}, {})
+    return Layers(os.environ, dict(config), {**assigned, **own})
 
 
 def _in(values: Mapping[str, Value], setting: Setting, layer: str) -> Found:

@@ -173,7 +173,7 @@ def test_a_bar_that_nobody_serves_says_so(lab: Lab, server: GlmServer, gates: li
     lab.reload(busy=True)
     expect(lab.answer(1)).to_have_text("Half an answer,")
     gates[0].set()
-    lab.wait_for_text(1, "7 + 5 tokens", "The page was loaded again before the answer ended")
+    lab.wait_for_text(1, "7 in, 5 out", "The page was loaded again before the answer ended")
     expect(lab.bar(1).locator("button")).not_to_be_visible()
     lab.start(2)  # served by the same bar
     expect(lab.bar(2).locator("button")).to_be_visible()

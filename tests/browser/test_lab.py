@@ -54,7 +54,7 @@ def test_answer_appears_in_steps_and_stays_in_the_file(lab: Lab, server: GlmServ
     second.set()
     lab.wait_idle(1)
     expect(answer.locator("li")).to_have_text(["high", "low"])
-    lab.wait_for_text(1, "7 + 5 tokens", "0 earlier turns sent")
+    lab.wait_for_text(1, "7 in, 5 out", "0 earlier turns sent")
     expect(lab.outputs(1)).not_to_contain_text("answering")
 
     seen = lab.text(1)

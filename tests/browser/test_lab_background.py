@@ -42,7 +42,7 @@ def test_an_answer_in_the_background_fills_its_own_cell_while_others_run(lab: La
     lab.wait_idle(3)
     expect(lab.answer(1)).to_have_text("Half and whole.")
     expect(lab.outputs(1).locator(".glm-bar")).to_have_count(0)
-    lab.wait_for_text(1, "7 + 5 tokens")
+    lab.wait_for_text(1, "7 in, 5 out")
     assert server.last.messages[1] == ("assistant", "Half and whole.")
     outputs = lab.save().cells[1].outputs
     assert [TURN in output.data for output in outputs] == [True, False]

@@ -39,7 +39,7 @@ def test_it_goes_on_in_its_own_cell_while_others_run(kernel: Kernel, server: Glm
     assert status == "ok"
     assert "meanwhile" in str(other)
     gate.set()
-    late = rest(kernel, "7 + 5 tokens")
+    late = rest(kernel, "7 in, 5 out")
     shown = [message for message in late if "display_data" in message["msg_type"]]
     assert shown
     assert {message["parent_header"]["msg_id"] for message in shown} == {cell}

@@ -36,7 +36,7 @@ def test_the_cell_ends_at_once_and_goes_on_filling_in(notebook: Notebook, gate: 
     gate.set()
     assert pending.wait().text == "Half and whole."
     assert pending.done
-    assert "7 + 5 tokens" in notebook.page.text
+    assert "7 in, 5 out" in notebook.page.text
     assert list(notebook.page.outputs)[: len(page)] == list(page)
     (turn,) = notebook.page.saved(MIME_TYPE)
     assert turn["messages"][1]["content"] == "Half and whole."

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import traitlets
+from glm_server import GlmServer
+from IPython.core.interactiveshell import InteractiveShell
 from ipython_shell import Notebook
 
 from glm_magic import Chat
@@ -178,6 +180,26 @@ def test_the_panel_is_linked_with_the_traits_both_ways(notebook: Notebook) -> No
     ipywidgets.Widget.close_all()
 
 
+@pytest.mark.parametrize("wrong", [1.5, 0.0, -1.0])
+def test_a_number_that_a_setting_does_not_take_is_an_error_in_the_panel(notebook: Notebook, wrong: float) -> None:
+    import ipywidgets
+
+    from glm_magic.display.page.panel import panel
+
+    own = magics(notebook)
+    row = next(w for w in walk(panel(own, str, str)) if isinstance(w, ipywidgets.HBox) and label(w) == "max_tokens")
+    is_set, number, about = row.children[1:]
+    is_set.value = True
+    number.value = 200.0
+    assert notebook.sent("%glm hi").body["max_tokens"] == 200
+    number.value = wrong
+    assert about.value.startswith("max_tokens takes a whole number of tokens of at least 1, not")
+    assert (number.value, own.max_tokens) == (wrong, 200)
+    number.value = 300.0
+    assert (about.value, own.max_tokens) == (SETTINGS["max_tokens"].help, 300)
+    ipywidgets.Widget.close_all()
+
+
 def test_the_panels_line_does_what_the_panel_says(notebook: Notebook) -> None:
     from glm_magic.magics.config import config_line
 
@@ -216,3 +238,33 @@ def test_login_where_nobody_can_type_is_an_error(notebook: Notebook, monkeypatch
     monkeypatch.setattr(getpass, "getpass", nobody)
     with pytest.raises(SetupError, match="GLM_API_KEY"):
         notebook.run("%glm_config --login")
+
+
+def test_a_chat_starts_from_what_is_set_in_the_kernel(notebook: Notebook) -> None:
+    notebook.run('%glm_config model=GLM-4-Plus temperature=0.3 system="Be brief."')
+    magics(notebook).replay = "notebook"
+    notebook.run("from glm_magic import Chat\nchat = Chat(temperature=0.9)")
+    body = notebook.sent("chat('hi')").body
+    assert (body["model"], body["temperature"], body["messages"][0]["content"]) == ("GLM-4-Plus", 0.9, "Be brief.")
+    assert notebook.shell.user_ns["chat"]._layers.assigned["replay"] == "off"
+    notebook.run("%glm_config model=GLM-4-Air")  # a chat starts from it, and goes its own way
+    assert notebook.sent("chat('hi')").body["model"] == "GLM-4-Plus"
+    notebook.run("%unload_ext glm_magic")
+    assert "model" not in repr(Chat())
+
+
+def test_a_chat_starts_from_the_configuration_file_too(
+    shell: InteractiveShell, server: GlmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GLM_BASE_URL", server.url)
+    shell.config.GLMMagics.model = "GLM-4-Long"
+    shell.run_line_magic("load_ext", "glm_magic")
+    Chat()("hi")
+    assert server.last.body["model"] == "GLM-4-Long"
+
+
+def test_a_key_on_the_line_is_sent_to_where_keys_go(notebook: Notebook) -> None:
+    with pytest.raises(SettingError, match="No setting holds the key") as caught:
+        notebook.run("%glm_config api_key=abc")
+    assert "--login" in caught.value.remedy
+    assert "api_key_env" not in str(caught.value)

@@ -47,6 +47,16 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("glm_magic.service.client._FIRST_DELAY", 0.001)
 
 
+def test_a_refusal_where_no_key_was_sent_says_that_none_is_set(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = fails(notebook, error(401, glm("1000")))
+    assert failed.what.startswith("The service wants a key, and none is set [HTTP 401, code 1000]")
+    assert "--login" in failed.remedy
+    monkeypatch.setenv("GLM_API_KEY", "0123456789abcdef.canary-canary")
+    assert fails(notebook, error(401, glm("1000"))).what.startswith("The service does not accept the key")
+
+
 # --- the content filter --------------------------------------------------------------------------
 
 

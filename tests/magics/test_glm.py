@@ -222,10 +222,30 @@ def test_the_page_keeps_markdown_plain_text_a_line_and_the_turn(notebook: Notebo
     notebook.run("%%glm\nhi")
     assert notebook.page.saved("text/markdown") == ["# Title\n\ntext"]
     bar = next(data for data in notebook.page.outputs.values() if "text/html" in data)
-    assert "GLM-4-Air · 7 + 5 tokens" in bar["text/plain"]
+    assert "GLM-4-Air · 7 in, 5 out" in bar["text/plain"]
     assert "0 earlier turns sent" in bar["text/plain"]
     (saved,) = notebook.page.saved(MIME_TYPE)
     assert [message["content"] for message in saved["messages"]] == ["hi", "# Title\n\ntext"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("", "GLM-4-Air · 7 in"),
+        ("-t 0.2", "GLM-4-Air · t 0.2 · 7 in"),
+        ("-t 0 -p 1 --max-tokens 200", "GLM-4-Air · t 0 · p 1 · max 200 · 7 in"),
+        ('-s "Be brief." --json', "GLM-4-Air · json · system · 7 in"),
+        ("--stop END --stop {{ chr(10) }}", 'GLM-4-Air · stop "END", "\\n" · 7 in'),
+        ("--param seed=7 --no-stream", "GLM-4-Air · seed 7 · 7 in"),
+        ("-T lookup", "GLM-4-Air · 1 tool · 7 in"),
+        ('--param thinking={"type":"disabled"}', 'GLM-4-Air · thinking {"type": "disabled"} · 7 in'),
+    ],
+)
+def test_the_line_says_what_was_set_and_nothing_else(notebook: Notebook, options: str, said: str) -> None:
+    notebook.run("def lookup(word: str) -> str:\n    return word")
+    notebook.server.answer(whole("{}") if "--no-stream" in options else stream("{}"))
+    notebook.run(f"%%glm {options}\nhi")
+    assert said in notebook.page.text
 
 
 def test_a_quiet_cell_has_the_answer_alone_and_still_keeps_the_turn(notebook: Notebook) -> None:
@@ -357,7 +377,7 @@ def test_without_key_endpoint_and_extra_one_error_names_the_ways_out(
     monkeypatch.setattr("glm_magic.service.embedded.is_installed", lambda: False)
     with pytest.raises(SetupError) as caught:
         notebook.run("%%glm\nhi")
-    for way in ("GLM_API_KEY", "base_url", "glm_magic[local]"):
+    for way in ("--login", "GLM_API_KEY", "base_url", ".[local]"):
         assert way in str(caught.value)
 
 
@@ -365,8 +385,10 @@ def test_a_model_without_a_key_is_not_given_to_the_embedded_model(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GLM_BASE_URL")
-    with pytest.raises(SetupError, match="no key"):
+    monkeypatch.setattr("glm_magic.service.services.is_installed", lambda: True)
+    with pytest.raises(SetupError, match="no key") as caught:
         notebook.run("%%glm -m GLM-4-Plus\nhi")
+    assert "install" not in str(caught.value), "what is there is not to be installed"
 
 
 def test_a_dry_run_needs_no_key_and_says_that_there_is_none(

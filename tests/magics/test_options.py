@@ -483,3 +483,39 @@ def test_a_dash_that_is_no_option_is_the_prompt():
     assert line("\u2013 item").prompt == "\u2013 item"
     assert line("\u2013then what").prompt == "\u2013then what"
     assert line("-- \u2013t 0.5").prompt == "\u2013t 0.5"
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [
+        ("-s You are a pirate", '-s "You are a pirate"'),
+        ("--system=You are", '--system "You are"'),
+        ('-t 0 -s Say "no"', "-s 'Say \"no\"'"),
+        ("-temperature 0.2", "--temperature"),
+        ("-max-tokens 5", "--max-tokens"),
+    ],
+)
+def test_a_slip_in_an_option_is_named_as_what_it_is(options: str, hint: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        cell(options)
+    assert hint in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("temperature = 0.3", "temperature=0.3"),
+        ("temperature =0.3", "temperature=0.3"),
+        ("top_p=1 temperature= 0.3", "temperature=0.3"),
+        ("system=You are a pirate", 'system="You are a pirate"'),
+    ],
+)
+def test_a_slip_in_an_assignment_is_named_as_what_it_is(text: str, hint: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        list(assignments(read_words(text), evaluate))
+    assert caught.value.remedy.endswith(f": {hint}")
+
+
+def test_a_value_and_a_name_after_it_are_two_things() -> None:
+    said = list(assignments(read_words("system=short temperature model"), evaluate))
+    assert said == [("system", "short"), ("temperature", None), ("model", None)]

@@ -229,7 +229,7 @@ def test_a_change_that_adds_no_message_says_what_counts_since():
 def test_a_bundle_of_a_later_version_is_an_error_that_says_how_to_read_it():
     with pytest.raises(HistoryError, match="version 2") as caught:
         decode({"version": 2, "anything": "else"})
-    assert "pip install --upgrade" in caught.value.remedy
+    assert "Update glm_magic" in caught.value.remedy
 
 
 @pytest.mark.parametrize("bundle", [None, 7, "text", [], {}, {"version": None}, {"version": "1"}, {"version": 0}])

@@ -190,7 +190,7 @@ def test_a_page_holds_what_is_seen_and_nothing_of_the_turns_behind_it(
     for hidden in (MIME_TYPE, "fingerprint", *(turn.fingerprint for turn in turns)):
         assert hidden in saved
         assert hidden not in page
-    assert "7 + 5 tokens" in page
+    assert "7 in, 5 out" in page
 
 
 def test_a_hostile_answer_does_nothing_in_a_page_of_nbconvert(pages: dict[str, Path]) -> None:

@@ -36,7 +36,7 @@ def test_an_answer_longer_than_the_screen_is_rendered_while_it_comes_and_is_ther
         "Some bold text.",
         "and more",
     ]
-    assert "[GLM-4-Air · 7 + 5 tokens" in shell.text
+    assert "[GLM-4-Air · 7 in, 5 out" in shell.text
     assert "\x1b[?25l" not in shell.raw, "the cursor is never hidden"
 
 

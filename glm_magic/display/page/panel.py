@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import ipywidgets
+import traitlets
 
 from glm_magic.protocol.models import EMBEDDED, MODELS
 from glm_magic.settings.declared import SETTINGS, Setting, Value
 
-if TYPE_CHECKING:
-    import traitlets
-
 IN_THE_PANEL = ("model", "temperature", "top_p", "max_tokens", "stop", "system", "format", "base_url")
 
 _STARTING_AT: dict[str, Value] = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 1024}
-_MOST = 2**31 - 1
+_FAULT = "var(--jp-error-color1, #d32f2f)"
 _LABEL = {"flex": "0 0 130px"}
 _MARK = {"flex": "0 0 20px", "width": "20px"}
 _NO_MARK = {**_MARK, "margin": "2px"}  # as wide as a checkbox
@@ -51,6 +49,7 @@ def panel(traits: traitlets.HasTraits, line: Callable[[], str], key_status: Call
 def _row(traits: traitlets.HasTraits, setting: Setting) -> ipywidgets.Widget:
     control = _control(setting)
     is_set = ipywidgets.Checkbox(indent=False, layout=_MARK, tooltip=f"whether {setting.name} is set")
+    about = ipywidgets.Label(tooltip=setting.help, layout=_REST)
     busy = False
 
     def from_trait(_change: object = None) -> None:
@@ -62,6 +61,7 @@ def _row(traits: traitlets.HasTraits, setting: Setting) -> ipywidgets.Widget:
             if value is not None:
                 control.value = value
             control.disabled = value is None and setting.kind is not str
+            about.value, about.style.text_color = setting.help, None
         finally:
             busy = False
 
@@ -72,15 +72,21 @@ def _row(traits: traitlets.HasTraits, setting: Setting) -> ipywidgets.Widget:
         value = control.value if on else setting.default
         if isinstance(value, str) and not value.strip() and not setting.may_be_empty:
             value = None
-        setattr(traits, setting.name, value)
-        from_trait()
+        if setting.kind is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        try:
+            setattr(traits, setting.name, value)
+        except traitlets.TraitError as error:  # what was typed stays there, and nothing has changed
+            about.value = str(error)
+            about.style.text_color = _FAULT
+        else:
+            from_trait()
 
     from_trait()
     traits.observe(from_trait, names=[setting.name])
     control.observe(from_controls, names=["value"])
     is_set.observe(from_controls, names=["value"])
     label = ipywidgets.Label(setting.name, layout=_LABEL)
-    about = ipywidgets.Label(setting.help, tooltip=setting.help, layout=_REST)
     return ipywidgets.HBox([label, is_set if setting.default is None else _no_mark(), control, about], layout=_ROW)
 
 
@@ -111,4 +117,5 @@ def _control(setting: Setting) -> Any:
             continuous_update=False,
             **common,
         )
-    return ipywidgets.BoundedIntText(value=start, min=int(setting.low or 0), max=_MOST, **common)
+    # a widget for whole numbers makes 1 of 1.5, and of -1, without a word
+    return ipywidgets.FloatText(value=start, continuous_update=False, **common)
