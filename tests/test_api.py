@@ -18,7 +18,7 @@ from glm_server import CUT, Answer, GlmServer, calls, chunk, stream
 from PIL import Image
 
 from glm_magic import Chat
-from glm_magic.chat.events import Finished, ToolResult
+from glm_magic.chat.events import Event, Finished, ToolResult
 from glm_magic.chat.messages import Message
 from glm_magic.errors import BrokenStream, HistoryError, OptionError, PromptError, SettingError
 from glm_magic.service.embedded import EmbeddedModel
@@ -277,8 +277,12 @@ def test_the_first_answer_of_the_embedded_model_warns_that_it_is_one(
 ) -> None:
     monkeypatch.setattr("glm_magic.service.services.is_installed", lambda: True)
     monkeypatch.setattr("glm_magic.service.embedded.is_installed", lambda: True)
-    monkeypatch.setattr(EmbeddedModel, "ready", lambda _: iter(()))
-    monkeypatch.setattr(EmbeddedModel, "endpoint", Endpoint(server.url, embedded=True))
+
+    def ready(*_: object) -> Generator[Event, None, Endpoint]:
+        yield from ()
+        return Endpoint(server.url, embedded=True)
+
+    monkeypatch.setattr(EmbeddedModel, "ready", ready)
     with Chat() as chat:
         with pytest.warns(UserWarning, match="embedded model SmolLM2.* answers this Chat") as warned:
             chat("hi")

@@ -54,7 +54,7 @@ def test_a_refusal_where_no_key_was_sent_says_that_none_is_set(
     assert failed.what.startswith("The service wants a key, and none is set [HTTP 401, code 1000]")
     assert "--login" in failed.remedy
     monkeypatch.setenv("GLM_API_KEY", "0123456789abcdef.canary-canary")
-    assert fails(notebook, error(401, glm("1000"))).what.startswith("The service does not accept the key")
+    assert fails(notebook, error(401, glm("1000"))).what.startswith("The service rejected the key")
 
 
 # --- the content filter --------------------------------------------------------------------------
