@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
