@@ -14,7 +14,7 @@ from glm_magic.asking.question import Question
 from glm_magic.chat.reply import Reply
 from glm_magic.display.view import View
 from glm_magic.errors import AnswerError, GlmError, Interrupted, OptionError
-from glm_magic.magics import facts, names
+from glm_magic.magics import approving, facts
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
@@ -48,7 +48,7 @@ def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending
         shared.session.chats.retire(question.place)
     if line.background:
         return _in_background(shared, question, line)
-    approve = names.approve if question.settings["approve"] else None
+    approve = approving.approve if question.settings["approve"] else None
     acting_at_once = shared.interrupts.acting_at_once
     asking = shared.session.ask(question, Circumstances(approve, lambda: _acting(acting_at_once())))
     view = _view(shared, question, line)

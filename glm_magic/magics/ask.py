@@ -10,7 +10,7 @@ from glm_magic.chat.messages import Message, Role
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
 from glm_magic.errors import Interrupted
-from glm_magic.magics import answering, facts, names
+from glm_magic.magics import answering, approving, facts, names
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine, read_ask_line
 from glm_magic.magics.shared import Shared
@@ -50,7 +50,7 @@ def _planned(shared: Shared, line: AskLine, text: str, place: Place) -> Question
         shared.outputs.show_text(facts.dry_run(question))
         return None
     if question.wishes.tools and question.settings["approve"] and question.recorded is None:
-        names.check_can_ask(shared.shell, background=line.background)
+        approving.check_can_ask(shared.shell, background=line.background)
     return question
 
 

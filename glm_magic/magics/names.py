@@ -1,16 +1,14 @@
-"""What a cell offers to the model out of the notebook's names: functions as tools, types as schemas; and who agrees."""
+"""What a cell offers to the model out of the notebook's names: functions as tools, types as schemas."""
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Mapping
 from typing import Any
 
-from glm_magic.chat.messages import ToolCall
-from glm_magic.errors import OptionError, SetupError, near_miss, printable, quoted
+from glm_magic.errors import OptionError, near_miss, quoted
 from glm_magic.tools import schemas
 from glm_magic.tools.schemas import Schema
-from glm_magic.tools.tool import Tool, ToolArgumentsError, arguments, checked, tool
+from glm_magic.tools.tool import Tool, checked, tool
 
 
 def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: str) -> tuple[Tool, ...]:
@@ -58,59 +56,3 @@ def _named(name: str, scope: Mapping[str, Any], known: list[str], where: str) ->
         except AttributeError as error:
             raise OptionError(f"{where}: {error}.") from None
     return value
-
-
-# --- agreeing -------------------------------------------------------------------------------------
-
-_NOBODY = "--approve asks on the input line, and nobody can type there."
-_REMEDY = "Run the cell in a notebook or a terminal, or leave --approve out."
-
-
-def check_can_ask(shell: Any, *, background: bool) -> None:
-    """Raise `CellError` or `SetupError` where nobody can be asked: in the background, or with no page."""
-    if background:
-        raise OptionError(
-            "--approve asks on the input line, and in the background nobody is asked.",
-            "Leave out --bg, or: %glm_config approve=off",
-        )
-    kernel = getattr(shell, "kernel", None)
-    if kernel is not None and not getattr(kernel, "_allow_stdin", True):
-        raise SetupError(_NOBODY, _REMEDY)
-
-
-def approve(tool: Tool, call: ToolCall) -> ToolCall | None:
-    """Ask on the input line whether a call may run; return it as it may run, None if it may not.
-
-    The answers are y, n (also for nothing, or anything else) and e, which asks for other arguments.
-    Raises `SetupError` where nobody can be asked.
-    """
-    try:
-        while True:
-            answer = _asked(f"Run {quoted(call.name)}({quoted(call.arguments)})? y, n, or e to edit the arguments [n] ")
-            match answer.strip().lower():
-                case "y" | "yes":
-                    return call
-                case "e" | "edit":
-                    call = _edited(tool, call)
-                case _:
-                    return None
-    except (EOFError, NotImplementedError) as error:  # of which StdinNotImplementedError is one
-        raise SetupError(_NOBODY, _REMEDY) from error
-
-
-def _edited(tool: Tool, call: ToolCall) -> ToolCall:
-    fault = ""
-    while True:
-        written = _asked(f"{fault}Arguments as JSON (nothing: as they are): ")
-        if not written.strip():
-            return call
-        try:
-            arguments(tool, written)
-        except ToolArgumentsError as error:
-            fault = f"{quoted(str(error))} "
-        else:
-            return ToolCall(call.id, call.name, written)
-
-
-def _asked(prompt: str) -> str:
-    return builtins.input(printable(prompt))  # a kernel puts its own in its place

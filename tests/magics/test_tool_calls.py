@@ -309,6 +309,59 @@ def test_arguments_are_edited_before_the_call(tools: Notebook, asked: Any) -> No
     assert "town" in asked.prompts[2]
 
 
+def test_all_of_a_long_call_is_shown_before_it_can_be_agreed_to(tools: Notebook, asked: Any) -> None:
+    city = "".join(f"{number} " for number in range(900)) + "; rm -rf ~"
+    asked.answers += ["y", "", "y"]
+    tools.server.answer(calls(("get_weather", {"city": city})), stream("ok"))
+    tools.run("%%glm -T get_weather --approve\nhi", "a")
+    assert [prompt.partition("\n")[0] for prompt in asked.prompts] == [f"Run (page {page} of 3)" for page in (1, 2, 3)]
+    shown = "".join(line[2:] for prompt in asked.prompts for line in prompt.splitlines() if line.startswith("  "))
+    assert shown == f'get_weather({{"city": "{city}"}})'
+    assert all(len(line) <= 82 for prompt in asked.prompts for line in prompt.splitlines()[:-1])
+    assert [prompt.count("y, n, or e") for prompt in asked.prompts] == [0, 0, 1]
+    assert seen(tools) == [(city, "C")]
+
+
+def test_a_long_call_is_refused_on_any_page(tools: Notebook, asked: Any) -> None:
+    asked.answers += ["", "n"]
+    tools.server.answer(calls(("get_weather", {"city": "x" * 10_000})), stream("ok"))
+    tools.run("%%glm -T get_weather --approve\nhi", "a")
+    assert len(asked.prompts) == 2
+    assert seen(tools) == []
+
+
+UNSEEN = [
+    *("\u200b", "\u200e", "\u061c", "\u2800", "\u00ad", "\u034f", "\u115f", "\u3164", "\ufe0f", "\u2028", "\u202e"),
+    *("\u2066", "\u00a0", "\u3000", "\x7f", "\x1b", "\n", "\t", "\U000e0041", "\U000e0100", "\ue000", "\ufff9"),
+]
+
+
+@pytest.mark.parametrize("character", UNSEEN, ids=ascii)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_what_is_not_seen_is_shown_as_an_escape(
+    tools: Notebook, asked: Any, character: str, *, ascii_only: bool
+) -> None:
+    city = f"Se{character}oul 서울 👍 é"
+    asked.answers.append("y")
+    arguments = json.dumps({"city": city}, ensure_ascii=ascii_only)
+    tools.server.answer(calls(("get_weather", arguments)), stream("ok"))
+    tools.run("%%glm -T get_weather --approve\nhi", "a")
+    escape = json.dumps(character)[1:-1]
+    assert asked.prompts[0].startswith(f'Run get_weather({{"city": "Se{escape}oul 서울 👍 é"}})? y')
+    assert seen(tools) == [(city, "C")]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"city": "\\u0053eoul"}', '{"city": "Busan", "city": "Seoul"}', '{\n\t"city":"Seoul"\n}'],
+)
+def test_arguments_are_shown_as_they_are_read(tools: Notebook, asked: Any, arguments: str) -> None:
+    asked.answers.append("n")
+    tools.server.answer(calls(("get_weather", arguments)), stream("ok"))
+    tools.run("%%glm -T get_weather --approve\nhi", "a")
+    assert asked.prompts[0].startswith('Run get_weather({"city": "Seoul"})? y')
+
+
 def test_wrong_arguments_are_nothing_to_agree_to(tools: Notebook, asked: Any) -> None:
     tools.server.answer(calls(("get_weather", {})), stream("ok"))
     tools.run("%%glm -T get_weather --approve\nhi", "a")
