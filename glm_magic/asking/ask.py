@@ -28,8 +28,9 @@ from glm_magic.tools.tool import Outcome, Tool
 class Circumstances:
     """How the code of the notebook takes part in an answer.
 
-    `approve` says whether a tool that the model calls may run, and with what arguments; None lets all run. It and
-    the tools run within `acting`. In the background, `stopped` tells whether a person has stopped the answer.
+    `approve` says whether a tool that the model calls may run, and with what arguments; None lets all run. It, the
+    tools and the validators run within `acting`. In the background, `stopped` tells whether a person has stopped the
+    answer.
     """
 
     approve: Approve | None = None
@@ -42,6 +43,11 @@ class Circumstances:
             return None
         steps = int(number(question.settings, "max_steps"))
         return Toolbox(question.wishes.tools, self._run, self._agreed if self.approve else None, steps)
+
+    def run_code(self, code: Callable[[], Any]) -> Any:
+        """Run a validator, which a first interrupt stops, and return its result."""
+        with self.acting():
+            return tool_run.stoppable(code, self.stopped)
 
     def _run(self, tool: Tool, call: Call) -> Outcome:
         with self.acting():
@@ -120,9 +126,12 @@ class Asking:
         schema = self.question.wishes.schema
         if schema is None:
             return None
-        with contextlib.suppress(Exception):  # a mismatch, or a bug in a validator of the person's own
-            return schema.read(attempt.answer)
-        return None
+        try:
+            return self._under_way.run_code(lambda: schema.read(attempt.answer))
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # a mismatch, or a bug in a validator
+            return None
 
     def interrupt(self) -> Reply | None:
         """Keep what has arrived as the answer; return it, or None if nothing has."""

@@ -33,6 +33,8 @@ from glm_magic.tools.tool import Call, Outcome, Tool, ToolArgumentsError, argume
 Stream: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Event]]
 # Whether a call may run: it, or the call with other arguments; None if it may not.
 Approve: TypeAlias = "Callable[[Tool, ToolCall], ToolCall | None]"
+# Runs code of the person's own, so that it can be stopped, and returns its result.
+RunCode: TypeAlias = Callable[[Callable[[], Any]], Any]
 
 MOST_CALLS = 128  # of tools in one round
 
@@ -68,17 +70,19 @@ class Loop:
         *,
         toolbox: Toolbox | None = None,
         schema: Schema | None = None,
+        run_code: RunCode = lambda code: code(),
         **circumstances: Any,
     ) -> None:
         """`clock` counts seconds; `circumstances` are fields of the `Reply` that the service does not say.
 
-        An answer must fit the `schema`, if there is one.
+        An answer must fit the `schema`, if there is one. Validators are the person's own code, which `run_code` runs.
         """
         self._request = request
         self._stream = stream
         self._clock = clock
         self._toolbox = toolbox
         self._schema = schema
+        self.run_code = run_code
         self.circumstances = circumstances
         self._functions = toolbox.functions if toolbox else {}
         self._started = 0.0
@@ -278,14 +282,15 @@ class Loop:
             return call, lambda: missing
         toolbox = self._toolbox
         try:
-            ready = arguments(tool, call.arguments)
+            ready = self.run_code(lambda: arguments(tool, call.arguments))
             if toolbox.approve is not None:
                 yield ToolCalling(number, call, asks=True)
                 approved = toolbox.approve(tool, call)
                 if approved is None:
                     refused = Outcome("The person at the notebook did not allow this call.", failed=True)
                     return call, lambda: refused
-                call, ready = approved, arguments(tool, approved.arguments)
+                call = approved
+                ready = self.run_code(lambda: arguments(tool, call.arguments))
         except ToolArgumentsError as error:
             invalid = Outcome(str(error), failed=True)
             return call, lambda: invalid
@@ -301,10 +306,13 @@ class Loop:
         if self._answer.finish_reason == "length":
             raise AnswerMismatch("The answer was cut off at the token limit.", f"Raise --max-tokens. {_KEPT}")
         try:
-            self._parsed = self._schema.read(self._answer.text)
+            schema, text = self._schema, self._answer.text
+            self._parsed = self.run_code(lambda: schema.read(text))
         except SchemaMismatch as mismatch:
             return mismatch
-        except Exception as error:  # a bug in a check of the person's own: to ask again would not help
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a bug in a validator, or its SystemExit: to ask again would not help
             raise AnswerMismatch(
                 f"A validator of {quoted(self._schema.name)} failed: {described(error)}",
                 f"Fix it: a validator raises ValueError for a value that does not fit. {_KEPT}",

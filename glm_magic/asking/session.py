@@ -108,6 +108,7 @@ class Session:
             self._clock,
             toolbox=circumstances.toolbox(question),
             schema=question.wishes.schema,
+            run_code=circumstances.run_code,
             embedded=question.is_embedded,
             put_in_cell=self._put_in_cell,
         )

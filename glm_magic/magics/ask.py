@@ -62,12 +62,14 @@ def _message(shared: Shared, line: AskLine, text: str) -> Message:
 
 
 def _wishes(shared: Shared, line: AskLine) -> Wishes:
+    with shared.interrupts.acting_at_once():  # the notebook's own code: an expression, or a property
+        tools, schema = _tools(shared, line), names.schema(line.schema, shared.names, json=line.json)
     return Wishes(
         chat=line.chat,
         options=line.settings,
         extra=line.extra,
-        tools=_tools(shared, line),
-        schema=names.schema(line.schema, shared.names, json=line.json),
+        tools=tools,
+        schema=schema,
         new=line.new,
         keep=line.history,
         stream=line.stream,

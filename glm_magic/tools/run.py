@@ -9,13 +9,15 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from glm_magic.errors import described
 from glm_magic.tools.results import MOST_ITEMS, Items, result_text, taken
 from glm_magic.tools.tool import Call, Outcome, Tool
 
-__all__ = ["Outcome", "run"]
+__all__ = ["Outcome", "run", "stoppable"]
+
+_Value = TypeVar("_Value")
 
 _GLANCE_SECONDS = 0.1  # where waiting cannot be interrupted (Windows), this is how late an interrupt is
 _GRACE_SECONDS = 2.0  # how long a cancelled coroutine may take to clean up
@@ -31,10 +33,16 @@ def run(tool: Tool, call: Call, stopped: Callable[[], bool] | None = None) -> Ou
     In the background no interrupt comes. There `stopped` tells whether the person has stopped the answer. A
     `KeyboardInterrupt` is raised then, and a function that cannot be cancelled is left behind in a thread of its own.
     """
-    if stopped is None:
-        return _run(tool, call, lambda: False)
-    outcome: Outcome = _in_a_thread(lambda: _run(tool, call, stopped), stopped)
-    return outcome
+    return stoppable(lambda: _run(tool, call, stopped or (lambda: False)), stopped)
+
+
+def stoppable(work: Callable[[], _Value], stopped: Callable[[], bool] | None) -> _Value:
+    """Do `work` and return its result: in this thread, where an interrupt stops it.
+
+    In the background no interrupt comes. `work` gets a thread of its own there, and is left behind in it with a
+    `KeyboardInterrupt` once `stopped` is true.
+    """
+    return work() if stopped is None else _in_a_thread(work, stopped)
 
 
 def _run(tool: Tool, call: Call, stopped: Callable[[], bool]) -> Outcome:
@@ -53,9 +61,11 @@ def _run(tool: Tool, call: Call, stopped: Callable[[], bool]) -> Outcome:
     return Outcome(result_text(value))
 
 
-def _in_a_thread(work: Callable[[], Any], stopped: Callable[[], bool], cancel: Callable[[], None] | None = None) -> Any:
+def _in_a_thread(
+    work: Callable[[], _Value], stopped: Callable[[], bool], cancel: Callable[[], None] | None = None
+) -> _Value:
     """Do `work` in a thread and return its result; after an interrupt, wait for what was cancelled to end."""
-    outcome: Future[Any] = Future()
+    outcome: Future[_Value] = Future()
     done = threading.Event()
     context = contextvars.copy_context()
 

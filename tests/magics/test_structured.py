@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from glm_server import stream
+from glm_server import calls, stream
 from ipython_shell import Notebook
+from waiting import comes_true
 
-from glm_magic.errors import AnswerMismatch, CellError, OptionError, SetupError
+from glm_magic.errors import AnswerMismatch, CellError, Interrupted, OptionError, SetupError
 from glm_magic.notebook.bundle import MIME_TYPE
 
 CITY = """
@@ -235,3 +236,78 @@ class City(pydantic.BaseModel):
     assert len(notebook.server.requests) == 2
     assert "failed" in notebook.page.text
     assert notebook.sent("%%glm\nnext", "b").messages == [("user", "next")]
+
+
+STOPPED = """
+import pydantic, signal, sys, threading, typing
+begun, gate = [], threading.Event()
+
+def stopped(value):
+    begun.append("begun")
+    signal.raise_signal(signal.SIGINT)
+    begun.append("went on")
+    return value
+
+def waiting(value):
+    begun.append("begun")
+    gate.wait()
+    return value
+
+class Stopped(pydantic.BaseModel):
+    name: typing.Annotated[str, pydantic.AfterValidator(stopped)]
+
+class Waiting(pydantic.BaseModel):
+    name: typing.Annotated[str, pydantic.AfterValidator(waiting)]
+
+class Leaving(pydantic.BaseModel):
+    name: typing.Annotated[str, pydantic.AfterValidator(lambda name: sys.exit())]
+
+def look(name: typing.Annotated[str, pydantic.AfterValidator(stopped)]):
+    return begun.append("ran")
+"""
+
+
+def test_a_first_interrupt_stops_a_validator_at_once_and_keeps_the_order(notebook: Notebook) -> None:
+    notebook.run(STOPPED)
+    notebook.run("%%glm\nfirst", "a")
+    notebook.server.answer(stream('{"name": "x"}'))
+    with pytest.raises(Interrupted, match="What had arrived is kept"):
+        notebook.run("%%glm --schema Stopped\nhi", "b")
+    assert notebook.shell.user_ns["begun"] == ["begun"]
+    notebook.run("%%glm\nlast", "c")
+    notebook.run("%%glm\nagain", "b")
+    said = [text for role, text in notebook.sent("%%glm\nnext", "d").messages if role == "user"]
+    assert said == ["first", "again", "last", "next"]
+
+
+def test_a_first_interrupt_stops_a_validator_of_arguments_at_once(notebook: Notebook) -> None:
+    notebook.run(STOPPED)
+    notebook.server.answer(calls(("look", {"name": "x"}), text="I look."))
+    with pytest.raises(Interrupted):
+        notebook.run("%%glm -T look\nhi", "a")
+    assert notebook.shell.user_ns["begun"] == ["begun"]
+    assert notebook.sent("%%glm\nnext", "b").messages == [("user", "hi"), ("assistant", "I look."), ("user", "next")]
+
+
+def test_a_first_interrupt_stops_the_expression_of_a_schema_at_once(notebook: Notebook) -> None:
+    notebook.run(STOPPED)
+    with pytest.raises(Interrupted, match="Nothing was sent"):
+        notebook.run("%%glm --schema stopped(Stopped)\nhi", "a")
+    assert notebook.shell.user_ns["begun"] == ["begun"]
+
+
+def test_a_stop_in_the_background_leaves_a_validator_behind(notebook: Notebook) -> None:
+    notebook.run(STOPPED)
+    notebook.server.answer(stream('{"name": "x"}'))
+    pending = notebook.run("%%glm --bg --schema Waiting\nhi", "a")
+    assert comes_true(lambda: notebook.shell.user_ns["begun"] == ["begun"])
+    pending.stop()
+    assert pending.wait(60).interrupted
+    notebook.shell.user_ns["gate"].set()
+
+
+def test_a_validator_that_exits_is_an_error_and_ends_nothing(notebook: Notebook) -> None:
+    notebook.run(STOPPED)
+    notebook.server.answer(stream('{"name": "x"}'))
+    with pytest.raises(AnswerMismatch, match="failed: SystemExit"):
+        notebook.run("%%glm --schema Leaving\nhi", "a")
