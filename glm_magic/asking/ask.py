@@ -126,12 +126,9 @@ class Asking:
         schema = self.question.wishes.schema
         if schema is None:
             return None
-        try:
+        with contextlib.suppress(Exception):  # a mismatch, or a bug in a validator
             return self._under_way.run_code(lambda: schema.read(attempt.answer))
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # a mismatch, or a bug in a validator
-            return None
+        return None
 
     def interrupt(self) -> Reply | None:
         """Keep what has arrived as the answer; return it, or None if nothing has."""

@@ -310,9 +310,7 @@ class Loop:
             self._parsed = self.run_code(lambda: schema.read(text))
         except SchemaMismatch as mismatch:
             return mismatch
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # a bug in a validator, or its SystemExit: to ask again would not help
+        except Exception as error:  # a bug in a validator: to ask again would not help
             raise AnswerMismatch(
                 f"A validator of {quoted(self._schema.name)} failed: {described(error)}",
                 f"Fix it: a validator raises ValueError for a value that does not fit. {_KEPT}",
