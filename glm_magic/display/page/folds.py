@@ -20,7 +20,7 @@ _BODY_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere"
 _CALLS_STYLE = f"{_STYLE}; {_BODY_STYLE}; font-family: var(--jp-code-font-family, monospace)"
 _NAME_STYLE = "color: var(--jp-content-font-color1, inherit)"
 _UNDER_STYLE = "padding-left: 14px"  # aligned with the name, which follows a triangle
-_LONG_STYLE = "max-height: 24em; overflow-y: auto; margin: 2px 0 6px"
+_LONG_STYLE = "color: inherit; max-height: 24em; overflow-y: auto; margin: 2px 0 6px"
 _FAULT_STYLE = "color: var(--jp-error-color1, #d32f2f)"
 _SHORTEST = 0.05  # seconds; a shorter time is not shown
 _MARKUP = 500  # characters of HTML for a call, roughly
@@ -162,7 +162,9 @@ def _in_full(label: str, text: str) -> str:
     shown = json.dumps(read, ensure_ascii=False, indent=2) if isinstance(read, (dict, list)) else text
     if len(shown) > LONGEST_SHOWN:
         shown = f"{shown[:LONGEST_SHOWN]}\n… ({len(shown) - LONGEST_SHOWN:,} more characters)"
-    return f'<div>{label}</div><div style="{_LONG_STYLE}">{html.escape(safe_text.plain(shown))}</div>'
+    return (
+        f'{label}<pre style="{_LONG_STYLE}">{html.escape(safe_text.plain(shown))}</pre>'  # it needs no style to be read
+    )
 
 
 def _read(text: str) -> object:
