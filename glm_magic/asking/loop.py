@@ -38,6 +38,10 @@ RunCode: TypeAlias = Callable[[Callable[[], Any]], Any]
 
 MOST_CALLS = 128  # of tools in one round
 
+# Finish reasons of an answer that failed: GLM's own (confirmed; it comes with HTTP 200, sometimes after text),
+# DeepSeek's, and those of vLLM, SGLang and OpenRouter (reported).
+_ABORTED = ("network_error", "insufficient_system_resource", "abort", "aborted", "cancelled", "error")
+
 _KEPT = "What had arrived is on the page, but not in the conversation. Run the cell again."
 
 
@@ -179,11 +183,13 @@ class Loop:
         self._check_ending()
 
     def _check_ending(self) -> None:
-        match self._answer.finish_reason:
+        """Raise an error unless the answer ended as a whole one does, with something in it."""
+        reason = self._answer.finish_reason
+        match reason:
+            case "stop" | "length" | "tool_calls" | "refusal":
+                self._check_not_blank()
             case "":
                 raise BrokenStream("The stream ended before the answer did.", _KEPT)
-            case "network_error":  # confirmed: inference failed; it comes with HTTP 200, sometimes after text
-                raise ServiceDown("The service aborted the answer (network_error).", _KEPT)
             case "model_context_window_exceeded":
                 raise PromptTooLong(
                     "Prompt and answer ran out of the model's context window.",
@@ -192,8 +198,28 @@ class Loop:
                         "Send less of the\nconversation: %glm_history --skip TURN, --new or --no-history.",
                     ),
                 )
+            case _ if reason in _ABORTED:
+                raise ServiceDown(f"The service aborted the answer ({reason}).", _KEPT)
             case _:
-                pass
+                raise BrokenStream(
+                    f"The answer ended with {quoted(reason)!r}, which is not known as the end of a whole answer.", _KEPT
+                )
+
+    def _check_not_blank(self) -> None:
+        answer = self._answer
+        counted = answer.usage.completion_tokens if answer.usage else 0
+        if not answer.is_empty or not (counted or answer.unread or answer.finish_reason == "tool_calls"):
+            return
+        what = "The answer is empty"
+        if answer.finish_reason == "tool_calls":
+            what += ", though it ended to call a tool"
+        elif counted:
+            what += f", though the service counted {counted} {'token' if counted == 1 else 'tokens'}"
+        if answer.unread:
+            what += f"; it came with fields that are not known here: {', '.join(answer.unread)}"
+        if answer.finish_reason == "length":
+            raise BrokenStream(f"{what}.", "Raise --max-tokens: the model may have spent them on thinking.")
+        raise BrokenStream(f"{what}.", "Run the cell again, or try --no-stream.")
 
     def _withdraw(self, error: ContentFiltered | None = None) -> None:
         """Confirmed: text already shown must be withdrawn and kept out of the history, however the stream ends."""

@@ -2,7 +2,7 @@
 
 ::
 
-    TextDelta  ReasoningDelta  ToolCallDelta  Sources  Facts     read from the wire
+    TextDelta  ReasoningDelta  ToolCallDelta  Sources  Facts  Unread  read from the wire
     ToolCalling  ToolResult                             a call as far as it is written; what a tool has answered
     AskedAgain                                          the answer did not fit; another one follows
     Notice  Tick                                        the wait: something to say; nothing came
@@ -62,6 +62,13 @@ class Sources:
     """Where the service has looked before it answered."""
 
     sources: tuple[Source, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """No part of an answer has come; these are the `fields` that came instead, and that nobody reads."""
+
+    fields: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,7 @@ Event: TypeAlias = (
     | ToolCallDelta
     | Sources
     | Facts
+    | Unread
     | ToolCalling
     | ToolResult
     | AskedAgain

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from glm_magic.chat.events import Event, Facts, ReasoningDelta, Sources, TextDelta, ToolCallDelta
+from glm_magic.chat.events import Event, Facts, ReasoningDelta, Sources, TextDelta, ToolCallDelta, Unread
 from glm_magic.chat.fragments import Calls
 from glm_magic.chat.messages import ToolCall, Usage
 from glm_magic.chat.reply import Reply, Source
@@ -33,6 +33,7 @@ class ReplyBuilder:
     finish_reason: str = ""
     usage: Usage | None = None
     repeats_key: bool = False
+    unread: tuple[str, ...] = ()  # fields that came instead of an answer
 
     def __post_init__(self) -> None:
         self._calls = Calls(self.first_call, self.taken)
@@ -54,6 +55,8 @@ class ReplyBuilder:
                 self.finish_reason = event.finish_reason or self.finish_reason
                 self.usage = event.usage or self.usage
                 self.repeats_key = event.repeats_key or self.repeats_key
+            case Unread(fields):
+                self.unread = fields
             case _:
                 pass
 

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 import httpx
 import httpx_sse
 
-from glm_magic.chat.events import PART_OF_AN_ANSWER, Event, Facts
+from glm_magic.chat.events import Event
 from glm_magic.errors import BrokenStream, ServiceError, quoted
 from glm_magic.protocol import refusals
-from glm_magic.protocol.chunks import DONE, read_chunk, read_completion
+from glm_magic.protocol.chunks import DONE, AnswerReader
 
 # Bounds in bytes: no service needs more, and a response without an end must not fill the memory.
 LONGEST_EVENT, LONGEST_BODY, LONGEST_REFUSAL = 16 * 2**20, 64 * 2**20, 2**20
@@ -54,25 +54,14 @@ def read(chunks: Iterator[bytes], asked: Asked) -> Iterator[list[Event]]:
     chunk repeats are an event only where they are new.
     Raises `BrokenStream` if the response is malformed or too long, `ServiceError` if it reports an error.
     """
+    reader = AnswerReader(model=asked.model, url=asked.url)
     start, is_stream = _begin(chunks)
-    if not is_stream:
-        yield from _whole(start, chunks, asked)
-        return
-    begun, known = False, Facts()
-    for sse in _framed(start, chunks):
-        payload, kind = sse.data.strip(), sse.event
-        if payload == DONE:
-            return
-        # reported: gateways wrap comments as data (llm-gateway#2053) and send pings as events (sub2api#1707)
-        if not payload or payload[0] == ":" or kind in _PINGS:
-            continue
-        if kind == "error":
-            raise _failure(payload, asked)
-        events = _read_payload(payload, asked, known, begun=begun)
-        if events and isinstance(events[-1], Facts):
-            known = events[-1]
-        begun = begun or any(isinstance(event, PART_OF_AN_ANSWER) for event in events)
-        yield events
+    try:
+        yield from (_stream if is_stream else _whole)(start, chunks, asked, reader)
+    except Exception:
+        yield reader.rest()
+        raise
+    yield reader.rest()
 
 
 def read_refusal(chunks: Iterator[bytes]) -> object:
@@ -106,7 +95,23 @@ def _text(content: bytes | bytearray) -> str:
     return content.removeprefix(_BOM).decode("utf-8", "replace")
 
 
-def _whole(start: bytes, chunks: Iterator[bytes], asked: Asked) -> Iterator[list[Event]]:
+def _stream(start: bytes, chunks: Iterator[bytes], asked: Asked, reader: AnswerReader) -> Iterator[list[Event]]:
+    for sse in _framed(start, chunks):
+        payload, kind = sse.data.strip(), sse.event
+        if payload == DONE:
+            return
+        # reported: gateways wrap comments as data (llm-gateway#2053) and send pings as events (sub2api#1707)
+        if not payload or payload[0] == ":" or kind in _PINGS:
+            continue
+        if kind == "error":
+            raise _failure(payload, asked)
+        try:
+            yield reader.read_chunk(payload)
+        except BrokenStream as error:
+            yield from _read_parts(payload, reader, error)
+
+
+def _whole(start: bytes, chunks: Iterator[bytes], asked: Asked, reader: AnswerReader) -> Iterator[list[Event]]:
     content = bytearray(start)
     for chunk in chunks:
         yield []  # the body grows
@@ -124,7 +129,7 @@ def _whole(start: bytes, chunks: Iterator[bytes], asked: Asked) -> Iterator[list
                 f"The service sent something that is not JSON: {quoted(text[:200])!r}", "Run the cell again."
             ) from None
         raise refusals.refused(0, text, url=asked.url) from None
-    yield read_completion(data, model=asked.model, url=asked.url)
+    yield reader.read_completion(data)
 
 
 class _Stream(httpx.Response):
@@ -206,39 +211,29 @@ _READABLE = re.compile(r'"(?:content|reasoning_content|reasoning|arguments)"\s*:
 _ID = re.compile(r'"id"\s*:\s*"([^"]+)"')
 
 
-def _read_payload(payload: str, asked: Asked, known: Facts, *, begun: bool) -> list[Event]:
-    try:
-        return read_chunk(payload, model=asked.model, url=asked.url, known=known)
-    except BrokenStream:
-        parts = [part for part in _SEAM.split(payload) if part.strip() not in ("", DONE)]
-        if len(parts) == 1 and parts[0] == payload:
-            raise
-        return _read_parts(parts, asked, begun=begun)
-
-
-def _read_parts(parts: list[str], asked: Asked, *, begun: bool) -> list[Event]:
+def _read_parts(payload: str, reader: AnswerReader, error: BrokenStream) -> Iterator[list[Event]]:
     """Read several chunks that came as one event; skip a truncated one only if no text is lost by it.
+
+    Raises the `error` of the whole event if it is a single chunk.
 
     Reported (GLM-5#66, kilocode#9432, opencode#8282): Z.ai truncates the first chunk of an attempt before its
     text, and starts again on the same line, with another id and a later time. The remains of the first attempt
     are not part of this answer. A chunk that is truncated in mid-answer, that has text, or that has the id of
     the next one is text lost.
     """
-    events: list[Event] = []
+    parts = [part for part in _SEAM.split(payload) if part.strip() not in ("", DONE)]
+    if parts == [payload]:
+        raise error
     for number, part in enumerate(parts):
         try:
-            more = read_chunk(part, model=asked.model, url=asked.url)
-        except BrokenStream as error:
+            yield reader.read_chunk(part)
+        except BrokenStream:
             own, following = _ID.search(part), _ID.search("".join(parts[number + 1 : number + 2]))
             is_same = own is not None and following is not None and own[1] == following[1]
-            if begun or is_same or number == len(parts) - 1 or _READABLE.search(part):
+            if reader.has_begun or is_same or number == len(parts) - 1 or _READABLE.search(part):
                 raise BrokenStream(
                     f"The service truncated a part of its answer: {quoted(part[:200])!r}", error.remedy
                 ) from None
-            continue
-        begun = begun or any(isinstance(event, PART_OF_AN_ANSWER) for event in more)
-        events += more
-    return events
 
 
 def _too_long(limit: int, what: str) -> BrokenStream:

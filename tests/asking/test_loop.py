@@ -11,6 +11,7 @@ from glm_magic.chat.events import (
     ToolCallDelta,
     ToolCalling,
     ToolResult,
+    Unread,
 )
 from glm_magic.chat.messages import Usage
 from glm_magic.errors import (
@@ -82,14 +83,14 @@ def test_whatever_part_of_an_answer_comes_first_is_the_first_token(first):
 
 
 def test_an_answer_without_text_has_no_first_token():
-    assert list(turn(STOP))[-1].reply.first_token_seconds is None
+    assert list(turn(Facts(finish_reason="stop")))[-1].reply.first_token_seconds is None
 
 
 def test_the_circumstances_are_those_of_the_reply():
-    assert list(turn(STOP, embedded=True))[-1].reply.embedded
+    assert list(turn(TextDelta("a"), STOP, embedded=True))[-1].reply.embedded
 
 
-@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "something_new"])
+@pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "refusal"])
 def test_an_answer_that_says_why_it_ended_is_whole(reason):
     assert list(turn(TextDelta("a"), Facts(finish_reason=reason)))[-1].reply.finish_reason == reason
 
@@ -116,6 +117,29 @@ def test_a_network_error_of_the_service_keeps_what_had_arrived():
     error = failed(TextDelta("half"), Facts(finish_reason="network_error"))
     assert isinstance(error, ServiceDown)
     assert error.partial.text == "half"
+
+
+@pytest.mark.parametrize("reason", ["abort", "error", "insufficient_system_resource", "something_new"])
+def test_an_ending_that_is_not_known_as_good_is_an_error_that_names_it(reason):
+    error = failed(TextDelta("half"), Facts(finish_reason=reason))
+    assert isinstance(error, BrokenStream if reason == "something_new" else ServiceDown)
+    assert reason in error.what
+    assert error.partial.text == "half"
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        ([Facts(finish_reason="stop", usage=Usage(1, 7, 8))], "7 tokens"),
+        ([Unread(("choices[].delta.audio",)), Facts(finish_reason="stop")], "choices[].delta.audio"),
+        ([Facts(finish_reason="tool_calls")], "call a tool"),
+        ([Facts(finish_reason="length", usage=Usage(1, 7, 8))], "--max-tokens"),
+    ],
+)
+def test_an_empty_answer_that_should_not_be_is_an_error(events, said):
+    error = failed(*events)
+    assert isinstance(error, BrokenStream)
+    assert said in str(error)
 
 
 def test_a_context_window_that_is_full_says_how_to_send_less():

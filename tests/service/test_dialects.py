@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from glm_server import Answer, GlmServer
 
 from glm_magic import errors
 from glm_magic.asking.loop import Loop, Stream
-from glm_magic.chat.events import Finished
+from glm_magic.chat.events import Finished, ToolCallDelta
 from glm_magic.chat.messages import Usage
 from glm_magic.chat.reply import Reply
 from glm_magic.service import wire
@@ -68,6 +68,14 @@ DIALECTS = (
     Dialect("empty-choices-on-the-usage-chunk.sse", "OpenAI's include_usage; Bedrock, llmeter#34"),
     Dialect("empty-choices-to-keep-alive.sse", "NIM, hello-agents#377"),
     Dialect("null-fields.sse", "llama.cpp's first chunk"),
+    Dialect("choices-index-1-before-index-0.sse", "gateways that ask for several"),
+    Dialect("choices-woven.sse", "the specification of n"),
+    Dialect("choice-of-index-1-alone.sse", "gateways"),
+    Dialect("choice-index-counts-tokens.sse", "servers that take the index for that of the chunk"),
+    Dialect("message-instead-of-delta.sse", "servers that stream bodies"),
+    Dialect("whole-message-after-its-deltas.sse", "servers that stream bodies"),
+    Dialect("text-of-a-choice.sse", "the completions before chat"),
+    Dialect("finish-reason-of-another-protocol.sse", "LiteLLM's table of finish reasons"),
     # tool calls
     tools("tool-calls-without-index.sse", "Ollama, ollama#7881", ("get_weather", SEOUL, "call_a"), ("get_time", OSLO)),
     tools(
@@ -110,7 +118,31 @@ DIALECTS = (
         ("get_time", OSLO, "call_b"),
     ),
     tools("tool-call-arguments-as-an-object.sse", "SPEC's response schema", ("get_weather", '{"city": "Seoul"}')),
+    tools("tool-calls-as-an-object.sse", "gateways", ("get_weather", SEOUL, "call_a")),
+    tools("tool-call-as-a-legacy-function-call.sse", "OpenAI before tools", ("get_weather", SEOUL)),
+    tools("tool-call-empty-object-before-the-arguments.sse", "ogx#5462, cogito#66", ("get_weather", SEOUL, "call_a")),
+    tools("tool-call-arguments-twice.sse", "OmniRoute#11144", ("get_weather", SEOUL, "call_a")),
+    tools("tool-call-fragments-and-then-the-whole.sse", "continue#5849", ("get_weather", SEOUL, "call_a")),
+    tools("tool-call-each-fragment-the-whole-so-far.sse", "after continue#5849", ("get_weather", SEOUL, "call_a")),
+    tools(
+        "tool-calls-told-apart-by-id-alone.sse",
+        "OmniRoute#11144",
+        ("get_weather", SEOUL, "call_a"),
+        ("get_time", OSLO, "call_b"),
+    ),
+    tools(
+        "tool-call-index-as-text-or-float.sse",
+        "gateways in languages with one kind of number",
+        ("get_weather", SEOUL, "call_a"),
+        ("get_time", OSLO, "call_b"),
+    ),
+    tools("tool-call-name-in-two-fragments.sse", "servers that stream tokens", ("get_weather", SEOUL, "call_a")),
     # text, reasoning, usage
+    Dialect("content-as-a-list-of-parts.sse", "Mistral's thinking models", reasoning="Hm, 서울?"),
+    Dialect("refusal.sse", "OpenAI's structured answers", finish="refusal"),
+    Dialect("think-tags-in-the-text.sse", "GLM-Z1 and GLM-4.1V without a reasoning parser", reasoning="Hm, 서울?"),
+    Dialect("think-tag-never-closed.sse", "the token limit", "", reasoning="Hm, 서울?", finish="length"),
+    Dialect("think-tags-in-a-code-block.sse", "answers about them", "```\n<think>Hm</think>\n```"),
     Dialect("all-text-in-one-block.sse", "Ollama with tools, ollama#12557"),
     Dialect("reasoning-by-its-other-name.sse", "Ollama, newer vLLM, OpenRouter", reasoning="Hm, 서울?"),
     Dialect("reasoning-by-both-names.sse", "OpenRouter", reasoning="Hm, 서울?"),
@@ -149,6 +181,12 @@ DIALECTS = (
     broken("error-flat.sse", "vLLM before 0.10.1", "ServiceError", "maximum context length"),
     broken("sensitive-after-text.sse", "SAFE", "Withdrawn", "content filter"),
     broken("network-error-after-text.sse", "SPEC", "ServiceDown", "network_error", HALF, finish="network_error"),
+    broken("content-filter-after-text.sse", "Azure, OpenAI", "Withdrawn", "content filter"),
+    broken("abort-after-text.sse", "vllm#57082", "ServiceDown", "abort", HALF, finish="abort", usage=USAGE),
+    broken("error-in-a-choice.sse", "OpenRouter", "ServiceDown", "upstream died", HALF),
+    broken("blank-though-tokens-were-counted.sse", "gateways", "BrokenStream", "5 tokens"),
+    broken("blank-but-for-an-unknown-field.sse", "OpenAI's audio", "BrokenStream", "choices[].delta.audio"),
+    broken("blank-though-a-tool-is-called.sse", "Ollama, ollama#9092", "BrokenStream", "call a tool"),
     # a chunk that is cut off, with the next one in its line
     Dialect("truncated-json-with-the-next-data-inside.sse", "Z.ai, GLM-5#66, kilocode#9432"),
     Dialect("truncated-json-cut-in-its-id.sse", "Z.ai, opencode#23442"),
@@ -166,6 +204,8 @@ DIALECTS = (
         ("get_weather", SEOUL, "call_-8001"),
         ("get_time", OSLO, "call_-8002"),
     ),
+    Dialect("a-json-body-with-parts.json", "Mistral's thinking models", reasoning="Hm, 서울?", headers={}),
+    broken("a-json-body-with-an-error-in-its-choice.json", "OpenRouter", "ServiceDown", "upstream died", HALF),
     broken("a-json-body-cut-off.json", "proxies", "BrokenStream", "not JSON"),
     broken("an-error-body-with-200.json", "zai-sdk shows an empty answer", "ModelUnknown", "GLM-4-Flash"),
     broken("an-error-body-of-a-wrong-path-with-200.json", "GLM's gateway", "ServiceError", "/v4/v1/chat/completions"),
@@ -294,3 +334,20 @@ def test_bytes_one_by_one_through_a_socket_are_an_answer_too(
 ) -> None:
     dialect = next(dialect for dialect in DIALECTS if dialect.file == file)
     check(dialect, through_a_socket(client, shared_server, dialect, [bytes([byte]) for byte in content(dialect)]))
+
+
+# but for snapshots: half of one is not the whole so far
+CALLS = [dialect for dialect in DIALECTS if dialect.calls and "whole-so-far" not in dialect.file]
+
+
+@pytest.mark.parametrize("dialect", CALLS, ids=lambda dialect: dialect.file)
+def test_calls_are_the_same_however_their_arguments_are_split(dialect: Dialect) -> None:
+    asked = wire.Asked("GLM-4-Flash", "http://127.0.0.1/v1/chat/completions")
+    events = list(chain.from_iterable(wire.read(iter([content(dialect)]), asked)))
+    for number, event in enumerate(events):
+        for cut in range(1, len(event.arguments) if isinstance(event, ToolCallDelta) else 0):
+            assert isinstance(event, ToolCallDelta)
+            first = replace(event, arguments=event.arguments[:cut])
+            second = replace(event, name=None, arguments=event.arguments[cut:])
+            split_events = [*events[:number], first, second, *events[number + 1 :]]
+            check(dialect, seen(lambda request, split_events=split_events: iter(split_events)))

@@ -1,0 +1,53 @@
+"""Reads the content of a message, which may be text or a list of parts, as pieces of text and of reasoning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from glm_magic.chat.events import ReasoningDelta, TextDelta
+from glm_magic.chat.text import without_halves
+from glm_magic.errors import quoted
+
+Piece: TypeAlias = TextDelta | ReasoningDelta
+
+_DEEPEST = 4  # a part in a part in a list; deeper is no content, and must not exhaust the stack
+_TEXT_FIELDS = ("text", "thinking", "reasoning", "refusal", "content", "summary", "value")
+_METADATA = ("type", "index", "id", "format", "signature", "annotations", "logprobs")
+
+
+def pieces(content: object, kind: type[Piece]) -> list[Piece]:
+    """Return the text in `content`; parts of reasoning are `ReasoningDelta`, all others `kind`.
+
+    A part of an unknown type is named where it stands: ``[audio]``.
+    """
+    if isinstance(content, str):
+        return [kind(clean(content))] if content else []
+    return list(_pieces(content, kind, 0))
+
+
+def clean(text: str) -> str:
+    """Return text that can be encoded."""
+    return text if text.isascii() else without_halves(text)
+
+
+def _pieces(content: object, kind: type[Piece], depth: int) -> Iterator[Piece]:
+    match content:
+        case str():
+            if content:
+                yield kind(clean(content))
+        case list() if depth < _DEEPEST:
+            for part in content:
+                yield from _pieces(part, kind, depth + 1)
+        case dict() if depth < _DEEPEST:
+            type_ = content.get("type")
+            named = type_ if isinstance(type_, str) else ""
+            if "thinking" in named or "reasoning" in named:  # also thinking of Mistral, reasoning.text of OpenRouter
+                kind = ReasoningDelta
+            inner = next((content[name] for name in _TEXT_FIELDS if content.get(name)), None)
+            if isinstance(inner, (str, list, dict)):
+                yield from _pieces(inner, kind, depth + 1)
+            elif kind is TextDelta and any(value for name, value in content.items() if name not in _METADATA):
+                yield kind(f"[{quoted(named or ', '.join(map(str, content)))}]")
+        case _:
+            pass
