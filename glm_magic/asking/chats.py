@@ -62,7 +62,7 @@ class Chats(Mapping[str, Conversation]):
                 moved = (*moved, *turn.attempts)
                 self.swap(name, lambda current: current.without(place))
         if moved:
-            self.swap(chat, lambda current: current.adopt(place, moved))
+            self.swap(chat, lambda current: current.adopt(place, moved, message))
         else:
             self.swap(chat, lambda current: current.reserve(place, message))
 

@@ -6,7 +6,7 @@ It is immutable: every change returns a new one, so that a turn enters whole or 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -112,6 +112,7 @@ class Turn:
 
     A `restored` turn came from a file, and no cell of this kernel has asked it yet. A `skipped` turn is not sent
     until its cell runs again. A `forked` turn is a copy: its cell belongs to another chat until it asks in this one.
+    `asks` is the text with which its cell has asked last, ``""`` where that is not known.
     """
 
     place: Place
@@ -120,6 +121,11 @@ class Turn:
     restored: bool = False
     skipped: bool = False
     forked: bool = False
+    asks: str = ""
+
+    def is_of_another_text(self, attempt: Attempt) -> bool:
+        """Whether an attempt was made with another text than that with which the cell has asked last."""
+        return bool(self.asks) and attempt.question != self.asks
 
     @property
     def sent(self) -> Attempt | None:
@@ -147,6 +153,11 @@ class Conversation:
     def __iter__(self) -> Iterator[Turn]:
         return iter(self.turns)
 
+    @property
+    def numbered(self) -> dict[str, Turn]:
+        """The turns by their numbers, from 1; one without any attempt, as where nothing but failed, has none."""
+        return {str(number): turn for number, turn in enumerate((t for t in self.turns if t.attempts), start=1)}
+
     def find(self, place: Place) -> Turn | None:
         """Return the turn at `place`, if there is one."""
         return next((turn for turn in self.turns if turn.place == place), None)
@@ -158,21 +169,26 @@ class Conversation:
         the same `question`, if there is one. Otherwise a further call of a known cell goes into the order of that
         cell's calls, and a new cell goes last.
         """
+        asks = question.content if question is not None else ""
         known = self.find(place)
         if known is not None:
-            return self._at(place, lambda turn: replace(turn, forked=False)) if known.forked else self
+            if not known.forked and asks in ("", known.asks):
+                return self
+            return self._at(place, lambda turn: replace(turn, forked=False, asks=asks or turn.asks))
         for at, turn in enumerate(self.turns):
             if turn.restored and turn.counting is not None and turn.counting.messages[:1] == (question,):
-                claimed = replace(turn, place=place, restored=False, forked=False)
+                claimed = replace(turn, place=place, restored=False, forked=False, asks=asks)
                 return Conversation((*self.turns[:at], claimed, *self.turns[at + 1 :]))
         same_cell = [at for at, turn in enumerate(self.turns) if turn.place.cell == place.cell]
         earlier_calls = [at for at in same_cell if self.turns[at].place.call < place.call]
         at = earlier_calls[-1] + 1 if earlier_calls else same_cell[0] if same_cell else len(self.turns)
-        return Conversation((*self.turns[:at], Turn(place), *self.turns[at:]))
+        return Conversation((*self.turns[:at], Turn(place, asks=asks), *self.turns[at:]))
 
     def commit(self, place: Place, attempt: Attempt, others: tuple[Attempt, ...] = ()) -> Conversation:
         """Return a conversation in which `attempt` counts at `place`; its earlier attempts and `others` are kept."""
-        return self._at(place, lambda turn: Turn(turn.place, in_order(*turn.attempts, *others, attempt), attempt))
+        return self._at(
+            place, lambda turn: Turn(place, in_order(*turn.attempts, *others, attempt), attempt, asks=turn.asks)
+        )
 
     def choose(self, place: Place, attempt: Attempt) -> Conversation:
         """Return a conversation in which `attempt`, an attempt at `place`, counts."""
@@ -180,7 +196,9 @@ class Conversation:
 
     def fork(self) -> Conversation:
         """Return a copy for another chat, of the turns with an attempt that counts."""
-        return Conversation(tuple(replace(turn, forked=True) for turn in self.turns if turn.counting is not None))
+        return Conversation(
+            tuple(replace(turn, forked=True, asks="") for turn in self.turns if turn.counting is not None)
+        )
 
     def retire(self, place: Place) -> Conversation:
         """Return a conversation in which no attempt counts at `place`; they are kept."""
@@ -197,15 +215,24 @@ class Conversation:
         """Return a conversation in which the turn at `place` is sent again."""
         return self._at(place, lambda turn: replace(turn, skipped=False))
 
-    def adopt(self, place: Place, attempts: tuple[Attempt, ...]) -> Conversation:
-        """Return a conversation with a turn at `place` that also has `attempts` made in another chat."""
-        return self.reserve(place)._at(  # noqa: SLF001 - of its own class
+    def adopt(self, place: Place, attempts: tuple[Attempt, ...], question: Message | None = None) -> Conversation:
+        """Return a conversation with a turn at `place`, as `reserve` does, that also has `attempts` of another chat."""
+        return self.reserve(place, question)._at(  # noqa: SLF001 - of its own class
             place, lambda turn: replace(turn, attempts=in_order(*attempts, *turn.attempts))
         )
 
     def without(self, *places: Place) -> Conversation:
         """Return a conversation without the turns at `places`."""
         return Conversation(tuple(turn for turn in self.turns if turn.place not in places))
+
+    def in_order_of(self, cells: Sequence[str]) -> Conversation:
+        """Return a conversation in the order of these cells; a turn of any other cell follows the one before it."""
+        rows = {cell: row for row, cell in reversed([*enumerate(cells)])}
+        row, keyed = -1, []
+        for turn in self.turns:
+            row = rows.get(turn.place.cell, row)
+            keyed.append((row, turn))
+        return Conversation(tuple(turn for _, turn in sorted(keyed, key=lambda pair: pair[0])))
 
     def undo(self) -> Conversation:
         """Return a conversation in which the last turn that is sent no longer counts; unchanged if none is sent."""

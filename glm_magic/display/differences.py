@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
 from glm_magic.display import safe_text
+from glm_magic.display.tables import WIDTH, beside, wrapped
 
 # A word, a run of white space, or one character of Korean or of a script that puts no space between words.
 _SIGNS = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
@@ -20,6 +21,11 @@ _MOST_WORK = 250_000_000
 _STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; font-family: var(--jp-content-font-family, sans-serif)"
 _OUT = '<del style="background: rgba(244, 67, 54, 0.25)">{}</del>'
 _IN = '<ins style="background: rgba(76, 175, 80, 0.25)">{}</ins>'
+_MARKS = ("[-{}-]", "{{+{}+}}")
+_TABLE_STYLE = "width: 100%; table-layout: fixed"
+_HALF_STYLE = "width: 50%; text-align: left; vertical-align: top"
+_GAP = " │ "
+_SHORT = 24  # characters of what did not change, in a line
 
 
 def differences(before: str, after: str) -> dict[str, str]:
@@ -34,9 +40,47 @@ def differences(before: str, after: str) -> dict[str, str]:
             plain.append(old)
             continue
         page += [mark.format(html.escape(text)) for mark, text in ((_OUT, old), (_IN, new)) if text]
-        plain += [mark.format(text) for mark, text in (("[-{}-]", old), ("{{+{}+}}", new)) if text]
+        plain += [mark.format(text) for mark, text in zip(_MARKS, (old, new), strict=True) if text]
     shown = f'<div class="{safe_text.NO_MATHS}" style="{_STYLE}">{"".join(page)}</div>'
     return {"text/html": shown, "text/plain": "".join(plain)}
+
+
+def side_by_side(before: str, after: str, *, most: int = WIDTH) -> dict[str, str]:
+    """Return both texts side by side as ``text/html`` and ``text/plain``, with deletions and insertions marked.
+
+    A line of plain text is at most `most` wide.
+    """
+    pages: tuple[list[str], list[str]] = ([], [])
+    plains: tuple[list[str], list[str]] = ([], [])
+    for texts in _changes(safe_text.plain(before), safe_text.plain(after)):
+        is_same = texts[0] == texts[1]
+        for text, page, plain, on_page, in_plain in zip(texts, pages, plains, (_OUT, _IN), _MARKS, strict=True):
+            if text:
+                page.append(html.escape(text) if is_same else on_page.format(html.escape(text)))
+                plain.append(text if is_same else in_plain.format(text))
+    cells = "".join(f'<td style="{_HALF_STYLE}"><div style="{_STYLE}">{"".join(page)}</div></td>' for page in pages)
+    column = (most - len(_GAP)) // 2
+    lines = [wrapped("".join(plain).expandtabs(), column) for plain in plains]
+    return {
+        "text/html": f'<table class="{safe_text.NO_MATHS}" style="{_TABLE_STYLE}"><tr>{cells}</tr></table>',
+        "text/plain": "\n".join(beside(lines, (column, column), _GAP)),
+    }
+
+
+def in_short(before: str, after: str) -> str:
+    """Return a diff in one line; of what did not change, only the words beside a change are shown."""
+    pieces: list[str] = []
+    changes = [*_changes(safe_text.one_line(before), safe_text.one_line(after))]
+    for at, (old, new) in enumerate(changes):
+        if old != new:
+            pieces += [mark.format(text) for mark, text in zip(_MARKS, (old, new), strict=True) if text]
+        elif len(old) <= _SHORT:
+            pieces.append(old)
+        else:
+            start = old[: old.rfind(" ", 0, _SHORT // 2) + 1] if at > 0 else ""
+            end = old[old.find(" ", -_SHORT // 2) :] if at < len(changes) - 1 else ""
+            pieces.append(f"{start}…{end}")
+    return "".join(pieces).strip()
 
 
 def _changes(before: str, after: str) -> Iterator[tuple[str, str]]:

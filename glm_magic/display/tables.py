@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import html
+import itertools
 import unicodedata
 from collections.abc import Sequence
 
 from glm_magic.display import safe_text
 
-_WIDEST = 60
+WIDTH = 100  # characters of a line of plain text, where nobody knows how many fit
+_LONGEST = 400  # characters of a cell in plain text; the page shows all
+_NARROWEST = 6
+_GAP = "  "
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> dict[str, str]:
-    """Return the table as ``text/html`` and ``text/plain``; its texts are escaped."""
+def table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "", *, most: int = WIDTH
+) -> dict[str, str]:
+    """Return the table as ``text/html`` and ``text/plain``; its texts are escaped.
+
+    A line of plain text is at most `most` wide, as far as the columns allow; a Chinese or Korean character takes two.
+    """
     return {
         "text/html": _as_html(title, columns, rows, note),
-        "text/plain": _as_text(title, columns, rows, note),
+        "text/plain": _as_text(title, columns, rows, note, most),
     }
 
 
@@ -31,24 +40,65 @@ def _as_html(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], 
     return f'<div class="{safe_text.NO_MATHS}">{titled}<table>{head}<tbody>{body}</tbody></table>{below}</div>'
 
 
-def _as_text(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:
-    lines = [[shorten(cell) for cell in row] for row in (columns, *rows)]
-    widths = [max(width(row[at]) for row in lines) for at in range(len(columns))]
-    written = [
-        "  ".join(cell + " " * (w - width(cell)) for cell, w in zip(row, widths, strict=True)).rstrip() for row in lines
-    ]
+def _as_text(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str, most: int) -> str:
+    cells = [[shorten(cell, _LONGEST) for cell in row] for row in (columns, *rows)]
+    widths = _fitting([max(width(row[at]) for row in cells) for at in range(len(columns))], most)
+    written = [beside([wrapped(cell, w) for cell, w in zip(row, widths, strict=True)], widths) for row in cells]
     return "\n".join(
         [
-            safe_text.plain(title),
-            written[0],
-            "-" * max(map(width, written)),
-            *written[1:],
-            *([safe_text.plain(note)] if note else []),
+            *wrapped(safe_text.one_line(title), most),
+            *written[0],
+            "-" * max(width(line) for lines in written for line in lines),
+            *(line for lines in written[1:] for line in lines),
+            *(wrapped(safe_text.one_line(note), most) if note else []),
         ]
     )
 
 
-def shorten(text: str, most: int = _WIDEST) -> str:
+def _fitting(widths: list[int], most: int) -> list[int]:
+    """Return widths that fit into `most` together: the widest columns are narrowed."""
+    widths = list(widths)
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > most and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return widths
+
+
+def beside(columns: Sequence[Sequence[str]], widths: Sequence[int], gap: str = _GAP) -> list[str]:
+    """Return the lines of texts side by side, each in a column of its width."""
+    return [
+        gap.join(line + " " * (w - width(line)) for line, w in zip(lines, widths, strict=True)).rstrip()
+        for lines in itertools.zip_longest(*columns, fillvalue="")
+    ]
+
+
+def wrapped(text: str, most: int) -> list[str]:
+    """Return the lines of `text`, wrapped at spaces to `most`; a word that is wider is split."""
+    lines = []
+    for paragraph in text.split("\n"):
+        line: str | None = None
+        for word in paragraph.split(" "):
+            longer = word if line is None else f"{line} {word}"
+            if width(longer) <= most:
+                line = longer
+                continue
+            if line is not None:
+                lines.append(line)
+            *whole, line = _pieces(word, most)
+            lines += whole
+        lines.append(line or "")
+    return lines
+
+
+def _pieces(word: str, most: int) -> list[str]:
+    pieces = [""]
+    for sign in word:
+        if width(pieces[-1] + sign) > most and pieces[-1]:
+            pieces.append("")
+        pieces[-1] += sign
+    return pieces
+
+
+def shorten(text: str, most: int = 60) -> str:
     """Return `text` as one printable line, cut to at most `most` characters."""
     line = safe_text.one_line(text)
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -116,7 +116,8 @@ def _settle(
     partial = error.partial if isinstance(error, AnswerError) else reply
     known = error if isinstance(error, GlmError) else None
     problems = () if line.quiet else shared.session.recordings.problems()
-    view.settle(facts.ending_of(asking, partial, known, problems=problems))
+    page = shared.page.cells() if asking.question.sent_after else ()
+    view.settle(facts.ending_of(asking, partial, known, page=page, problems=problems))
 
 
 def _what_is_kept(reply: Reply | None) -> str:

@@ -10,7 +10,7 @@ from glm_magic.errors import OptionError, SettingError, SetupError
 from glm_magic.magics.options import CONFIG_OPTIONS
 from glm_magic.magics.parsing import assignments, parse
 from glm_magic.magics.shared import Shared
-from glm_magic.magics.words import read_words
+from glm_magic.magics.words import quoted, read_words
 from glm_magic.protocol.models import DEFAULT_MODEL
 from glm_magic.service.keys import Key
 from glm_magic.settings import declared as settings
@@ -45,7 +45,7 @@ def config_line(shared: Shared) -> str:
     """Return the ``%glm_config`` line that repeats what is set in this kernel."""
     others = shared.session.layers.without_assigned()
     words = [
-        f"{name}=" + ("" if value is None else _quoted(SETTINGS[name].written(value)))
+        f"{name}=" + ("" if value is None else quoted(SETTINGS[name].written(value)))
         for name, value in shared.session.layers.assigned.items()
         if value != others.find(SETTINGS[name])[0]
     ]
@@ -104,7 +104,13 @@ def _described(shared: Shared, setting: Setting) -> tuple[str, str]:
 
 def _show_table(shared: Shared) -> None:
     rows = [(setting.name, *_described(shared, setting), setting.help) for setting in SETTINGS.values()]
-    data = table("glm_magic settings", ("setting", "value", "from", "meaning"), rows, f"Key: {_key_status(shared)}")
+    data = table(
+        "glm_magic settings",
+        ("setting", "value", "from", "meaning"),
+        rows,
+        f"Key: {_key_status(shared)}",
+        most=shared.outputs.width,
+    )
     shared.outputs.show(dict(data))
 
 
@@ -143,11 +149,3 @@ def _login(shared: Shared) -> None:
     except (EOFError, NotImplementedError, RuntimeError) as error:  # StdinNotImplementedError is the last two
         raise SetupError("Nobody can type a key here.", "Set GLM_API_KEY in the environment instead.") from error
     shared.outputs.show_text(f"The key is kept in {shared.session.services.keys.keep(key)}.")
-
-
-def _quoted(text: str) -> str:
-    if text and not any(sign.isspace() or sign in "\"'" for sign in text) and "{{" not in text:
-        return text
-    if "\n" in text or "{{" in text or ('"' in text and "'" in text):
-        return "{{ " + repr(text) + " }}"
-    return f"'{text}'" if '"' in text else f'"{text}"'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glm_magic.asking.ask import Asking
@@ -21,23 +21,32 @@ from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.protocol import models, request
 from glm_magic.protocol.tokens import estimated_tokens
 
+ANOTHER_TEXT = "asked with another text"
+
 _MOST_NAMED = 5
 _LONGEST_FACT = 40
+_OF_THE_STREAM = ("stream", "stream_options")  # how an answer comes, and not what it says
 _SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}
 
 
 def ending_of(
-    asking: Asking, reply: Reply | None, error: GlmError | None = None, *, problems: tuple[str, ...] = ()
+    asking: Asking,
+    reply: Reply | None,
+    error: GlmError | None = None,
+    *,
+    page: Sequence[str] = (),
+    problems: tuple[str, ...] = (),
 ) -> Ending:
     """Return how a question ended: with a reply, with a part of one, or with an error.
 
-    `problems` are what could not be read or kept meanwhile.
+    `page` are the notebook's cells in their order, as far as it is known; `problems` are what could not be read or
+    kept meanwhile.
     """
     question = asking.question
     facts = [_who(question.model, reply, is_embedded=question.is_embedded)]
     facts += _what_was_set(request.parameters(question.body), question.system)
     if reply is not None:
-        facts += [*_tokens(reply), *_calls(reply), _time(reply)]
+        facts += [*tokens(reply), *_calls(reply), _time(reply)]
         if reply.repeats_key:
             facts.append("the service put your API key into the answer; it is masked")
     if error is not None:
@@ -53,6 +62,7 @@ def ending_of(
         turn = asking.turn
         counting = turn.counting
         facts += _in_conversation(asking.conversation, question.chat, turn, len(question.sent_after))
+        facts += _out_of_order(asking.conversation, turn, question.sent_after, page)
     kept = asking.bundle if question.settings["save_turns"] else None
     return Ending(
         (*facts, *problems),
@@ -84,7 +94,7 @@ def about_attempt(attempt: Attempt, *, embedded: str) -> list[str]:
     return [
         _who(asked, reply, is_embedded=asked == embedded),
         *_what_was_set(attempt.parameters, attempt.system),
-        *_tokens(reply),
+        *tokens(reply),
         *_calls(reply),
         _time(reply),
         *_flaws(reply),
@@ -133,7 +143,7 @@ def _what_was_set(parameters: Mapping[str, Any], system: str) -> list[str]:
     facts = []
     for name, value in parameters.items():
         match name:
-            case "model" | "stream" | "stream_options":  # who answers is said before, and how it comes makes no answer
+            case _ if name == "model" or name in _OF_THE_STREAM:  # who answers is said before
                 pass
             case "response_format":
                 facts.append("json")
@@ -144,6 +154,13 @@ def _what_was_set(parameters: Mapping[str, Any], system: str) -> list[str]:
             case _:
                 facts.append(shorten(f"{_SHORT.get(name, name)} {_in_json(value)}", _LONGEST_FACT))
     return [*facts, "system"] if system else facts
+
+
+def written_parameters(attempt: Attempt) -> dict[str, str]:
+    """Return the system message and the parameters of an attempt as text."""
+    system = {"system": attempt.system} if attempt.system else {}
+    sent = {name: value for name, value in attempt.parameters.items() if name not in _OF_THE_STREAM}
+    return {**system, **{name: value if isinstance(value, str) else _in_json(value) for name, value in sent.items()}}
 
 
 def _in_json(value: Any) -> str:
@@ -163,7 +180,8 @@ def _flaws(reply: Reply) -> list[str]:
     return [*flaws, "replayed"] if reply.replayed else flaws
 
 
-def _tokens(reply: Reply) -> list[str]:
+def tokens(reply: Reply) -> list[str]:
+    """Return how many tokens an answer took, and what it cost; nothing if that is not known."""
     if reply.usage is None:
         return []
     cost = f", {reply.cost:.6f} CNY" if reply.cost else ""
@@ -184,12 +202,33 @@ def _in_conversation(conversation: Conversation, chat: str, turn: Turn, sent: in
     """Return which attempt is active, how many turns were sent before it, and which turns are stale now."""
     facts = [f"attempt {turn.number} of {len(turn.attempts)}"] if turn.number and len(turn.attempts) > 1 else []
     facts.append(_in_chat(chat, sent))
+    if turn.counting is not None and turn.is_of_another_text(turn.counting):
+        facts.append(f"{ANOTHER_TEXT} (%glm_history --text)")
     stale = conversation.stale() & {attempt.id for attempt in conversation.sent()}
-    numbers = [str(at) for at, other in enumerate(conversation, 1) if other.counting and other.counting.id in stale]
+    numbers = [at for at, other in conversation.numbered.items() if other.counting and other.counting.id in stale]
     if numbers:
-        named = ", ".join(numbers[:_MOST_NAMED]) + (" …" if len(numbers) > _MOST_NAMED else "")
-        facts.append(f"stale now: {'turn' if len(numbers) == 1 else 'turns'} {named} (%glm_history)")
+        facts.append(f"stale now: {_turns(numbers)} (%glm_history)")
     return facts
+
+
+def _out_of_order(
+    conversation: Conversation, turn: Turn, sent_after: Sequence[Attempt], page: Sequence[str]
+) -> list[str]:
+    """Return which turns were sent before a turn although their cells stand below its own."""
+    rows = {cell: row for row, cell in enumerate(page)}
+    own = rows.get(turn.place.cell, len(rows))
+    sent = {attempt.id for attempt in sent_after}
+    below = [
+        at
+        for at, other in conversation.numbered.items()
+        if other.counting and other.counting.id in sent and rows.get(other.place.cell, -1) > own
+    ]
+    return [f"asked after {_turns(below)} from below it (%glm_history --order)"] if below else []
+
+
+def _turns(numbers: Sequence[str]) -> str:
+    named = ", ".join(numbers[:_MOST_NAMED]) + (" …" if len(numbers) > _MOST_NAMED else "")
+    return f"{'turn' if len(numbers) == 1 else 'turns'} {named}"
 
 
 def _in_chat(chat: str, sent: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ class GLMMagics(Magics):
         self._mirror = Mirror(self, self.kept.layers)
         self._as_typed = AsTyped(shell)
         self._shared: Shared | None = None
+        self._lock = threading.Lock()  # a notebook may ask from threads of its own, and one of them is the first
 
     def install(self) -> None:
         """Hook into the shell: what is typed, and what runs."""
@@ -87,13 +89,14 @@ class GLMMagics(Magics):
     @property
     def shared(self) -> Shared:
         """What the magics share, which the first of them loads."""
-        if self._shared is None:
-            from glm_magic.magics.shared import begin  # noqa: PLC0415 - nothing is loaded before a magic runs
+        with self._lock:
+            if self._shared is None:
+                from glm_magic.magics.shared import begin  # noqa: PLC0415 - nothing is loaded before a magic runs
 
-            kept = self.kept
-            self._shared = begin(self._shell, kept.layers, kept.cells, self._mirror, kept.session)
-            kept.session = self._shared.session
-        return self._shared
+                kept = self.kept
+                self._shared = begin(self._shell, kept.layers, kept.cells, self._mirror, kept.session)
+                kept.session = self._shared.session
+            return self._shared
 
     @no_var_expand
     @needs_local_scope

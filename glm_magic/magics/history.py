@@ -8,12 +8,15 @@ from pathlib import Path
 
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
+from glm_magic.chat.templates import OPEN
 from glm_magic.display import safe_text
-from glm_magic.display.differences import differences
 from glm_magic.display.page.line import line as line_data
 from glm_magic.display.tables import shorten, table
 from glm_magic.errors import HistoryError, OptionError, quoted, summed_up
-from glm_magic.magics.facts import about_attempt, ending_of_attempt
+from glm_magic.magics import attempts, words
+from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, ending_of_attempt, written_parameters
+from glm_magic.magics.formatters import data_of_prompt
+from glm_magic.magics.new_cell import put_below
 from glm_magic.magics.options import HISTORY_OPTIONS
 from glm_magic.magics.parsing import parse
 from glm_magic.magics.shared import Shared
@@ -21,6 +24,8 @@ from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.notebook.export.write import export
 from glm_magic.protocol.tokens import estimated_content_tokens, estimated_text_tokens
 from glm_magic.settings.declared import SETTINGS
+
+_DIFF = "%glm_history --show TURN --diff N M"
 
 
 def run(shared: Shared, line: str) -> None:
@@ -43,8 +48,17 @@ def run(shared: Shared, line: str) -> None:
             _undo(shared, chat)
         case ("--attempt", number, *which):
             _attempt(shared, chat, number, *which)
+        case ("--attempts", number):
+            turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+            shared.outputs.show(dict(attempts.as_table(number, turn, width=shared.outputs.width)))
+        case ("--text", number, *which):
+            _put_text_below(shared, chat, number, *which)
+        case ("--show", number, *which) if "diff" in parsed.filled and not which:
+            _show_difference(shared, chat, number, parsed.filled["diff"], side="side" in parsed.filled)
+        case ("--show", _, _) if "diff" in parsed.filled:
+            raise OptionError("--diff takes the two numbers, and --show the turn's alone.", _DIFF)
         case ("--show", number, *which):
-            _show_turn(shared, chat, number, which, parsed.filled.get("diff"))
+            _show_turn(shared, chat, number, *which)
         case ("--skip", number):
             place = _sendable(shared, chat, number).place
             _edit(shared, chat, lambda conversation: conversation.skip(place), f"Turn {number} is skipped")
@@ -54,6 +68,8 @@ def run(shared: Shared, line: str) -> None:
         case ("--fork", new):
             forked = shared.session.chats.forked(chat, _name(new))
             _edit(shared, new, lambda _: forked, f"Copied from chat {chat}")
+        case ("--order",):
+            _order(shared, chat)
         case ("--prune",):
             _prune(shared, chat)
         case ("--restore", *files):
@@ -75,12 +91,12 @@ def _show(shared: Shared, chat: str) -> None:
     stale, sent = conversation.stale(), {attempt.id for attempt in conversation.sent()}
     system = str(shared.session.layers.find(SETTINGS["system"])[0] or "")
     rows, tokens = [], estimated_text_tokens(system) if system else 0
-    for number, turn in enumerate(conversation, start=1):
+    for number, turn in conversation.numbered.items():
         attempt = turn.counting
         if attempt is None:
-            kept = f", {len(turn.attempts)} earlier kept" if turn.attempts else ""
+            kept = f"no active answer, {len(turn.attempts)} earlier kept"
             deleted = "cell deleted" if shared.cells.is_deleted(turn) else ""
-            rows.append((str(number), shared.cells.label(turn), "", f"no active answer{kept}", "", deleted))
+            rows.append((number, shared.cells.label(turn), "", kept, "", deleted))
             continue
         size = sum(estimated_content_tokens(message.to_api()["content"]) for message in attempt.messages)
         tokens += size if attempt.id in sent else 0
@@ -89,60 +105,73 @@ def _show(shared: Shared, chat: str) -> None:
         state = _state(turn, attempt, is_sent=attempt.id in sent, is_stale=attempt.id in stale)
         if shared.cells.is_deleted(turn):
             state += ", cell deleted"
-        rows.append((str(number), shared.cells.label(turn), shorten(asked, 40), answer, f"~{size}", state))
+        rows.append((number, shared.cells.label(turn), shorten(asked, 40), answer, f"~{size}", state))
     leading = "the system message and " if system else ""
     note = f"The next cell sends {leading}{len(sent)} of {len(rows)} turns, about {tokens} tokens."
-    shared.outputs.show(
-        dict(table(f"Chat {chat}", ("turn", "cell", "asked", "answered", "tokens", "state"), rows, note))
-    )
+    columns = ("turn", "cell", "asked", "answered", "tokens", "state")
+    shared.outputs.show(dict(table(f"Chat {chat}", columns, rows, note, most=shared.outputs.width)))
 
 
 def _state(turn: Turn, attempt: Attempt, *, is_sent: bool, is_stale: bool) -> str:
-    words = ["skipped" if turn.skipped else "sent" if is_sent else "before a --new: not sent"]
+    state = ["skipped" if turn.skipped else "sent" if is_sent else "before a --new: not sent"]
     if attempt.new:
-        words.append("new")
+        state.append("new")
     if is_stale:
-        words.append("stale")
+        state.append("stale")
     if attempt.interrupted:
-        words.append("interrupted")
+        state.append("interrupted")
     if turn.forked:
-        words.append("forked")
+        state.append("forked")
+    if turn.is_of_another_text(attempt):
+        state.append(ANOTHER_TEXT)
     if len(turn.attempts) > 1:
-        words.append(f"attempt {turn.number} of {len(turn.attempts)}")
-    return ", ".join(words)
+        state.append(f"attempt {turn.number} of {len(turn.attempts)}")
+    return ", ".join(state)
 
 
 def _list(shared: Shared) -> None:
     rows = [(chat, str(len(conversation.sent()))) for chat, conversation in shared.session.chats.items()]
-    shared.outputs.show(dict(table("Chats", ("chat", "turns sent"), rows)))
+    shared.outputs.show(dict(table("Chats", ("chat", "turns sent"), rows, most=shared.outputs.width)))
 
 
-def _show_turn(shared: Shared, chat: str, number: str, which: list[str], compared: tuple[str, ...] | None) -> None:
-    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
-    if compared is not None:
-        if len(turn.attempts) == 1:
-            raise HistoryError(f"Turn {number} has only one attempt; nothing to compare.", "Run its cell again.")
-        numbers = compared or (str(len(turn.attempts) - 1), str(len(turn.attempts)))
-        if which or len(numbers) != len(("N", "M")):
-            raise OptionError("--diff takes two numbers or none.", f"%glm_history --show {number} --diff 1 2")
-        before, after = (_chosen(turn, number, one) for one in numbers)
-        shared.outputs.show(dict(line_data((f"Turn {number}: from attempt {numbers[0]} to attempt {numbers[1]}",))))
-        if before.question != after.question:
-            shared.outputs.show(differences(before.question, after.question))
-        if "user" in (before.role, after.role):  # a message that was put in has no answer
-            shared.outputs.show(differences(before.answer, after.answer))
-        return
-    attempt = _chosen(turn, number, which[0]) if which else turn.counting or turn.attempts[-1]
+def _show_turn(shared: Shared, chat: str, number: str, which: str = "") -> None:
+    turn, attempt = _of_turn(shared, chat, number, which)
     at = turn.attempts.index(attempt) + 1
-    tries = (f"attempt {at} of {len(turn.attempts)}",) if len(turn.attempts) > 1 else ()
-    shared.outputs.show(
-        dict(
-            line_data(
-                (f"Turn {number}", *about_attempt(attempt, embedded=shared.session.services.embedded.name), *tries)
-            )
-        )
-    )
+    facts = about_attempt(attempt, embedded=shared.session.services.embedded.name)
+    facts += [f"attempt {at} of {len(turn.attempts)}"] if len(turn.attempts) > 1 else []
+    facts += [ANOTHER_TEXT] if turn.is_of_another_text(attempt) else []
+    shared.outputs.show(dict(line_data((f"Turn {number}", *facts))))
+    if attempt.role == "user":
+        said = "\n".join(f"{name}: {value}" for name, value in written_parameters(attempt).items())
+        shared.outputs.show(data_of_prompt(said))
     shared.outputs.show_turn(attempt)
+
+
+def _show_difference(shared: Shared, chat: str, number: str, between: tuple[str, ...], *, side: bool) -> None:
+    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    if len(turn.attempts) == 1:
+        raise HistoryError(f"Turn {number} has only one attempt; nothing to compare.", "Run its cell again.")
+    between = between or (str(len(turn.attempts) - 1), str(len(turn.attempts)))
+    if len(between) != len(("N", "M")):
+        raise OptionError("--diff takes two numbers or none.", _DIFF)
+    before, after = (_chosen(turn, number, one) for one in between)
+    shared.outputs.show(dict(line_data((f"Turn {number}: from attempt {between[0]} to attempt {between[1]}",))))
+    for data in attempts.compared(before, after, side=side, width=shared.outputs.width):
+        shared.outputs.show(dict(data))
+
+
+def _put_text_below(shared: Shared, chat: str, number: str, which: str = "") -> None:
+    turn, attempt = _of_turn(shared, chat, number, which)
+    options = [*(["-c", words.quoted(chat)] if chat != DEFAULT_CHAT else [])]
+    options += ["--role", attempt.role] if attempt.role != "user" else []
+    options += ["--raw"] if OPEN in attempt.question else []  # its expressions have been evaluated
+    put_below(" ".join(["%%glm", *options]) + f"\n{attempt.question}", "text", beside=turn.place.cell)
+
+
+def _of_turn(shared: Shared, chat: str, number: str, which: str) -> tuple[Turn, Attempt]:
+    """Return a turn, and its attempt with that number, else the active one, else the last."""
+    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    return turn, _chosen(turn, number, which) if which else turn.counting or turn.attempts[-1]
 
 
 # --- what changes ---------------------------------------------------------------------------------
@@ -192,6 +221,15 @@ def _attempt(shared: Shared, chat: str, number: str, *which: str) -> None:
         shared.outputs.show_turn(attempt)  # this kernel has no display of it, or one of a failure
 
 
+def _order(shared: Shared, chat: str) -> None:
+    page = shared.page.cells()
+    if not any(turn.place.cell in page for turn in shared.session.chats.conversation(chat)):
+        raise HistoryError(
+            f"The saved notebook has no cell of chat {quoted(chat)}, so its order is not known.", "Save the notebook."
+        )
+    _edit(shared, chat, lambda conversation: conversation.in_order_of(page), "In the order of the page as last saved")
+
+
 def _prune(shared: Shared, chat: str) -> None:
     conversation = shared.session.chats.conversation(chat)
     places = [turn.place for turn in conversation if shared.cells.is_deleted(turn)]
@@ -201,7 +239,7 @@ def _prune(shared: Shared, chat: str) -> None:
 
 def _turn(shared: Shared, chat: str, number: str, fits: Callable[[Turn], bool], what: str) -> Turn:
     """Return the turn with this number in the table. Raises `HistoryError` if none fits."""
-    fitting = {str(at): turn for at, turn in enumerate(shared.session.chats.conversation(chat), 1) if fits(turn)}
+    fitting = {at: turn for at, turn in shared.session.chats.conversation(chat).numbered.items() if fits(turn)}
     if number not in fitting:
         there = f"It has: {', '.join(fitting)}. %glm_history shows them." if fitting else "It has none yet."
         raise HistoryError(f"Chat {quoted(chat)} has no turn {number!r} with {what}.", there)

@@ -17,8 +17,10 @@ _SOURCE = "set_next_input"
 _DONE = "glm_magic_new_cells"  # in the shell's place for what extensions remember: the texts that were put below
 
 
-def put_below(code: str) -> str:
+def put_below(code: str, what: str = "code", *, beside: str = "") -> str:
     """Put `code` into a new cell below the running one, without running it; print and return a line that says so.
+
+    `what` says what it is, and `beside` is the id of a cell that may hold it too.
 
     Nothing happens if this kernel has put the same code below before, or if the saved notebook has a cell that holds
     it: Run All makes no second one. A front end makes one cell for each run, so what a run puts below goes into one.
@@ -26,7 +28,7 @@ def put_below(code: str) -> str:
 
     Raises `CellError` if there is no code, `SetupError` outside of IPython.
     """
-    code = printable(code).strip("\n")
+    code = printable(code).strip("\n") if what == "code" else code
     if not code.strip():
         raise CellError("There is no code to put into a cell.", "The answer has no code block; its text is reply.text.")
     shell: InteractiveShell | None = get_ipython()  # type: ignore[no-untyped-call]
@@ -34,7 +36,7 @@ def put_below(code: str) -> str:
         raise SetupError(
             "There is no notebook to put a cell into.", "Call this in a cell of a notebook, or in IPython."
         )
-    said = _put(shell, code)
+    said = _put(shell, code, what, beside)
     print(said)
     return said
 
@@ -45,24 +47,24 @@ def notebook_file(shell: InteractiveShell) -> Path | None:
     return Path(str(name)) if name else None
 
 
-def _put(shell: InteractiveShell, code: str) -> str:
+def _put(shell: InteractiveShell, code: str, what: str, beside: str) -> str:
     done: set[str] = shell.meta.setdefault(_DONE, set())
     if code in done:
-        return "A new cell with this code was put below before: nothing done."
+        return f"A new cell with this {what} was put below before: nothing done."
     before = _put_by_this_run(shell)
     whole = f"{before}\n\n{code}" if before else code
     done.add(code)
-    saved = _saved_cells(shell)
+    saved = _saved_cells(shell, beside)
     if code.strip() in saved or whole.strip() in saved:
         if code.strip() not in saved:
             _take_back(shell)
-        return "The notebook has a cell with this code already: nothing done."
+        return f"The notebook has a cell with this {what} already: nothing done."
     shell.set_next_input(whole, replace=False)
     lines = code.count("\n") + 1
-    return f"{lines} line{'s' * (lines > 1)} of code put into {'the' if before else 'a'} new cell below, not run."
+    return f"{lines} line{'s' * (lines > 1)} of {what} put into {'the' if before else 'a'} new cell below, not run."
 
 
-def _saved_cells(shell: InteractiveShell) -> frozenset[str]:
+def _saved_cells(shell: InteractiveShell, beside: str) -> frozenset[str]:
     from glm_magic.notebook import ipynb  # noqa: PLC0415 - loaded when there is code to put below
 
     path = notebook_file(shell)
@@ -70,7 +72,7 @@ def _saved_cells(shell: InteractiveShell) -> frozenset[str]:
         cells = ipynb.cells(path) if path else []
     except HistoryError:  # it was never saved, or renamed: then nothing is known of its cells
         return frozenset()
-    sources = (cell.get("source") for cell in cells)
+    sources = (cell.get("source") for cell in cells if not beside or cell.get("id") != beside)
     return frozenset("".join(map(str, source)).strip() for source in sources if isinstance(source, (str, list)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
+import shutil
 import sys
 import time
 import traceback
@@ -114,6 +115,13 @@ class Outputs:
         is_a_run = request.get("msg_type", "execute_request") == "execute_request"
         is_kept = isinstance(self._shell.display_pub, CapturingDisplayPublisher)
         return is_a_run and not is_kept and not widgets.is_captured(request.get("msg_id", ""))
+
+    @property
+    def width(self) -> int:
+        """How many characters fit into a line of plain text: those of the terminal; elsewhere that is not known."""
+        from glm_magic.display.tables import WIDTH  # noqa: PLC0415
+
+        return WIDTH if self.is_in_a_kernel else shutil.get_terminal_size((WIDTH, 0)).columns
 
     def show(self, data: dict[str, Any], name: str = "", *, update: bool = False) -> None:
         """Show data by MIME type, or update the output called `name`."""

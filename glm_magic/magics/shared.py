@@ -23,6 +23,7 @@ from glm_magic.magics.formatters import ReplyFormatter
 from glm_magic.magics.interrupts import Interrupts
 from glm_magic.magics.outputs import Outputs
 from glm_magic.magics.traits import Mirror
+from glm_magic.notebook.page import SavedPage
 from glm_magic.settings.layers import Layers
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Shared:
     background: Background
     formatter: ReplyFormatter
     mirror: Mirror
+    page: SavedPage
     local_names: Mapping[str, Any] = field(default_factory=dict)
 
     def within(self, local_names: Mapping[str, Any] | None) -> Shared:
@@ -103,8 +105,8 @@ class Shared:
 
 def begin(shell: InteractiveShell, layers: Layers, cells: Cells, mirror: Mirror, session: Session | None) -> Shared:
     """Return what the magics share; `session` is that of an earlier load of the extension, if there was one."""
+    notebook = functools.partial(new_cell.notebook_file, shell)
     if session is None:
-        notebook = functools.partial(new_cell.notebook_file, shell)
         session = Session(layers, notebook=notebook, put_in_cell=new_cell.put_below)
     return Shared(
         shell,
@@ -115,4 +117,5 @@ def begin(shell: InteractiveShell, layers: Layers, cells: Cells, mirror: Mirror,
         Background(),
         ReplyFormatter(shell),
         mirror,
+        SavedPage(notebook),
     )

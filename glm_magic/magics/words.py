@@ -144,3 +144,12 @@ def read_words(line: str) -> Iterator[Word]:
     while word := read_word(line, at):
         yield word
         at = word.end
+
+
+def quoted(text: str) -> str:
+    """Return a word of a line that `read_word` reads as `text`."""
+    if text and not any(sign.isspace() or sign in "\"'" for sign in text) and "{{" not in text:
+        return text
+    if "\n" in text or "{{" in text or ('"' in text and "'" in text):
+        return "{{ " + repr(text) + " }}"
+    return f"'{text}'" if '"' in text else f'"{text}"'

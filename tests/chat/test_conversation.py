@@ -93,9 +93,12 @@ def test_a_place_that_is_taken_sends_nothing_before_it_is_filled():
     assert ids(conversation.sent()) == ["a0"]
 
 
-def test_reserving_a_known_place_changes_nothing():
+def test_reserving_a_known_place_changes_nothing_but_what_its_cell_asks():
     conversation = talk(A, B)
-    assert conversation.reserve(A, Message("user", "other")) == conversation
+    reserved = conversation.reserve(A, Message("user", "other"))
+    assert reserved.find(A) == dataclasses.replace(conversation.find(A), asks="other")
+    assert reserved.turns[1:] == conversation.turns[1:]
+    assert conversation.reserve(A) is conversation
 
 
 def test_a_failed_re_run_leaves_no_counting_attempt_but_keeps_earlier_ones():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import html
 import re
 import sys
+from collections.abc import Callable
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glm_magic.display import safe_text
-from glm_magic.display.differences import differences
+from glm_magic.display.differences import differences, in_short, side_by_side
 
 
 def plain(before: str, after: str) -> str:
@@ -44,7 +45,30 @@ def test_what_left_is_struck_out_and_what_came_is_underlined_on_a_page() -> None
     assert re.findall(r"<(del|ins) [^>]*>(.)</\1>", page) == [("del", "b"), ("ins", "c")]
 
 
-def test_text_cannot_act() -> None:
+def test_texts_stand_beside_each_other_in_a_terminal() -> None:
+    shown = side_by_side("the cat sat", "the dog sat\nthere", most=31)["text/plain"]
+    assert shown.split("\n") == ["the [-cat-]    │ the {+dog+}", "sat            │ sat{+", "               │ there+}"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (
+            "Sum it up in one sentence.",
+            "Sum it up in two sentences.",
+            "Sum it up in [-one-]{+two+} [-sentence.-]{+sentences.+}",
+        ),
+        ("a " * 40 + "cat", "a " * 40 + "dog", "… a a a a a [-cat-]{+dog+}"),
+        ("cat" + " a" * 40, "dog" + " a" * 40, "[-cat-]{+dog+} a a a a a …"),
+        ("same", "same", "same"),
+    ],
+)
+def test_what_changed_is_told_in_a_line(before: str, after: str, shown: str) -> None:
+    assert in_short(before, after) == shown
+
+
+@pytest.mark.parametrize("differences", [differences, side_by_side])
+def test_text_cannot_act(differences: Callable[..., dict[str, str]]) -> None:
     hostile = "<script>alert(1)</script> </div> \x1b[2J &amp; \u202e {+x+} \ud800"
     shown = differences(hostile, "<img src=x onerror=alert(2)>")
     assert "<script" not in shown["text/html"]

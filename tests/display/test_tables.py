@@ -1,6 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from glm_magic.display.tables import shorten, table, width
+from glm_magic.display.tables import shorten, table, width, wrapped
 
 
 def plain(*args, **kwargs):
@@ -31,10 +33,27 @@ def test_a_table_without_rows_has_its_head():
     assert plain("T", ("a", "b"), []) == "T\na  b\n----"
 
 
-def test_a_cell_that_is_long_or_has_lines_is_one_short_line_in_a_terminal():
+def test_a_cell_that_has_lines_is_one_line_in_a_terminal_and_a_very_long_one_is_shortened():
     assert "one two" in plain("T", ("a",), [("one\n\n two",)])
-    assert "x" * 59 + "…" in plain("T", ("a",), [("x" * 61,)])
-    assert "x" * 60 not in plain("T", ("a",), [("x" * 61,)])
+    shown = plain("T", ("a",), [("x" * 401,)])
+    assert (shown.count("x"), shown[-1]) == (399, "…")
+
+
+def test_columns_give_way_until_they_fit_into_a_terminal():
+    rows = [("model", "GLM-4-Air", "the model that answers the questions of all cells"), ("x", "다" * 20, "")]
+    for most in (30, 40, 80):
+        columns, note = ("setting", "value", "meaning"), "A note. " * 9
+        shown = plain("A title that is long, as titles go", columns, rows, note, most=most)
+        assert max(map(width, shown.split("\n"))) <= most
+        assert shown.count("다") == 20
+        assert all(word in shown for word in ("GLM-4-Air" if most > 30 else "GLM", "answers", "questions"))
+
+
+@given(st.text(st.sampled_from(list("ab 다\n")), max_size=60), st.integers(2, 20))
+def test_what_is_wrapped_is_whole_and_fits(text, most):
+    lines = wrapped(text, most)
+    assert max(map(width, lines)) <= most
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "").replace("\n", "")
 
 
 @pytest.mark.parametrize(("text", "most", "short"), [("abc", 3, "abc"), ("abcd", 3, "ab…"), (" a \n b ", 60, "a b")])

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import html
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -536,7 +538,8 @@ def test_the_file_keeps_the_ten_latest_earlier_attempts_and_the_one_that_counts(
 def test_the_words_that_changed_are_shown_and_hostile_text_stays_text(book: Book) -> None:
     book.answers("a", "the cat <b>sat</b>\x1b[2J", "the dog <b>sat</b>\x1b[2J", "a bird")
     book.run("h", "%glm_history --show 1 --diff 1 2")
-    shown = book.outputs("h")[1]
+    _, what, shown = book.outputs("h")
+    assert what["text/plain"] == "Answer"
     assert shown["text/plain"] == "the [-cat-]{+dog+} <b>sat</b> [2J"
     assert "<b>" not in shown["text/html"]
     book.run("h", "%glm_history --show 1 --diff")
@@ -551,6 +554,117 @@ def test_a_turn_is_shown_again_with_its_question(book: Book) -> None:
     book.run("h", "%glm_history --show 1 1")
     assert book.shown("h") == "one"
     assert "a" in book.text("h").splitlines()
+
+
+def test_what_was_set_is_shown_with_a_turn_and_in_a_difference(book: Book) -> None:
+    book.run("a", '%%glm -t 0.2 -s "Be brief."\nSum it up.')
+    book.run("a", '%%glm -t 0.9 -s "Be kind." --max-tokens 50\nSum it up.')
+    book.run("h", "%glm_history --show 1 1")
+    assert "system: Be brief.\nmodel: GLM-4-Air\ntemperature: 0.2" in book.text("h")
+    book.run("h", "%glm_history --show 1 --diff")
+    _, what, shown, answer, *_ = (data["text/plain"] for data in book.outputs("h"))
+    assert (what, answer) == ("Parameters", "Answer")  # the prompt is the same
+    assert shown == ("system: Be [-brief.-]{+kind.+}\nmodel: GLM-4-Air\ntemperature: [-0.2-]{+0.9\nmax_tokens: 50+}")
+
+
+def test_two_attempts_stand_beside_each_other(book: Book) -> None:
+    book.answers("a", "the cat", "the dog")
+    book.run("h", "%glm_history --show 1 --diff --side")
+    assert book.outputs("h")[-1]["text/plain"].split() == ["the", "[-cat-]", "│", "the", "{+dog+}"]
+    assert book.outputs("h")[-1]["text/html"].count("<td ") == 2
+    with pytest.raises(OptionError, match="--side goes with --diff"):
+        book.run("h", "%glm_history --show 1 --side")
+
+
+def test_the_attempts_of_a_turn_are_listed_with_what_changed(book: Book) -> None:
+    book.run("a", "%%glm -t 0\nSum it up in a word.")
+    book.run("a", "%%glm -t 0\nSum it up in a sentence.")
+    book.run("a", '%%glm -m GLM-4-Plus --max-tokens 50 -s "Be kind."\nSum it up in a sentence.')
+    book.run("a", '%%glm -m GLM-4-Plus --max-tokens 50 -s "Be brief."\nSum it up in a sentence.')
+    book.run("h", "%glm_history --attempt 1 2")
+    book.run("h", "%glm_history --attempts 1")
+    (shown,) = book.outputs("h")
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in shown["text/html"].split("<tr>")[2:]]
+    assert [row[0] for row in rows] == ["1", "2, active", "3", "4"]
+    assert [html.unescape(row[1]) for row in rows] == [
+        "Sum it up in a word.; model GLM-4-Air; temperature 0",
+        "Sum it up in a [-word.-]{+sentence.+}",
+        "model GLM-4-Air → GLM-4-Plus; temperature 0 → not set; system not set → Be kind.; max_tokens not set → 50",
+        "system: Be [-kind.-]{+brief.+}",
+    ]
+    assert {row[2] for row in rows} == {"7 in, 5 out"}
+    assert rows[1][3] == "You said: Sum it up in a sentence."
+    assert "--show 1 --diff 1 2" in shown["text/plain"]
+
+
+def test_an_attempt_that_was_asked_with_another_text_says_so(book: Book) -> None:
+    book.run("a", "%%glm\none")
+    book.run("a", "%%glm\nuno")
+    assert "another text" not in book.text("a")
+    book.run("h", "%glm_history --attempt 1 1")
+    assert "asked with another text (%glm_history --text)" in book.text("a")
+    book.run("h", "%glm_history")
+    assert "asked with another text" in book.text("h")
+    book.run("h", "%glm_history --attempt 1 2")
+    assert "another text" not in book.text("a")
+    book.notebook.server.answer(error(400, {"error": {"code": "1210", "message": "no"}}))
+    with pytest.raises(ServiceError):
+        book.run("a", "%%glm\nhana")
+    book.run("h", "%glm_history --attempt 1 2")  # what the cell holds now was never answered
+    book.run("h", "%glm_history")
+    assert "asked with another text" in book.text("h")
+
+
+def test_a_failed_cell_that_has_no_answer_is_no_turn(book: Book) -> None:
+    book.notebook.server.answer(error(400, {"error": {"code": "1210", "message": "no"}}))
+    with pytest.raises(ServiceError):
+        book.run("a", "%%glm\nfails")
+    book.run("b", "%%glm\none")
+    book.run("h", "%glm_history")
+    assert "sends 1 of 1 turns" in book.text("h")
+    assert "no active answer" not in book.text("h")
+    book.run("h", "%glm_history --show 1")
+    assert "You said: one" in book.text("h")
+    book.run("a", "%%glm\nworks")
+    book.run("h", "%glm_history --show 1")
+    assert "You said: works" in book.text("h")
+
+
+def test_the_text_of_an_attempt_goes_into_a_new_cell_below(
+    book: Book, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    saved = tmp_path / "saved.ipynb"
+    own = nbformat.v4.new_code_cell("%%glm\nx is {{ 1 + 1 }}", id="a")
+    nbformat.write(nbformat.v4.new_notebook(cells=[own]), saved)
+    monkeypatch.setenv("JPY_SESSION_NAME", str(saved))
+    put: list[str] = []
+    monkeypatch.setattr(book.notebook.shell, "set_next_input", lambda text, replace: put.append(text))
+    monkeypatch.setattr("glm_magic.magics.new_cell._put_by_this_run", lambda shell: "")
+    book.run("a", "%%glm\nx is {{ 1 + 1 }}")
+    book.run("a", '%%glm\n{{ "{{" }} is a brace')
+    book.run("b", "%%glm -c side\nhi\n")
+    book.run("h", "%glm_history --text 1 1")
+    book.run("h", "%glm_history --text 1")
+    book.run("h", "%glm_history -c side --text 1")
+    assert put == ["%%glm\nx is 2", "%%glm --raw\n{{ is a brace", "%%glm -c side\nhi\n"]
+
+
+def test_turns_are_put_into_the_order_of_the_page(book: Book, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for cell in ("a", "c", "b"):
+        book.run(cell, f"%%glm\n{cell}")
+    assert "from below" not in book.text("b")
+    with pytest.raises(HistoryError, match="its order is not known"):
+        book.run("h", "%glm_history --order")
+    saved = tmp_path / "saved.ipynb"
+    monkeypatch.setenv("JPY_SESSION_NAME", str(saved))
+    cells = [nbformat.v4.new_code_cell("", id=cell) for cell in "abcd"]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), saved)
+    book.run("b", "%%glm\nb")
+    assert "asked after turn 2 from below it (%glm_history --order)" in book.text("b")
+    book.run("h", "%glm_history --order")
+    assert book.sent() == pair("a", "You said: a") + pair("b", "You said: b") + pair("c", "You said: c")
+    book.run("d", "%%glm\nd")
+    assert "from below" not in book.text("d")
 
 
 # --- forks ------------------------------------------------------------------------------------------
