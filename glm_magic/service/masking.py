@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, replace
 
-from glm_magic.chat.events import Event, Facts, Notice, ReasoningDelta, Sources, TextDelta, ToolCallDelta
+from glm_magic.chat.events import Event, Facts, Notice, ReasoningDelta, Sources, TextDelta, ToolCallDelta, Unread
 from glm_magic.chat.reply import Source
 
 SECRET_FROM = 12  # characters; what is shorter (EMPTY, none) is no secret, and a run of so many gives one away
@@ -169,6 +169,8 @@ class Masking:
                 return [replace(event, id=id_, model=model, finish_reason=reason)]
             case Sources(sources):
                 return [Sources(tuple(self._source(source) for source in sources))]
+            case Unread(fields):
+                return [Unread(tuple(map(self.hidden_in, fields)))]
             case Notice(_, text):
                 return [replace(event, text=self.hidden_in(text))]
             case _:

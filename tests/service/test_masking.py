@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glm_magic.chat.events import Event, Facts, Notice, ReasoningDelta, Sources, TextDelta, Tick, ToolCallDelta, joined
+from glm_magic.chat.events import (
+    Event,
+    Facts,
+    Notice,
+    ReasoningDelta,
+    Sources,
+    TextDelta,
+    Tick,
+    ToolCallDelta,
+    Unread,
+    joined,
+)
 from glm_magic.chat.growing import ReplyBuilder
 from glm_magic.chat.reply import Source
 from glm_magic.service.keys import Key
@@ -157,6 +168,7 @@ def test_what_stands_beside_the_answer_is_masked_as_in_an_error() -> None:
             Notice("retry", f"{part}: wait"),
             Facts(f"id-{part}", f"m-{part}", part),
             Sources((Source(part, f"https://h/?key={part}"),)),
+            Unread((part, "other")),
             ToolCallDelta(0, part, part, "{}"),
         ]
     )
@@ -164,6 +176,7 @@ def test_what_stands_beside_the_answer_is_masked_as_in_an_error() -> None:
         Notice("retry", f"{MASK}: wait"),
         Facts(f"id-{MASK}", f"m-{MASK}", MASK),
         Sources((Source(MASK, f"https://h/?key={MASK}"),)),
+        Unread((MASK, "other")),
         ToolCallDelta(0, MASK, MASK, "{}"),
     ]
 
