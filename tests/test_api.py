@@ -292,3 +292,10 @@ def test_the_first_answer_of_the_embedded_model_warns_that_it_is_one(
     with Chat(model="embedded") as chat:
         chat("who names it knows")
     assert len(server.requests) == 3
+
+
+def test_several_stop_sequences_are_all_sent(chat: Chat, server: GlmServer) -> None:
+    chat("hi", stop=["a", "b"])
+    assert server.last.body["stop"] == ["a", "b"]
+    chat("hi", stop="a")
+    assert server.last.body["stop"] == ["a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import numbers
 import os
@@ -26,8 +27,9 @@ class Setting:
 
     `kind` is the type of its value; None always means "not set". `low` and `high` are inclusive, unless `above` says
     that the value must be greater than `low`. `field` marks a field of the request, `is_list` a comma-separated list
-    of names, `is_path` the path of a file. `short` is the letter of its option; `option` says whether the cell magic
-    has one. `also` names environment variables that count after ``GLM_<NAME>``.
+    of names, `is_path` the path of a file, and `may_repeat` a text that may also be several. `short` is the letter of
+    its option; `option` says whether the cell magic has one. `also` names environment variables that count after
+    ``GLM_<NAME>``.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Setting:
     may_be_empty: bool = False
     is_list: bool = False
     is_path: bool = False
+    may_repeat: bool = False
     field: bool = False
     option: bool = False
     short: str = ""
@@ -86,6 +89,11 @@ class Setting:
             inside = text[1:-1] if text.startswith("[") and text.endswith("]") else text
             names = [item.strip().strip("\"'") for item in inside.split(",")] if inside.strip() else []
             return self.check(names, as_typed=called)
+        if self.may_repeat and text.startswith('["'):  # as `written` writes several
+            try:
+                return self.check(json.loads(text), as_typed=called)
+            except ValueError:
+                return self.check(text, as_typed=called)
         if self.kind is str:
             return self.check(text, as_typed=called)
         try:
@@ -103,6 +111,8 @@ class Setting:
         if value is None:
             return None
         given, value = value, self._of_python(value)
+        if self.may_repeat and isinstance(value, tuple):
+            return value
         if type(value) is not self.kind:
             raise SettingError(f"{called} takes {self._takes}, not {quoted(repr(given))}.")
         value = cast("str | int | float | bool", value)
@@ -131,6 +141,10 @@ class Setting:
             names = [plain(item) for item in value]
             are_names = all(isinstance(name, str) and name.strip() for name in names)
             return ",".join(map(str, names)) if are_names else value
+        if self.may_repeat and isinstance(value, (list, tuple)):
+            texts = [plain(item) for item in value]
+            are_texts = texts and all(isinstance(text, str) for text in texts)
+            return tuple(map(str, texts)) if are_texts else list(value)
         if self.is_path and isinstance(value, os.PathLike):
             return os.fspath(value)
         return _as_float(value) if self.kind is float and type(value) is int else value
@@ -139,6 +153,8 @@ class Setting:
         """Return the text that `parse` reads as `value`."""
         if isinstance(value, bool):
             return "on" if value else "off"
+        if isinstance(value, tuple):
+            return json.dumps(value, ensure_ascii=False)
         return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
@@ -182,6 +198,7 @@ SETTINGS: dict[str, Setting] = {
             "stop",
             str,
             "stop sequence: the answer ends before it",
+            may_repeat=True,
             field=True,
             option=True,
             metavar="TEXT",

@@ -320,3 +320,16 @@ def test_the_environment_is_read_each_time():
     sources = Layers(environ)
     environ["GLM_TOP_P"] = "0.9"
     assert sources.find(SETTINGS["top_p"])[0] == 0.9
+
+
+def test_stop_sequences_may_be_several() -> None:
+    stop = SETTINGS["stop"]
+    assert stop.check(["a", "b, c"]) == ("a", "b, c")
+    assert stop.check(("a",)) == ("a",)
+    assert stop.parse(stop.written(("a", "b\n"))) == ("a", "b\n")
+    assert stop.parse('["a') == '["a'
+    for wrong in ([], ["a", 1], [["a"]], {"a": 1}):
+        with pytest.raises(SettingError, match="stop takes text"):
+            stop.check(wrong)
+    with pytest.raises(SettingError):
+        SETTINGS["system"].check(["a", "b"])
