@@ -2,7 +2,8 @@
 
 ::
 
-    TextDelta  ReasoningDelta  ToolCallDelta  Sources  Facts  Unread  read from the wire
+    TextDelta  ReasoningDelta  ToolCallDelta            read from the wire
+    Sources  Facts  Unread                              read from the wire too, beside the answer
     ToolCalling  ToolResult                             a call as far as it is written; what a tool has answered
     AskedAgain                                          the answer did not fit; another one follows
     Notice  Tick                                        the wait: something to say; nothing came

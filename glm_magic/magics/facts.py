@@ -174,6 +174,8 @@ def _flaws(reply: Reply) -> list[str]:
         flaws.append("interrupted")
     elif reply.finish_reason == "length":
         flaws.append("cut off at the token limit: raise --max-tokens")
+    elif reply.finish_reason == "refusal":
+        flaws.append("the model refused")
     elif reply.open_calls:
         names = ", ".join(call.name for call in reply.open_calls)
         flaws.append(f"called {names}, which was not run; not kept in the conversation")

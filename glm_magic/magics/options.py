@@ -129,6 +129,7 @@ _SET_OTHERWISE = {
     "stream": "Use --no-stream for one response instead of a stream.",
     "tools": "Use -T NAME, with a function of the notebook, or a dict in the API's own form.",
     "response_format": "Use --json or --schema NAME.",
+    "n": "Ask once for each answer.",
     **{name: f"Use {setting.flag}." for name, setting in SETTINGS.items() if setting.field},
 }
 

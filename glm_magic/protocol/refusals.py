@@ -27,7 +27,7 @@ from glm_magic.errors import (
     UsageCap,
     quoted,
 )
-from glm_magic.protocol import models
+from glm_magic.protocol import models, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,8 @@ def _read(body: object) -> _Said:
         _string(body.get("path")),
         _filtered(body.get("contentFilter") or body.get("content_filter") or inner.get("contentFilter")),
         # confirmed: llama.cpp has fields for the counts, others name them in the message
-        _count(inner.get("n_prompt_tokens")) or _number_in(message, _TOKENS),
-        _count(inner.get("n_ctx")) or _number_in(message, _LIMIT),
+        _count(inner.get("n_prompt_tokens")) or _number_in(message, words.TOKENS),
+        _count(inner.get("n_ctx")) or _number_in(message, words.LIMIT),
     )
 
 
@@ -116,21 +116,6 @@ def _count(value: object) -> int:
 def _number_in(message: str, pattern: re.Pattern[str]) -> int:
     found = pattern.search(message)
     return int(found[1].replace(",", "")) if found else 0
-
-
-# Reported: wordings of OpenAI, vLLM, SGLang, llama.cpp and LM Studio.
-_TOKENS = re.compile(
-    r"(?:requested(?: a total of)?|resulted in|ha(?:s|ve)|contains|the first|(?:request|input) \() ?"
-    r"([1-9][0-9,]{0,11}) (?:input )?tokens",
-    re.IGNORECASE,
-)
-_LIMIT = re.compile(r"context (?:length|size|window)(?: is| of| of only)?:? ?\(?([1-9][0-9,]{0,11})\b", re.IGNORECASE)
-_TOO_LONG = re.compile(
-    r"(?:maximum|available|model's) context (?:length|size|window)|context (?:length|size|window) (?:of only|exceeded)"
-    r"|exceeds? (?:the )?(?:model's )?context|context the overflows|prompt (?:is )?too long|prompt exceeds max length",
-    re.IGNORECASE,
-)
-_WITH_ANSWER = re.compile(r"completion|max_tokens|output", re.IGNORECASE)
 
 
 def _filtered(entries: Any) -> tuple[tuple[str, int | None], ...]:
@@ -258,7 +243,10 @@ _CODES: dict[str, _Verdict] = {
 
 _TOO_LONG_CODES = ("1261", "context_length_exceeded", "exceed_context_size_error")
 _UNKNOWN_MODEL_CODES = ("1211", "model_not_found")
-_FILTER_CODES = ("1300", "1301", "sensitive_words_detected", "prompt_blocked")
+_FILTER_CODES = (
+    *("1300", "1301", "sensitive_words_detected", "prompt_blocked"),
+    *("content_filter", "content_policy_violation"),  # Azure and OpenAI
+)
 _KNOWN_CODES = {*_CODES, *_TOO_LONG_CODES, *_UNKNOWN_MODEL_CODES, *_FILTER_CODES, "1214", "1221", "1222", "1313"}
 
 _STATUSES: dict[int, _Verdict] = {
@@ -282,16 +270,9 @@ def _judge(status: int, said: _Said, *, model: str, url: str) -> _Verdict:
         return verdict
     if code in _UNKNOWN_MODEL_CODES:
         return _unknown_model(model)
-    if code in _TOO_LONG_CODES or (status != HTTPStatus.TOO_MANY_REQUESTS and _TOO_LONG.search(said.message)):
+    if code in _TOO_LONG_CODES:
         return _too_long(said)
-    lower = said.message.lower()
-    if (  # reported: wordings of vLLM, Ollama and others
-        "model" in lower
-        and any(words in lower for words in ("not exist", "not found", "unknown"))
-        and status in (0, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
-    ):
-        return _unknown_model(model)
-    return _of_status(status, code, said, url)
+    return _of_words(status, said, model) or _of_status(status, code, said, url)
 
 
 def _code_of(said: _Said) -> str:
@@ -328,6 +309,23 @@ def _of_code(code: str, said: _Said, url: str) -> _Verdict | None:
             return None
 
 
+def _of_words(status: int, said: _Said, model: str) -> _Verdict | None:
+    """Return the verdict on what the message says, if it has words that are known."""
+    if said.kind == "html" or said.message.startswith(("[", "{")):  # validators list faults, and quote the prompt
+        return None
+    message = words.GATEWAY_TRAILER.sub("", said.message)
+    if words.NO_BALANCE_LEFT.search(message):
+        return _NO_BALANCE
+    if words.USED_UP.search(message):
+        return _CODES["1308"]
+    if status != HTTPStatus.TOO_MANY_REQUESTS and words.TOO_LONG.search(message):  # else a limit of tokens a minute
+        return _too_long(said)
+    may_be_asked = status in (0, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)  # else the server itself lacks it
+    if words.NO_CHANNEL.search(message) or (may_be_asked and words.NO_MODEL.search(message)):
+        return _unknown_model(model)
+    return _content_filter(said) if words.SENSITIVE.search(message) else None
+
+
 def _of_status(status: int, code: str, said: _Said, url: str) -> _Verdict:
     if said.kind == "html" and status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return _BETWEEN  # a firewall, or a proxy that requires a login: an API answers in JSON
@@ -357,7 +355,7 @@ def _unknown_model(model: str) -> _Verdict:
 
 
 def _too_long(said: _Said) -> _Verdict:
-    with_answer = bool(_WITH_ANSWER.search(said.message))
+    with_answer = bool(words.WITH_ANSWER.search(said.message))
     what = "Prompt and answer do not fit the model's context window" if with_answer else ""
     what = what or "The prompt does not fit the model's context window"
     if said.tokens > said.limit > 0:

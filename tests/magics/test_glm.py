@@ -273,6 +273,14 @@ def test_an_answer_cut_at_its_most_tokens_says_what_to_raise(notebook: Notebook)
     assert "--max-tokens" in notebook.page.text
 
 
+def test_a_refusal_is_the_answer_and_is_marked(notebook: Notebook) -> None:
+    notebook.server.answer(stream(chunk(delta={"role": "assistant", "refusal": "I cannot."})))
+    assert notebook.run("%%glm\nhi", "a").text == "I cannot."
+    assert "the model refused" in notebook.page.text
+    notebook.run("%%glm\nwhy?", "b")
+    assert notebook.server.requests[-1].body["messages"][1] == {"role": "assistant", "content": "I cannot."}
+
+
 def test_dry_run_shows_the_exact_request_and_sends_nothing(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLM_API_KEY", "0123456789abcdef.canary-canary")
     notebook.run("%%glm -N -t 0.3\nhi {{ 1 + 1 }}")

@@ -257,6 +257,7 @@ def test_a_wrong_value_is_an_error_that_names_the_option(text, words):
         ("--param temperature=1", "--param does not set 'temperature'"),
         ("--param messages=[]", "--param does not set 'messages'"),
         ("--param stream=false", "--param does not set 'stream'"),
+        ("--param n=2", "Ask once for each answer"),
         ('--param x={"a"', "begins as JSON"),
         ("--role system --no-history", "--no-history leaves it out"),
         ("hello", "'hello' is not one"),

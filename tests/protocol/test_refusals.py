@@ -454,3 +454,60 @@ def test_the_services_text_cannot_act_upon_the_terminal_nor_fill_the_page():
     error = refused(400, {"error": {"code": "\x1b[31m", "message": "\x1b[2J" + "x" * 5000}})
     assert "\x1b" not in str(error)
     assert len(error.what) < 800
+
+
+# --- words, where no code is known ---------------------------------------------------------------
+
+GROUP = "\nReceived Model Group=glm-4-air\nAvailable Model Group Fallbacks=None"
+WORDS = [
+    (429, "Insufficient balance or no resource package. Please recharge.", BalanceError),
+    (429, "余额不足或无可用资源包,请充值。", BalanceError),
+    (429, "You exceeded your current quota, please check your plan and billing details.", BalanceError),
+    (400, "Your credit balance is too low to access the API.", BalanceError),
+    (500, "litellm.InternalServerError: ZaiException - Insufficient balance", BalanceError),
+    (0, "Insufficient account balance", BalanceError),
+    (429, "Usage limit reached for 5 hour. Your limit will reset at 2026-01-01 10:00:00", UsageCap),
+    (400, "Prompt exceeds max length", PromptTooLong),
+    (500, "litellm.ContextWindowExceededError: too many", PromptTooLong),
+    (400, "Prompt 超长", PromptTooLong),
+    (400, "Unknown Model, please check the model code.", ModelUnknown),
+    (400, "模型不存在，请检查模型代码。", ModelUnknown),
+    (400, "Invalid model name passed in model=glm-9. Call `/v1/models` to view available models", ModelUnknown),
+    (503, "No available channel for model glm-4-AIR under group default", ModelUnknown),
+    (503, "当前分组 default 下对于模型 glm-4-AIR 无可用渠道", ModelUnknown),
+    (
+        400,
+        "System detected potentially unsafe or sensitive content in input or generation. Please avoid it.",
+        ContentFiltered,
+    ),
+    (400, "系统检测到输入或生成内容可能包含不安全或敏感内容", ContentFiltered),
+    (400, "The response was filtered due to Azure OpenAI's content management policy.", ContentFiltered),
+    (400, "litellm.ContentPolicyViolationError: no", ContentFiltered),
+    # and what only looks alike
+    (429, "High concurrency usage of this API, please reduce concurrency", RateLimited),
+    (429, "Request too large for model: maximum context length is 8000 tokens a minute", RateLimited),
+    (400, "Unknown parameter: 'foo'.", ServiceError),
+    (400, "The parameter `sensitive` is not supported", ServiceError),
+    (422, '[{"msg": "Field required", "input": "Insufficient balance, unknown model"}]', ServiceError),
+    (422, "This model's maximum context length is 8192 tokens", PromptTooLong),
+    (500, "CUDA out of memory", ServiceDown),
+    (500, "Failed to load the model: file not found", ServiceDown),
+]
+
+
+@pytest.mark.parametrize(("status", "message", "kind"), WORDS)
+@pytest.mark.parametrize("code", [None, "", "429", "some_code"])
+@pytest.mark.parametrize("trailer", ["", GROUP])
+def test_known_words_decide_where_no_known_code_does(status, message, kind, code, trailer):
+    body = {"error": {"message": message + trailer, "type": "throttling_error", "param": None, "code": code}}
+    if status or code != "429":  # an error in a stream gives its status as its code
+        assert type(refused(status, body, model="glm-4-AIR")) is kind
+
+
+def test_a_known_code_decides_whatever_the_words_say():
+    assert type(refused(429, glm("1302", "Insufficient balance"))) is RateLimited
+
+
+@pytest.mark.parametrize("code", ["content_filter", "content_policy_violation"])
+def test_codes_of_other_filters_are_of_the_filter(code):
+    assert type(refused(400, glm(code))) is ContentFiltered

@@ -194,6 +194,7 @@ DIALECTS = (
     broken("truncated-json-with-text-in-it.sse", "after GLM-5#66", "BrokenStream", "truncated"),
     broken("truncated-json-of-the-same-answer.sse", "after GLM-5#66", "BrokenStream", "truncated"),
     broken("truncated-json-in-mid-answer.sse", "after GLM-5#66", "BrokenStream", "truncated", HALF),
+    broken("truncated-json-after-text-in-one-event.sse", "after llama.cpp#14268", "BrokenStream", "truncated", HALF),
     broken("truncated-json-at-the-end.sse", "dropped connections", "BrokenStream", "not JSON", HALF),
     # a body where a stream was due
     Dialect("a-json-body-where-a-stream-was-due.json", "proxies", reasoning="Hm, 서울?", headers={}),

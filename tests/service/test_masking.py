@@ -170,6 +170,7 @@ def test_what_stands_beside_the_answer_is_masked_as_in_an_error() -> None:
             Sources((Source(part, f"https://h/?key={part}"),)),
             Unread((part, "other")),
             ToolCallDelta(0, part, part, "{}"),
+            Unread((f"choices[].{part}",)),
         ]
     )
     assert events == [
@@ -178,6 +179,7 @@ def test_what_stands_beside_the_answer_is_masked_as_in_an_error() -> None:
         Sources((Source(MASK, f"https://h/?key={MASK}"),)),
         Unread((MASK, "other")),
         ToolCallDelta(0, MASK, MASK, "{}"),
+        Unread((f"choices[].{MASK}",)),
     ]
 
 
