@@ -62,6 +62,7 @@ def ending_of(
         turn = asking.turn
         counting = turn.counting
         facts += _in_conversation(asking.conversation, question.chat, turn, len(question.sent_after))
+        facts += _images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
         facts += _out_of_order(asking.conversation, turn, question.sent_after, page)
     kept = asking.bundle if question.settings["save_turns"] else None
     return Ending(
@@ -224,6 +225,14 @@ def _out_of_order(
         if other.counting and other.counting.id in sent and rows.get(other.place.cell, -1) > own
     ]
     return [f"asked after {_turns(below)} from below it (%glm_history --order)"] if below else []
+
+
+def _images_left_out(model: str, sent_after: Sequence[Attempt], *, embedded: bool) -> list[str]:
+    """Return that the images of earlier turns were not sent, where the model reads text only."""
+    if not request.reads_text_only(model, embedded=embedded):
+        return []
+    images = sum(request.has_images(message) for attempt in sent_after for message in attempt.messages)
+    return ["images of earlier turns left out: the model reads text only"] if images else []
 
 
 def _turns(numbers: Sequence[str]) -> str:
