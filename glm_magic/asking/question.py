@@ -100,6 +100,8 @@ class Draft:
         wishes, settings, system = self.wishes, self.settings, self._system
         fields = {**self._offered, **wishes.extra}
         messages = [message for attempt in self.sent_after for message in attempt.messages]
+        if request.reads_text_only(model, embedded=is_embedded):
+            messages = request.without_images(messages)
         leading = [Message("system", system)] if system else []
         check_encodes(*leading, self.message, *fields.values())  # earlier turns have been checked
         body = request.body(

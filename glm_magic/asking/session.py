@@ -80,7 +80,7 @@ class Session:
         if endpoint is None and not wishes.dry_run:
             self.services.embedded.check()
         question = draft.to(self.services.model(settings, endpoint), endpoint, is_embedded=endpoint is None)
-        request.refuse_images(question.body, embedded=question.is_embedded)
+        request.refuse_images(question.model, message, embedded=question.is_embedded)
         return question
 
     def _recorded(self, draft: Draft) -> Question | None:

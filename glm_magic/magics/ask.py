@@ -47,7 +47,7 @@ def _planned(shared: Shared, line: AskLine, text: str, place: Place) -> Question
         return None
     question = shared.session.plan(_message(shared, line, text), place, _wishes(shared, line))
     if line.dry_run:
-        shared.outputs.show_text(facts.dry_run(question))
+        shared.outputs.show(dict(facts.dry_run(question)))
         return None
     if question.wishes.tools and question.settings["approve"] and question.recorded is None:
         approving.check_can_ask(shared.shell, background=line.background)

@@ -11,9 +11,10 @@ from glm_magic.asking.history import History
 from glm_magic.asking.question import Question
 from glm_magic.chat import images
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
-from glm_magic.chat.messages import Usage
+from glm_magic.chat.messages import Message, Usage
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
+from glm_magic.display.dry_run import dry_run as show_dry_run
 from glm_magic.display.tables import shorten
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
@@ -62,6 +63,7 @@ def ending_of(
         turn = asking.turn
         counting = turn.counting
         facts += _in_conversation(asking.conversation, question.chat, turn, len(question.sent_after))
+        facts += _images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
         facts += _out_of_order(asking.conversation, turn, question.sent_after, page)
     kept = asking.bundle if question.settings["save_turns"] else None
     return Ending(
@@ -111,24 +113,29 @@ def _attached(history: History, chat: str, place: Place) -> dict[str, object]:
     return {MIME_TYPE: history.bundle_at(chat, place)} if history.saves_turns else {}
 
 
-def dry_run(question: Question) -> str:
-    """Return the exact request, without its key, and what it might cost; nothing is sent."""
+def dry_run(question: Question) -> dict[str, str]:
+    """Return the exact request, without its key, and what it might cost, by MIME type; nothing is sent."""
     endpoint = question.endpoint
-    lines = []
     if endpoint is None:
-        lines.append(f"POST to the embedded model {question.model}, on this machine")
+        address = [f"POST to the embedded model {question.model}, on this machine"]
     else:
         key = f"Authorization: Bearer {endpoint.key.masked}" if endpoint.key else "no Authorization"
-        lines.append(f"POST {endpoint.url}  ({key})")
+        address = [f"POST {endpoint.url}  ({key})"]
         if endpoint.is_glm and not endpoint.key:
-            lines.append("No key is set, so the service would refuse this request. See %glm_config --login")
+            address.append("No key is set, so the service would refuse this request. See %glm_config --login")
+    was_set = _what_was_set(request.parameters(question.body), question.system)
+    asked = " · ".join([question.model, *was_set])
     body = endpoint.written(question.body) if endpoint else question.body
-    lines.append(json.dumps(images.shortened(body), ensure_ascii=False, indent=2))
     tokens = estimated_tokens(question.body)
     known = models.MODELS.get(question.model) if endpoint is not None and endpoint.is_glm else None
     price = f", {known.cost(Usage(total_tokens=tokens)):.6f} CNY by the list," if known else ""
-    lines.append(f"1 request, about {tokens} prompt tokens{price} plus the answer. Nothing was sent.")
-    return "\n".join(lines)
+    left_out = _images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
+    return show_dry_run(
+        [*address, asked],
+        map(Message.from_api, question.body["messages"]),
+        [*left_out, f"1 request, about {tokens} prompt tokens{price} plus the answer. Nothing was sent."],
+        json.dumps(images.shortened(body), ensure_ascii=False, indent=2),
+    )
 
 
 def _who(asked: str, reply: Reply | None, *, is_embedded: bool) -> str:
@@ -226,6 +233,14 @@ def _out_of_order(
         if other.counting and other.counting.id in sent and rows.get(other.place.cell, -1) > own
     ]
     return [f"asked after {_turns(below)} from below it (%glm_history --order)"] if below else []
+
+
+def _images_left_out(model: str, sent_after: Sequence[Attempt], *, embedded: bool) -> list[str]:
+    """Return that the images of earlier turns were not sent, where the model reads text only."""
+    if not request.reads_text_only(model, embedded=embedded):
+        return []
+    images = sum(request.has_images(message) for attempt in sent_after for message in attempt.messages)
+    return ["images of earlier turns left out: the model reads text only"] if images else []
 
 
 def _turns(numbers: Sequence[str]) -> str:

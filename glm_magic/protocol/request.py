@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from glm_magic.chat.messages import Message
@@ -54,24 +55,28 @@ def parameters(request: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in request.items() if name != "messages"}
 
 
-def refuse_images(request: Mapping[str, Any], *, embedded: bool = False) -> None:
-    """Raise `PromptError` if images go to a model that reads text only: one of the known ones, or the embedded one.
+def reads_text_only(model: str, *, embedded: bool = False) -> bool:
+    """Whether a model is known to read no images: one of the known ones, or the embedded one.
 
     What a model of any other name reads is for its service to say.
     """
-    model = str(request["model"])
-    if not embedded and model.lower() not in _TEXT_MODELS:
-        return
-    has_images = [_has_images(message) for message in request["messages"]]
-    if any(has_images):
-        where = "the prompt" if has_images[-1] else "a turn that is sent before the prompt"
+    return embedded or model.lower() in _TEXT_MODELS
+
+
+def without_images(messages: Iterable[Message]) -> list[Message]:
+    """Return messages for a model that reads text only: a placeholder stands for each image."""
+    return [replace(message, parts=()) if has_images(message) else message for message in messages]
+
+
+def has_images(message: Message) -> bool:
+    """Whether a message is more than text."""
+    return any(part["type"] != "text" for part in message.parts)
+
+
+def refuse_images(model: str, prompt: Message, *, embedded: bool = False) -> None:
+    """Raise `PromptError` if a prompt with images goes to a model that reads text only."""
+    if has_images(prompt) and reads_text_only(model, embedded=embedded):
         raise PromptError(
-            f"{quoted(model)} reads text only, and an image is in {where}; nothing was sent.",
-            "Ask a model that sees, for example: -m glm-4.6v"
-            + ("" if has_images[-1] else "\nor leave the turn out: --new, or %glm_history --skip TURN"),
+            f"{quoted(model)} reads text only, and an image is in the prompt; nothing was sent.",
+            "Ask a model that sees, for example: -m glm-4.6v",
         )
-
-
-def _has_images(message: Mapping[str, Any]) -> bool:
-    content = message["content"]
-    return not isinstance(content, str) and any(part["type"] != "text" for part in content)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 
@@ -406,6 +407,20 @@ def test_a_dry_run_needs_no_key_and_says_that_there_is_none(
     notebook.run("%%glm -m GLM-4-Plus -N\nhi")
     assert "No key is set" in notebook.page.text
     assert '"model": "GLM-4-Plus"' in notebook.page.text
+
+
+def test_a_dry_run_shows_the_messages_as_text_and_below_them_the_exact_request(notebook: Notebook) -> None:
+    notebook.run('%%glm -N -t 0.2 -s "Be brief."\nline one\n  <b>line two</b>')
+    (shown,) = notebook.page.outputs.values()
+    text, _, request = shown["text/plain"].partition("The exact request:\n")
+    assert (
+        "GLM-4-Air · t 0.2 · system\n\nsystem:\n    Be brief.\n\nuser:\n    line one\n      <b>line two</b>\n" in text
+    )
+    assert json.loads(request)["messages"][-1]["content"] == "line one\n  <b>line two</b>"
+    before, _, folded = shown["text/html"].partition("<details>")
+    assert "line one\n  &lt;b&gt;line two&lt;/b&gt;" in before
+    assert "line one\\n  &lt;b&gt;line two&lt;/b&gt;" in folded
+    assert notebook.server.requests == []
 
 
 def test_an_error_is_shown_without_a_traceback(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:

@@ -399,7 +399,7 @@ class Book:
         """What would be sent before the next question."""
         self.run("dry", f"%%glm {options} --dry-run\nnow")
         (shown,) = self.outputs("dry")
-        body = shown["text/plain"].split("\n", 1)[1].rsplit("\n", 1)[0]
+        body = shown["text/plain"].partition("The exact request:\n")[2]
         return [(message["role"], message["content"]) for message in json.loads(body)["messages"][:-1]]
 
     def save(self, *cells: str) -> Path:

@@ -49,8 +49,7 @@ def test_a_later_cell_sends_the_picture_again(drawn: Notebook) -> None:
     drawn.run("%%glm -m glm-4.6v\n{{ figure }}", "a")
     messages = drawn.sent("%%glm -m glm-4.6v\nWhich colour?", "b").body["messages"]
     assert messages[0]["content"][0]["type"] == "image_url"
-    with pytest.raises(PromptError, match="--new"):
-        drawn.run("%%glm -m GLM-4-Air\nAnd now?", "c")
+    assert drawn.sent("%%glm -m GLM-4-Air\nAnd now?", "c").messages[0] == ("user", "[image 100×50 png]")
 
 
 @pytest.mark.parametrize("model", ["GLM-4-Plus", "GLM-4-Air", "glm-4-flash", "GLM-4-Long"])
@@ -102,3 +101,14 @@ def test_the_history_and_what_is_shown_name_the_picture(drawn: Notebook) -> None
     drawn.run("%glm_history --show 1", "b")
     assert "What? [image 100×50 png]" in drawn.page.text
     assert "base64" not in json.dumps(list(drawn.page.outputs.values()))
+
+
+def test_an_image_of_an_earlier_turn_is_left_out_for_a_model_that_reads_text_only(drawn: Notebook) -> None:
+    drawn.server.answer(stream("A line."))
+    drawn.run("%%glm -m glm-4.6v\nWhat? {{ figure }}", "a")
+    sent = drawn.sent("%%glm\nAnd in a word?", "b")
+    assert sent.messages == [("user", "What? [image 100×50 png]"), ("assistant", "A line."), ("user", "And in a word?")]
+    assert "images of earlier turns left out: the model reads text only" in drawn.page.text
+    sent = drawn.sent("%%glm -m glm-4.6v\nAnd in a word?", "b")
+    assert picture(sent.body["messages"][0]["content"][1])
+    assert "left out" not in drawn.page.text

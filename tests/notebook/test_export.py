@@ -410,7 +410,8 @@ def test_the_shell_script_prints_what_the_service_says(export, ask, server):
 
 @pytest.mark.parametrize("ending", [".py", ".sh"])
 def test_the_script_asks_with_images_as_each_host_takes_them(export, ask, server, ending):
-    path = export(ending, with_images(), with_images(), base_url=server.url)
+    sees = {"model": "glm-4.6v", "stream": True}
+    path = export(ending, with_images(), with_images(parameters=sees), base_url=server.url)
     hosts = [
         ({}, PARTS),
         ({"GLM_BASE_URL": "http://open.bigmodel.cn/api/paas/v4"}, BARE),
@@ -427,6 +428,14 @@ def test_the_script_asks_with_images_as_each_host_takes_them(export, ask, server
         [earlier, answer, last] = server.last.body["messages"]
         assert (earlier["content"], last["content"]) == (parts, parts)
         assert answer == {"role": "assistant", "content": "A cat."}
+
+
+@pytest.mark.parametrize("ending", [".py", ".sh"])
+def test_the_script_leaves_out_what_a_model_that_reads_text_only_was_not_sent(export, ask, server, ending):
+    done = ask(export(ending, with_images(), turn("and now?"), base_url=server.url))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert server.last.messages[0] == ("user", Message.of_parts("user", PARTS).content)
+    assert server.last.messages[-1] == ("user", "and now?")
 
 
 @pytest.mark.parametrize("ending", [".py", ".sh"])

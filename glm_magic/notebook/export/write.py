@@ -12,6 +12,7 @@ from glm_magic.errors import HistoryError
 from glm_magic.notebook.export.script import json_text, python, shell
 from glm_magic.notebook.export.transcript import markdown, notebook
 from glm_magic.notebook.files import write_atomically
+from glm_magic.protocol.request import reads_text_only, without_images
 
 FORMATS = (".ipynb", ".jsonl", ".md", ".py", ".sh")
 
@@ -63,8 +64,12 @@ def _stretches(attempts: tuple[Attempt, ...]) -> list[list[Attempt]]:
 
 
 def _messages(system: str, attempts: list[Attempt]) -> list[dict[str, Any]]:
+    return [message.to_api() for message in _said(system, attempts)]
+
+
+def _said(system: str, attempts: list[Attempt]) -> list[Message]:
     leading = [Message("system", system)] if system else []
-    return [message.to_api() for message in (*leading, *(m for made in attempts for m in made.messages))]
+    return [*leading, *(message for made in attempts for message in made.messages)]
 
 
 def _asked(attempts: list[Attempt] | tuple[Attempt, ...]) -> list[int]:
@@ -78,8 +83,11 @@ def _last_request(attempts: tuple[Attempt, ...]) -> dict[str, Any]:
         raise HistoryError("There is no question to ask again in this chat.")
     last = attempts[asked[-1]]
     before = _stretches(attempts[: asked[-1] + 1])[-1][:-1]
-    messages = [*_messages(last.system, before), last.messages[0].to_api()]
-    return {"model": last.model, **last.parameters, "messages": messages}
+    body = {"model": last.model, **last.parameters}
+    messages = _said(last.system, before)
+    if reads_text_only(str(body["model"])):
+        messages = without_images(messages)
+    return {**body, "messages": [message.to_api() for message in (*messages, last.messages[0])]}
 
 
 def _lines(conversations: Mapping[str, tuple[Attempt, ...]]) -> Iterator[str]:
