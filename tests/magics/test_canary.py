@@ -265,7 +265,9 @@ def test_a_key_in_an_answer_is_masked_where_it_is_shown_and_kept(
     watched.seen += [(file.name, file.read_text()) for file in tmp_path.rglob("*") if file.suffix == ".jsonl"]
 
 
-@pytest.mark.parametrize("where", ["h11._connection.Connection.send", "glm_magic.protocol.chunks.AnswerReader.read_chunk"])
+@pytest.mark.parametrize(
+    "where", ["h11._connection.Connection.send", "glm_magic.protocol.chunks.AnswerReader.read_chunk"]
+)
 @pytest.mark.parametrize("kind", [RuntimeError, MemoryError])
 def test_a_bug_leaves_no_trace_of_the_key(
     watched: Watched, monkeypatch: pytest.MonkeyPatch, where: str, kind: type[Exception]
