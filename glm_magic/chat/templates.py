@@ -58,6 +58,21 @@ def expression_end(text: str, start: int) -> tuple[Expression, int]:
     raise PromptError(f"Line {line}: {shown!r} is not a Python expression in {{{{ }}}}: {fault}.", LITERALLY)
 
 
+def open_expression(text: str) -> str | None:
+    """Return the beginning of the expression that `text` ends in; None if it ends outside of ``{{ }}``."""
+    at = 0
+    while (start := text.find(OPEN, at)) >= 0:
+        body = start + len(OPEN)
+        end = _only_possible_end(text, body)
+        if end == _UNFINISHED:
+            return text[body:].lstrip()
+        close = end if end >= 0 else text.find(CLOSE, body)
+        if close < 0:
+            return None
+        at = close + len(CLOSE)
+    return None
+
+
 def _fault(source: str) -> str:
     """Return why `source` is not a Python expression; ``""`` if it is one."""
     if not source:
@@ -83,10 +98,11 @@ _IN_CODE = re.compile(rf"(?P<f>{_F_PREFIX})?(?P<quote>{_QUOTE})|#[^\n]*|[()\[\]{
 _IN_SPEC = re.compile(r"[{}]")  # what follows the colon in f"{x:>10}"
 _CLOSER = {"(": ")", "[": "]", "{": "}"}
 _CODE, _FIELD, _SPEC, _STRING, _F_STRING = range(5)
+_UNFINISHED, _NOWHERE = -1, -2  # the text may go on to an end, or cannot
 
 
 def _only_possible_end(text: str, at: int) -> int:
-    """Return the offset of the one ``}}`` that can end the expression beginning at `at`; -1 if there is none."""
+    """Return the offset of the one ``}}`` that can end the expression beginning at `at`; negative if there is none."""
     if beginning := _BEGINNING.match(text, at):
         at = beginning.end()
     inside: list[tuple[int, str]] = []  # what has been opened, and what closes it
@@ -95,13 +111,13 @@ def _only_possible_end(text: str, at: int) -> int:
         pattern = _IN_SPEC if kind == _SPEC else _IN_CODE if kind in (_CODE, _FIELD) else _in_string(kind, closer)
         token = pattern.search(text, at)
         if token is None:
-            return -1
+            return _UNFINISHED
         at, found = token.end(), token[0]
         if kind in (_STRING, _F_STRING):
             if found == closer:
                 inside.pop()
             elif found == "\n":
-                return -1
+                return _NOWHERE
             elif found == "{":
                 inside.append((_FIELD, "}"))
         elif found == "{" and kind == _SPEC:
@@ -121,7 +137,7 @@ def _only_possible_end(text: str, at: int) -> int:
         elif not inside and text.startswith(CLOSE, token.start()):
             return token.start()
         else:  # it closes what is not open
-            return -1
+            return _NOWHERE
 
 
 def _in_string(kind: int, closer: str) -> re.Pattern[str]:

@@ -83,9 +83,8 @@ def _tools(shared: Shared, line: AskLine) -> tuple[Tool, ...]:
     named = line.settings["tools"] if by_option else shared.session.layers.find(SETTINGS["tools"])[0]
     if not named:
         return ()
-    scope, hidden = shared.names, shared.shell.user_ns_hidden
-    known = [name for name in scope if name not in hidden and not name.startswith("_")]
-    return names.tools(str(named), scope, known=known, as_typed="--tool" if by_option else "%glm_config tools")
+    known = names.public(shared.names, shared.shell.user_ns_hidden)
+    return names.tools(str(named), shared.names, known=known, as_typed="--tool" if by_option else "%glm_config tools")
 
 
 def _put_in(shared: Shared, text: str, line: AskLine, place: Place) -> None:

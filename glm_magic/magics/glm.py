@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.completer import context_matcher
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 
 from glm_magic.errors import CellError
@@ -19,6 +20,7 @@ from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.layers import Layers, set_kernel
 
 if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
     from glm_magic.asking.session import Session
@@ -52,9 +54,10 @@ class GLMMagics(Magics):
         self._lock = threading.Lock()  # a notebook may ask from threads of its own, and one of them is the first
 
     def install(self) -> None:
-        """Hook into the shell: what is typed, and what runs."""
+        """Hook into the shell: what is typed, how it is completed, and what runs."""
         set_kernel(self.kept.layers)
         self._as_typed.install()
+        self._shell.Completer.custom_matchers.append(self.complete)
         self._shell.events.register("pre_run_cell", self._before_cell)
         self._shell.events.register("post_run_cell", self._after_cell)
         atexit.register(self.close)
@@ -74,6 +77,7 @@ class GLMMagics(Magics):
         """Undo `install`, and free connections and the embedded model."""
         set_kernel(None)
         self._as_typed.remove()
+        self._shell.Completer.custom_matchers.remove(self.complete)
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
         atexit.unregister(self.close)
@@ -148,6 +152,16 @@ class GLMMagics(Magics):
         from glm_magic.magics import history  # noqa: PLC0415
 
         history.run(self.shared.within(local_ns), line)
+
+    @context_matcher(priority=100)  # before IPython's own, which it silences
+    def complete(self, context: CompletionContext) -> dict[str, Any]:
+        """Complete what is typed in one of the magics."""
+        cursor = self._as_typed.cursor(context.full_text, context.cursor_line, context.cursor_position)
+        if cursor is None:
+            return {"completions": []}
+        from glm_magic.magics import completion  # noqa: PLC0415 - nothing is loaded before a magic is typed
+
+        return completion.completed(cursor, self._shell, self.kept.session.chats if self.kept.session else {})
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self.kept.cells.begin(info.raw_cell)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import typing
+from collections.abc import Container, Mapping
 from typing import Any
 
 from glm_magic.errors import OptionError, near_miss, quoted
@@ -38,6 +39,35 @@ def schema(written: str, scope: Mapping[str, Any], *, json: bool = False) -> Sch
     except Exception as error:
         raise OptionError(f"--schema {quoted(written)}: {type(error).__name__}: {error}") from error
     return schemas.schema(value, written)
+
+
+def public(scope: Mapping[str, Any], hidden: Container[str]) -> list[str]:
+    """Return the names of the notebook, without private ones and those `hidden` by IPython, which are its own."""
+    return [name for name in scope if name not in hidden and not name.startswith("_")]
+
+
+def is_tool(value: object) -> bool:
+    """Whether a value looks like a tool: a function, or a dict in the form of the API."""
+    if isinstance(value, Mapping):
+        kind = value.get("type")
+        return isinstance(kind, str) and kind in value
+    return callable(value) and not _is_type(value)
+
+
+def is_schema(value: object) -> bool:
+    """Whether a value looks like a schema: a class with fields or members, a type made of others, or a JSON Schema."""
+    if isinstance(value, Mapping):
+        return not is_tool(value) and any(word in value for word in _JSON_SCHEMA_WORDS)
+    return _is_type(value) and (not isinstance(value, type) or any(hasattr(value, mark) for mark in _SCHEMA_MARKS))
+
+
+def _is_type(value: object) -> bool:
+    return isinstance(value, type) or typing.get_origin(value) is not None  # City, or list[City]
+
+
+# pydantic's models, dataclasses, TypedDicts and Enums
+_SCHEMA_MARKS = ("__pydantic_core_schema__", "__dataclass_fields__", "__required_keys__", "__members__")
+_JSON_SCHEMA_WORDS = ("type", "properties", "enum", "const", "anyOf", "oneOf", "allOf", "$ref")
 
 
 def _named(name: str, scope: Mapping[str, Any], known: list[str], where: str) -> object:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from glm_magic.chat import strict_json
 from glm_magic.errors import OptionError
-from glm_magic.settings.declared import SETTINGS, Setting
+from glm_magic.settings.declared import SETTINGS, Setting, alternatives
 
 
 class Given(NamedTuple):
@@ -32,7 +32,8 @@ class Option:
     how many further words may follow. Given again, its values are joined by `repeats`; without that it is an error.
 
     `excludes` names options it cannot be combined with, each with the reason, unless its own value is `idle`.
-    `goes_with` names the options of which it needs one, and `completes` what its value is completed with.
+    `goes_with` names the options of which it needs one. `completes` says what each word after it is completed with,
+    besides its `choices`.
     """
 
     flag: str
@@ -58,7 +59,7 @@ class Option:
     @property
     def choices(self) -> tuple[str, ...]:
         """The values that it takes, where they are few."""
-        return tuple(self.metavar.split("|")) if "|" in self.metavar else ()
+        return alternatives(self.metavar)
 
     def filled_by(self, given: tuple[Given, ...]) -> Any:
         """Return what it fills in. Raises `OptionError` or `SettingError` for a wrong value."""
@@ -180,13 +181,13 @@ def _of_setting(name: str, **declared: Any) -> Option:
         setting.metavar,
         fills=f"settings.{name}",
         read=_setting_value(setting),
+        completes=setting.completes,
         **declared,
     )
 
 
 ASK_OPTIONS: tuple[Option, ...] = (
-    _of_setting("model", completes="model"),
-    *map(_of_setting, ("temperature", "top_p", "max_tokens")),
+    *map(_of_setting, ("model", "temperature", "top_p", "max_tokens")),
     _of_setting("stop", repeats=lambda words, more: (*([words] if isinstance(words, str) else words), more)),
     _of_setting("system"),
     Option(
@@ -239,7 +240,7 @@ ASK_OPTIONS: tuple[Option, ...] = (
         fills="settings.tools",
         read=_tools,
         repeats=lambda names, more: f"{names},{more}",
-        completes="function",
+        completes=SETTINGS["tools"].completes,
     ),
     Option("--approve", SETTINGS["approve"].help, fills="settings.approve"),
     _of_setting("max_steps"),
@@ -261,7 +262,13 @@ ASK_OPTIONS: tuple[Option, ...] = (
 )
 
 CONFIG_OPTIONS: tuple[Option, ...] = (
-    Option("--reset", "reset the settings named after it, or all of them", fills="action", read=_action),
+    Option(
+        "--reset",
+        "reset the settings named after it, or all of them",
+        fills="action",
+        read=_action,
+        completes="setting",
+    ),
     Option("--table", "show the settings as a table", fills="action", read=_action),
     Option("--panel", "show the settings as a panel", fills="action", read=_action),
     Option("--login", "ask for the key without echo, and keep it", fills="action", read=_action),
@@ -270,8 +277,8 @@ CONFIG_OPTIONS: tuple[Option, ...] = (
 _OF_NO_CHAT = {flag: f"{flag} is not about one chat." for flag in ("--list", "--restore", "--forget")}
 
 
-def _history_action(flag: str, help_: str, metavar: str = "", more: int = 0) -> Option:
-    return Option(flag, help_, "", metavar, fills="action", read=_action, more=more, completes=metavar.lower())
+def _history_action(flag: str, help_: str, metavar: str = "", more: int = 0, completes: str = "") -> Option:
+    return Option(flag, help_, "", metavar, fills="action", read=_action, more=more, completes=completes)
 
 
 HISTORY_OPTIONS: tuple[Option, ...] = (
@@ -286,11 +293,25 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
     ),
     _history_action("--clear", "empty the conversation"),
     _history_action("--undo", "take the last turn out"),
-    _history_action("--attempt", "make attempt N of a turn (its number in the table) the active one", "TURN N", 1),
-    _history_action("--attempts", "list the attempts of a turn: what changed, tokens, first words", "TURN"),
-    _history_action("--text", "put the text of a turn, or its attempt N, into a new cell: --text TURN [N]", "TURN", 1),
     _history_action(
-        "--show", "show a turn, or its attempt N, with parameters and system message: --show TURN [N]", "TURN", 1
+        "--attempt", "make attempt N of a turn (its number in the table) the active one", "TURN N", 1, "turn attempt"
+    ),
+    _history_action(
+        "--attempts", "list the attempts of a turn: what changed, tokens, first words", "TURN", completes="turn"
+    ),
+    _history_action(
+        "--text",
+        "put the text of a turn, or its attempt N, into a new cell: --text TURN [N]",
+        "TURN",
+        1,
+        "turn attempt",
+    ),
+    _history_action(
+        "--show",
+        "show a turn, or its attempt N, with parameters and system message: --show TURN [N]",
+        "TURN",
+        1,
+        "turn attempt",
     ),
     Option(
         "--diff",
@@ -299,16 +320,21 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
         read=_words,
         more=2,
         goes_with=("--show",),
+        completes="attempt attempt",
     ),
     Option("--side", "with --diff: the two attempts beside each other", fills="side", goes_with=("--diff",)),
-    _history_action("--skip", "leave a turn out of requests until its cell runs again", "TURN"),
-    _history_action("--unskip", "send a skipped turn again", "TURN"),
+    _history_action("--skip", "leave a turn out of requests until its cell runs again", "TURN", completes="turn"),
+    _history_action("--unskip", "send a skipped turn again", "TURN", completes="turn"),
     _history_action("--fork", "copy the conversation into the chat NEW", "NEW"),
     _history_action("--prune", "take out the turns whose cells were deleted"),
     _history_action("--order", "put the turns into the order of the page as last saved"),
     _history_action("--list", "list the chats"),
-    _history_action("--restore", "take over the conversations of a saved notebook: --restore [FILE.ipynb]", more=1),
-    _history_action("--export", "write the conversation to a file: .ipynb .jsonl .md .py .sh", "FILE"),
+    _history_action(
+        "--restore", "take over the conversations of a saved notebook: --restore [FILE.ipynb]", more=1, completes="file"
+    ),
+    _history_action(
+        "--export", "write the conversation to a file: .ipynb .jsonl .md .py .sh", "FILE", completes="file"
+    ),
     Option(
         "--force",
         "with --restore, --export: replace what is there",

@@ -28,7 +28,7 @@ class Line:
 
 def parse(line: str, options: tuple[Option, ...], magic: str, evaluate: Evaluate) -> Line:
     """Read the options at the beginning of a line. Raises `OptionError`, `SettingError` or `PromptError`."""
-    reader = _Reader(line, options, magic)
+    reader = Reader(line, options, magic)
     parsed = Line()
     by_field: dict[str, Option] = {}
     for option, words in reader:
@@ -62,8 +62,8 @@ def _check_combination(given: list[Option], magic: str) -> None:
             raise OptionError(f"{option.flag} goes with {' or '.join(option.goes_with)}.", f"{magic}? shows how.")
 
 
-class _Reader:
-    """Reads the options at the beginning of a line, one after the other."""
+class Reader:
+    """Reads the options at the beginning of a line, one after the other. It has `ended` after ``--``."""
 
     def __init__(self, line: str, options: tuple[Option, ...], magic: str) -> None:
         self._line = line
@@ -73,6 +73,7 @@ class _Reader:
         }
         self._at = 0
         self.last = ""  # the last option as typed, where its value is a text without quotes
+        self.ended = False
 
     def __iter__(self) -> Iterator[tuple[Option, tuple[Word, ...]]]:
         """Yield each option with its words; stop before the first word that is not an option, or after ``--``."""
@@ -82,6 +83,7 @@ class _Reader:
                 return
             self._at = word.end
             if word.typed == "--" and len(word.pieces) == 1:
+                self.ended = True
                 return
             option, words = self._option(word)
             typed = self._line[word.start : self._at]

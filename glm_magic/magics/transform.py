@@ -1,4 +1,4 @@
-"""Cells and lines of `%glm` reach the magic as they were typed.
+"""Cells and lines of `%glm` reach the magic as they were typed, and the cursor's place in them is known.
 
 IPython strips prompts and indentation from cells, takes a final ``?`` for a request for help, a quote for an open
 string and U+2028 for the end of a line. So these transformers rewrite such a cell, or such a line, before IPython
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import tokenize
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from IPython.core.inputtransformer2 import make_tokens_by_line
@@ -22,6 +23,22 @@ _CELL_MAGIC = re.compile(r"[ \t]*%%(\w+)(?:[ \t]+(.*))?", re.DOTALL)
 _SKIPPED = re.compile(r"\s*(?:#[^\r\n]*)?\s*")  # a blank line, or a comment as jupytext and editors write it
 _LINE_MAGIC = re.compile(r"([ \t]*)([^%\r\n]*=[ \t]*)?%(\w+)(?![\w?])[ \t]*(.*)", re.DOTALL)
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
+
+
+_LINE_MAGICS = ("glm", "glm_config", "glm_history")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """The cursor in one of the magics: what its line says before and after it, and its body up to the cursor.
+
+    `body` is None where the cursor is in the line; where it is in the body, `before` is the whole line.
+    """
+
+    magic: str
+    before: str
+    after: str = ""
+    body: str | None = None
 
 
 class AsTyped:
@@ -54,11 +71,11 @@ class AsTyped:
     def _cell_call(self, text: str) -> str | None:
         """Return the call that a cell becomes; None if it has no ``%%glm`` in front."""
         lines = _LINE.findall(text)
-        at = next((at for at, line in enumerate(lines) if not _SKIPPED.fullmatch(line)), None)
-        found = _CELL_MAGIC.fullmatch(lines[at].rstrip("\r\n")) if at is not None else None
-        if at is None or found is None:
+        found = _cell_magic(lines)
+        if found is None:
             return None
-        name, options, body = found[1], (found[2] or "").rstrip(), "".join(lines[at + 1 :])
+        at, name, options = found
+        options, body = options.rstrip(), "".join(lines[at + 1 :])
         parameters = self._parameters(name, "cell")
         if parameters is not None:
             # an empty body would not reach the magic, and so would not be its error
@@ -92,22 +109,56 @@ class AsTyped:
         if parameters is not None:
             return f"{indent}{target}get_ipython().run_line_magic('glm', {parameters + rest!r})\n"
         # a magic that runs a statement, as %time does: it transforms the statement itself
-        if (
-            "%" in rest
-            and getattr(self._shell.find_line_magic(name), MAGIC_NO_VAR_EXPAND_ATTR, False)
-            and self._line_call(_without_options(rest)) is not None
-        ):
+        if "%" in rest and self._runs_statements(name) and self._line_call(_without_options(rest)) is not None:
             return f"{indent}{target}get_ipython().run_line_magic({name!r}, {rest!r})\n"
         return None
 
+    def cursor(self, text: str, row: int, column: int) -> Cursor | None:
+        """Return the cursor's place in one of the magics; None if it is in none. Rows and columns count from 0."""
+        lines = text.split("\n")
+        before, after = lines[row][:column], lines[row][column:]
+        top = 0
+        while (found := _cell_magic(lines[top:])) is not None and top + found[0] <= row:
+            at, name, options = found
+            top += at + 1
+            magic, parameters = self._called(name, "cell")
+            if magic == "glm" and row < top:
+                typed = _CELL_MAGIC.fullmatch(before)
+                return Cursor("%%glm", parameters + typed[2], after) if typed and typed[2] is not None else None
+            if magic == "glm":
+                return Cursor("%%glm", f"{parameters}{options} ", body="\n".join([*lines[top:row], before]))
+        return self._cursor_in_line(before, after)
+
+    def _cursor_in_line(self, before: str, after: str) -> Cursor | None:
+        found = _LINE_MAGIC.fullmatch(before)
+        if found is None or (found[2] and not _is_an_assignment(found[2])) or not before[found.end(3) :]:
+            return None
+        magic, parameters = self._called(found[3], "line")
+        if magic in _LINE_MAGICS:
+            return Cursor(f"%{magic}", parameters + found[4], after)
+        return self._cursor_in_line(_without_options(found[4]), after) if self._runs_statements(found[3]) else None
+
+    def _runs_statements(self, name: str) -> bool:
+        return getattr(self._shell.find_line_magic(name), MAGIC_NO_VAR_EXPAND_ATTR, False)
+
     def _parameters(self, name: str, kind: str) -> str | None:
         """Return what `name`, `glm` or an alias of it, puts before the options; None for any other magic."""
-        if name == "glm":
-            return ""
+        magic, parameters = self._called(name, kind)
+        return parameters if magic == "glm" else None
+
+    def _called(self, name: str, kind: str) -> tuple[str, str]:
+        """Return the magic that `name` calls, itself or by an alias, and what the alias puts before the options."""
         alias = self._shell.magics_manager.magics[kind].get(name)
-        if isinstance(alias, MagicAlias) and alias.magic_name == "glm":
-            return f"{alias.magic_params} " if alias.magic_params else ""
-        return None
+        if isinstance(alias, MagicAlias):
+            return alias.magic_name, f"{alias.magic_params} " if alias.magic_params else ""
+        return name, ""
+
+
+def _cell_magic(lines: list[str]) -> tuple[int, str, str] | None:
+    """Return the row of a cell's magic, its name and its options; None if the cell begins with none."""
+    at = next((at for at, line in enumerate(lines) if not _SKIPPED.fullmatch(line)), None)
+    found = _CELL_MAGIC.fullmatch(lines[at].rstrip("\r\n")) if at is not None else None
+    return None if at is None or found is None else (at, found[1], found[2] or "")
 
 
 def _indent(line: str) -> str:

@@ -28,8 +28,9 @@ class Setting:
     `kind` is the type of its value; None always means "not set". `low` and `high` are inclusive, unless `above` says
     that the value must be greater than `low`. `field` marks a field of the request, `is_list` a comma-separated list
     of names, `is_path` the path of a file, and `may_repeat` a text that may also be several. `short` is the letter of
-    its option; `option` says whether the cell magic has one. `also` names environment variables that count after
-    ``GLM_<NAME>``.
+    its option; `option` says whether the cell magic has one. `metavar` stands for its value; alternatives that are
+    typed as they stand are in lower case. `completes` is what its value is completed with besides those. `also` names
+    environment variables that count after ``GLM_<NAME>``.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Setting:
     option: bool = False
     short: str = ""
     metavar: str = ""
+    completes: str = ""
     unit: str = ""
     also: tuple[str, ...] = ()
 
@@ -161,7 +163,16 @@ class Setting:
 SETTINGS: dict[str, Setting] = {
     setting.name: setting
     for setting in (
-        Setting("model", str, "the model that answers", field=True, option=True, short="m", metavar="NAME"),
+        Setting(
+            "model",
+            str,
+            "the model that answers",
+            field=True,
+            option=True,
+            short="m",
+            metavar="NAME",
+            completes="model",
+        ),
         Setting(
             "temperature",
             float,
@@ -230,6 +241,7 @@ SETTINGS: dict[str, Setting] = {
             may_be_empty=True,
             is_list=True,
             metavar="[NAME,…]",
+            completes="function",
         ),
         Setting("approve", bool, "ask before each tool call", default=False, option=True, metavar="on|off"),
         Setting(
@@ -293,6 +305,7 @@ SETTINGS: dict[str, Setting] = {
             default="off",
             is_path=True,
             metavar="off|notebook|FILE",
+            completes="file",
         ),
         Setting(
             "replay_missing",
@@ -302,10 +315,22 @@ SETTINGS: dict[str, Setting] = {
             choices=("ask", "error"),
             metavar="ask|error",
         ),
-        Setting("record", str, "a .jsonl file that each answer is appended to", is_path=True, metavar="FILE.jsonl"),
+        Setting(
+            "record",
+            str,
+            "a .jsonl file that each answer is appended to",
+            is_path=True,
+            metavar="FILE.jsonl",
+            completes="file",
+        ),
         Setting("save_turns", bool, "save each turn in the notebook, with its output", default=True, metavar="on|off"),
     )
 }
+
+
+def alternatives(metavar: str) -> tuple[str, ...]:
+    """Return the alternatives of a metavar that are typed as they stand."""
+    return tuple(word for word in metavar.split("|") if word.islower())
 
 
 def plain(value: object) -> object:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glm_magic.chat import templates
-from glm_magic.chat.templates import Expression, expression_end, pieces
+from glm_magic.chat.templates import Expression, expression_end, open_expression, pieces
 from glm_magic.errors import PromptError
 
 TOKENS = [*"{}'\"\\#\n a1:[](),=", "{{", "}}", "'''", '"""', "f'", 'rf"', 'b"', "!r"]
@@ -79,3 +79,27 @@ def test_text_with_an_open_template_is_parsed_once(text, monkeypatch):
         pieces(text)
     assert len(parsed) <= 1
     assert sum(map(len, parsed)) < len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("", None),
+        ("prose { x", None),
+        ("{{", ""),
+        ("{{ x", "x"),
+        ("{{\n  x.y", "x.y"),
+        ("{{ x }", None),
+        ("{{ x }} and", None),
+        ("{{ x }} and {{ y", "y"),
+        ("{{ no python }} and {{ y", "y"),
+        ("{{ d['}}", "d['}}"),
+        ("{{ {'a': {'b': 1}}, y", "{'a': {'b': 1}}, y"),
+        ("{{ f'{x:{{y", "f'{x:{{y"),
+        ("{{ 'it\n", None),
+        ("\\frac{{a}{b}} {{ y", "y"),
+        ("{{ x # about", "x # about"),
+    ],
+)
+def test_the_expression_in_which_a_text_ends(text, source):
+    assert open_expression(text) == source
