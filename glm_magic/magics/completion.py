@@ -172,17 +172,23 @@ def _options(line: _Line, options: tuple[Option, ...]) -> list[SimpleCompletion]
         if not (words and words[0].typed == option.idle)
         for flag in option.excludes
     }
-    free = [
+    fitting = [
         option
         for option in options
         if option.fills not in filled and option.flag not in excluded and not any(map(line.has, option.excludes))
     ]
-    possible = {option.flag for option, _ in line.given} | {option.flag for option in free}
-    fitting = [option for option in free if not option.goes_with or possible & set(option.goes_with)]
+    while lonely := [option for option in fitting if not _has_company(option, line, fitting)]:
+        fitting = [option for option in fitting if option not in lonely]
     found = [option.flag for option in fitting]
     if line.typed == "-":
         found += [f"-{option.short}" for option in fitting if option.short]
     return [SimpleCompletion(text=flag, type="option") for flag in found if flag.startswith(line.typed or "")]
+
+
+def _has_company(option: Option, line: _Line, others: list[Option]) -> bool:
+    """Whether an option that it goes with is given, or may be."""
+    possible = {other.flag for other in (*(given for given, _ in line.given), *others)}
+    return not option.goes_with or not possible.isdisjoint(option.goes_with)
 
 
 # --- values ---------------------------------------------------------------------------------------

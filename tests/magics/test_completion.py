@@ -128,7 +128,7 @@ def test_every_option_is_offered(loaded: InteractiveShell, magic: str, options: 
         ("%glm_config --re|", ["--reset"]),
         ("%glm_history --un|", ["--undo", "--unskip"]),
         ("%glm_history -c main --un|", ["--undo", "--unskip"]),
-        ("%glm_history --show 1 |", ["--chat", "--diff"]),
+        ("%glm_history --show 1 |", ["--chat", "--diff", "--side"]),
     ],
 )
 def test_options_are_offered_in_every_place(loaded: InteractiveShell, typed: str, words: list[str]) -> None:
@@ -152,6 +152,9 @@ def test_options_are_offered_in_every_place(loaded: InteractiveShell, typed: str
         ("%glm_history --clear --|", ["--chat"]),
         ("%glm_history --show 1 --di|", ["--diff"]),
         ("%glm_history --undo --di|", []),
+        ("%glm_history --undo --si|", []),
+        ("%glm_history --si|", ["--side"]),
+        ("%glm_history --show 1 --diff --si|", ["--side"]),
         ("%glm_history --fo|", ["--fork", "--force", "--forget"]),
         ("%glm_history --export talk.md --fo|", ["--force"]),
         ("%glm_history --list --ch|", []),
