@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 class Run:
     """One execution of a cell: its id, its text where it is known, and how many questions it has asked."""
 
-    def __init__(self, cell: str, raw: str | None) -> None:
+    def __init__(self, cell: str, raw: str | None, *, is_typed_line_by_line: bool = False) -> None:
+        """In a terminal a cell is typed line by line, and ends with the blank lines that end the typing."""
         self.cell = cell
+        self._is_typed_line_by_line = is_typed_line_by_line
         self.calls = 0
         self._lock = threading.Lock()  # a cell may ask from threads of its own
         self._raw = [raw]  # a cell that runs another one, as %%capture does, has both
@@ -30,7 +33,12 @@ class Run:
             return Place(self.cell, self.calls - 1)
 
     def as_typed(self, body: str) -> str:
-        """Return the body of a cell magic without the newline that IPython adds to a cell; no other is dropped."""
+        """Return the body of a cell magic without the newline that IPython adds to a cell; no other is dropped.
+
+        In a terminal, the blank lines that end the typing are dropped as well.
+        """
+        if self._is_typed_line_by_line:
+            return re.sub(r"(?:[ \t]*\n)+[ \t]*\Z", "", body)
         raw = self._raw[-1]
         if raw is not None and not raw.endswith("\n") and (raw + "\n").endswith(body):
             return body.removesuffix("\n")
@@ -71,7 +79,7 @@ class Cells:
         """The run of the cell that is running."""
         run = self._current()
         if run is None:  # the extension was loaded in this very cell, or there is no cell
-            return Run(self._begin(), None)
+            return self._new_run(None)
         return run
 
     def begin(self, raw: str | None) -> None:
@@ -80,7 +88,7 @@ class Cells:
         if own is not None and own in self._running:
             own.begin(raw)
             return
-        run = Run(self._begin(), raw)
+        run = self._new_run(raw)
         self._own.set(run)
         with self._lock:
             self._running.append(run)
@@ -112,6 +120,10 @@ class Cells:
         if own is not None and own in self._running:
             return own
         return self._running[-1] if self._running else None
+
+    def _new_run(self, raw: str | None) -> Run:
+        is_in_a_terminal = hasattr(self._shell, "simple_prompt")
+        return Run(self._begin(), raw, is_typed_line_by_line=is_in_a_terminal)
 
     def _begin(self) -> str:
         self._runs += 1

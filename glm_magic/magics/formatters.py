@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.displayhook import CapturingDisplayHook, DisplayHook
@@ -33,14 +34,39 @@ class ReplyFormatter:
     def show_once(self, reply: Reply | Pending | None) -> None:
         """Remember the reply that the running cell has streamed, so that it is not shown again as the cell's value."""
         self._just_shown = reply
+        if reply is not None and not hasattr(self._shell, "kernel"):
+            self._take_the_hook()
         if reply is not None and type(reply) not in self._known:
             self._known.add(type(reply))
             formatter: Any = self._shell.display_formatter
             formatter.ipython_display_formatter.for_type(type(reply), self._display)
             formatter.formatters["text/plain"].for_type(type(reply), self._pretty)
 
+    def _take_the_hook(self) -> None:
+        """Let a terminal write no ``Out[5]:`` for a reply that it has shown; IPython writes it before it formats.
+
+        The hook that is used from the next cell on is `display_trap`'s; that of the running cell is Python's own.
+        """
+        own, trap = self._shell.displayhook, self._shell.display_trap
+        if trap.hook is own:
+            trap.hook = self._hook
+        if sys.displayhook is own:
+            sys.displayhook = self._hook
+
+    def _hook(self, value: object = None) -> None:
+        own: Any = self._shell.displayhook
+        if value is None or value is not self._just_shown:
+            own(value)
+            return
+        own.check_for_underscore()
+        if not own.quiet():
+            own.update_user_ns(value)
+            own.fill_exec_result(value)
+
     def remove(self) -> None:
         """Unregister."""
+        if self._shell.display_trap.hook == self._hook:
+            self._shell.display_trap.hook = self._shell.displayhook
         formatter: Any = self._shell.display_formatter if self._known else None
         for kind in self._known:
             formatter.ipython_display_formatter.pop(kind, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from emulator import Shell, Terminal
@@ -28,7 +29,7 @@ def terminal(colours: None) -> Iterator[Terminal]:
 def open_shell(server: GlmServer) -> Iterator[Callable[..., Shell]]:
     shells: list[Shell] = []
 
-    def run(**how: str) -> Shell:
+    def run(**how: Any) -> Shell:
         shells.append(Shell(GLM_BASE_URL=server.url, **how))
         shells[-1].run("%load_ext glm_magic")
         return shells[-1]

@@ -84,6 +84,30 @@ def test_errors_and_names_of_a_service_do_not_act_on_the_terminal(open_shell: Op
     ]
 
 
+def test_a_cell_sends_what_it_would_send_from_a_notebook_and_has_no_empty_out(
+    open_shell: OpenShell, server: GlmServer
+) -> None:
+    shell = open_shell()
+    shell.type("%%glm\nhi\n\n  there\n\n\n")
+    shell.wait_for_prompt()
+    assert server.last.messages == [("user", "hi\n\n  there")]
+    shell.run("%glm again")
+    assert "Out[" not in shell.text
+    shell.run("_.text, Out[2].text, 1 + 1")
+    assert "'You said: again', 'You said: hi" in shell.text
+    shell.run("%unload_ext glm_magic")
+    shell.run("6 * 7")
+    assert "42" in shell.text
+
+
+def test_the_tables_fit_into_the_terminal(open_shell: OpenShell) -> None:
+    shell = open_shell(columns=80, rows=70)
+    shell.run("%glm_config --table")
+    wide = [line for line in shell.lines if line.startswith(("model ", "max_tokens ", "replay "))]
+    assert [line.split()[0] for line in wide] == ["model", "max_tokens", "replay"]
+    assert all(line.startswith(" ") for line in shell.lines if "the embedded model" in line and "asks" not in line)
+
+
 def test_rich_is_loaded_by_the_first_answer_and_not_before(open_shell: OpenShell) -> None:
     shell = open_shell()
     shell.run("import sys; print('rich was', 'rich' in sys.modules)")
