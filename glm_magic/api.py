@@ -177,23 +177,23 @@ class Chat:
         *,
         tools: Sequence[Callable[..., Any] | Mapping[str, Any]] | None = None,
         schema: Any = None,
-        history: bool = True,
+        history: bool | None = None,
         extra: Mapping[str, Any] | None = None,
         **settings: Value,
     ) -> AnswerStream:
         """Ask `prompt` and return the answer as it arrives.
 
         `prompt` is a text, an image, a `Reply`, or a list of them and of other values, which are inserted as
-        ``{{ value }}`` would. `tools`, `schema` and `settings` are for this question alone. Without `history` no
-        earlier turn is sent, and this one is not kept. `extra` holds further fields of the request. Raises `CellError`
-        or `SetupError` before anything is sent; the stream raises `AnswerError`.
+        ``{{ value }}`` would. `tools`, `schema` and `settings` are for this question alone. With `history` false no
+        earlier turn is sent, and this one is not kept; None leaves that to the setting. `extra` holds further fields of
+        the request. Raises `CellError` or `SetupError` before anything is sent; the stream raises `AnswerError`.
         """
         wishes = Wishes(
             options=_checked(settings),
             extra=_extra(extra),
             tools=self._tools if tools is None else _tools(tools),
             schema=self._schema if schema is None else _schema(schema),
-            keep=history,
+            keep=bool(self._layers.find(declared.SETTINGS["history"])[0] if history is None else history),
         )
         question = self._session.plan(given(prompt), Place("chat", next(self._calls)), wishes)
         if wishes.tools and question.settings["approve"] and self._approve is None:

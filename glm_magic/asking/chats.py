@@ -11,6 +11,7 @@ from glm_magic.chat.place import Place
 from glm_magic.errors import SettingError, near_miss, quoted
 
 DEFAULT_CHAT = "main"
+ONE_SHOT = "one-shot"  # its turns are asked alone: none is sent with another
 
 
 class Chats(Mapping[str, Conversation]):
@@ -31,7 +32,7 @@ class Chats(Mapping[str, Conversation]):
 
     def conversation(self, chat: str = DEFAULT_CHAT) -> Conversation:
         """Return a conversation as it is now; an empty one if the chat has not been used."""
-        return self._conversations.get(chat, Conversation())
+        return self._conversations.get(chat, Conversation(one_shot=chat == ONE_SHOT))
 
     def known(self, chat: str) -> str:
         """Return `chat` if it has been used; else raise `SettingError` with the near miss."""
@@ -55,12 +56,18 @@ class Chats(Mapping[str, Conversation]):
         return changed
 
     def take(self, chat: str, place: Place, message: Message) -> None:
-        """Take a place in `chat` for a question; a turn of the same cell and call in another chat moves there."""
+        """Take a place in `chat` for a question; a turn of the same cell and call in another chat moves there.
+
+        A one-shot question takes only its attempts: its turn keeps the place for when it is sent again.
+        """
         moved: tuple[Attempt, ...] = ()
         for name, conversation in self.items():
             if name != chat and (turn := conversation.find(place)) is not None and not turn.forked:
                 moved = (*moved, *turn.attempts)
-                self.swap(name, lambda current: current.without(place))
+                if chat == ONE_SHOT:
+                    self.swap(name, lambda current: current.retire(place))
+                else:
+                    self.swap(name, lambda current: current.without(place))
         if moved:
             self.swap(chat, lambda current: current.adopt(place, moved, message))
         else:
@@ -96,13 +103,16 @@ class Chats(Mapping[str, Conversation]):
         turns = [own.pop(turn.place, turn) for turn in copies]
         return Conversation((*turns, *own.values()))
 
-    def take_over(self, conversations: Mapping[str, Conversation], *, force: bool = False) -> None:
-        """Take over whole conversations. Raises `SettingError` if a chat is in use here, unless `force`."""
+    def take_over(self, conversations: Mapping[str, Conversation], *, force: bool = False) -> dict[str, int]:
+        """Take over saved conversations; return how many turns each chat got that it did not have.
+
+        In a chat that is in use here the saved turns are merged with its own; with `force` they replace them.
+        """
+        added: dict[str, int] = {}
         with self._lock:
-            begun = [quoted(chat) for chat in conversations if self.conversation(chat).turns]
-            if begun and not force:
-                raise SettingError(
-                    f"Already used in this kernel: chat {', '.join(begun)}; nothing was restored.",
-                    "Add --force to put the saved conversation in its place.",
-                )
-            self._conversations.update(conversations)
+            for chat, saved in conversations.items():
+                own = Conversation(one_shot=chat == ONE_SHOT) if force else self.conversation(chat)
+                merged = own.merged(saved)
+                added[chat] = len(merged.turns) - len(own.turns)
+                self._conversations[chat] = merged
+        return added

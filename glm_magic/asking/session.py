@@ -44,7 +44,7 @@ class Session:
     ) -> None:
         self.layers = layers
         self.chats = Chats()
-        self.recordings = Recordings(notebook)
+        self.recordings = Recordings(notebook, wall)
         self.history = History(self.chats, self.recordings, layers, wall)
         self._services = services
         self._put_in_cell = put_in_cell
@@ -91,7 +91,8 @@ class Session:
             return None
         for model in self.services.recorded_models(settings):
             question = draft.to(model, is_embedded=model == self.services.embedded.name)
-            if found := self.recordings.find(source, question.fingerprint, draft.place):
+            found = self.recordings.find(source, question.fingerprint, draft.place, save=bool(settings["save_turns"]))
+            if found:
                 return question.with_recorded(found)
         if settings["replay_missing"] == "error":
             raise NotRecorded(
@@ -116,5 +117,6 @@ class Session:
 
     def close(self) -> None:
         """Release the services, which close if nobody else holds them. A later question opens them again."""
+        self.recordings.close()
         if self._services is not None:
             self._services.release(self)

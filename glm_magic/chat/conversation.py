@@ -146,9 +146,10 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns in the order in which their cells first ran."""
+    """Turns in the order in which their cells first ran. Those of a `one_shot` conversation are never sent together."""
 
     turns: tuple[Turn, ...] = ()
+    one_shot: bool = False
 
     def __iter__(self) -> Iterator[Turn]:
         return iter(self.turns)
@@ -178,11 +179,11 @@ class Conversation:
         for at, turn in enumerate(self.turns):
             if turn.restored and turn.counting is not None and turn.counting.messages[:1] == (question,):
                 claimed = replace(turn, place=place, restored=False, forked=False, asks=asks)
-                return Conversation((*self.turns[:at], claimed, *self.turns[at + 1 :]))
+                return replace(self, turns=(*self.turns[:at], claimed, *self.turns[at + 1 :]))
         same_cell = [at for at, turn in enumerate(self.turns) if turn.place.cell == place.cell]
         earlier_calls = [at for at in same_cell if self.turns[at].place.call < place.call]
         at = earlier_calls[-1] + 1 if earlier_calls else same_cell[0] if same_cell else len(self.turns)
-        return Conversation((*self.turns[:at], Turn(place, asks=asks), *self.turns[at:]))
+        return replace(self, turns=(*self.turns[:at], Turn(place, asks=asks), *self.turns[at:]))
 
     def commit(self, place: Place, attempt: Attempt, others: tuple[Attempt, ...] = ()) -> Conversation:
         """Return a conversation in which `attempt` counts at `place`; its earlier attempts and `others` are kept."""
@@ -223,7 +224,35 @@ class Conversation:
 
     def without(self, *places: Place) -> Conversation:
         """Return a conversation without the turns at `places`."""
-        return Conversation(tuple(turn for turn in self.turns if turn.place not in places))
+        return replace(self, turns=tuple(turn for turn in self.turns if turn.place not in places))
+
+    def merged(self, saved: Conversation) -> Conversation:
+        """Return a conversation with the turns of `saved` too; a turn that is in both keeps its place and answer here.
+
+        A saved turn stands before the turn here that it came before.
+        """
+        here = {turn.place: turn for turn in self.turns}
+        elsewhere = [turn for turn in self.turns if saved.find(turn.place) is None]  # their cells have other ids now
+        before: dict[Place, list[Turn]] = {}
+        known: dict[Place, Turn] = {}
+        waiting: list[Turn] = []
+        last: Place | None = None
+        for turn in saved.turns:
+            own = here.get(turn.place) or next((other for other in elsewhere if _ask_the_same(turn, other)), None)
+            if own is None:
+                waiting.append(turn)
+                continue
+            if own in elsewhere:
+                elsewhere.remove(own)
+            known[own.place] = replace(own, attempts=in_order(*turn.attempts, *own.attempts))
+            before.setdefault(own.place, []).extend(waiting)
+            waiting, last = [], own.place
+        turns: list[Turn] = [] if last is not None else waiting
+        for turn in self.turns:
+            turns += [*before.get(turn.place, ()), known.get(turn.place, turn)]
+            if turn.place == last:
+                turns += waiting
+        return replace(self, turns=tuple(turns))
 
     def in_order_of(self, cells: Sequence[str]) -> Conversation:
         """Return a conversation in the order of these cells; a turn of any other cell follows the one before it."""
@@ -232,7 +261,7 @@ class Conversation:
         for turn in self.turns:
             row = rows.get(turn.place.cell, row)
             keyed.append((row, turn))
-        return Conversation(tuple(turn for _, turn in sorted(keyed, key=lambda pair: pair[0])))
+        return replace(self, turns=tuple(turn for _, turn in sorted(keyed, key=lambda pair: pair[0])))
 
     def undo(self) -> Conversation:
         """Return a conversation in which the last turn that is sent no longer counts; unchanged if none is sent."""
@@ -245,7 +274,7 @@ class Conversation:
 
         With `before`, return those that are sent before a question at that place; none if that is `new`.
         """
-        if new:
+        if new or self.one_shot:
             return ()
         sent: list[Attempt] = []
         for turn in self.turns:
@@ -260,8 +289,10 @@ class Conversation:
     def kept(self) -> tuple[Attempt, ...]:
         """Return all attempts that count and are not skipped, including those before a boundary.
 
-        If a boundary is skipped, the next attempt becomes the boundary.
+        If a boundary is skipped, the next attempt becomes the boundary. One-shot answers are no conversation to keep.
         """
+        if self.one_shot:
+            return ()
         kept: list[Attempt] = []
         new = False
         for turn in self.turns:
@@ -278,6 +309,8 @@ class Conversation:
 
         Skipped ones are included, since they may be sent again.
         """
+        if self.one_shot:
+            return frozenset()
         counting = [(turn.counting, turn.skipped) for turn in self.turns if turn.counting is not None]
         contexts = contexts_of(counting)
         return frozenset(
@@ -287,13 +320,18 @@ class Conversation:
         )
 
     def _at(self, place: Place, change: Any) -> Conversation:
-        return Conversation(tuple(change(turn) if turn.place == place else turn for turn in self.turns))
+        return replace(self, turns=tuple(change(turn) if turn.place == place else turn for turn in self.turns))
 
 
 def in_order(*attempts: Attempt) -> tuple[Attempt, ...]:
     """Return the attempts sorted by the time they were made; of equal ids, only the last one given."""
     by_id = {attempt.id: attempt for attempt in attempts}
     return tuple(sorted(by_id.values(), key=lambda attempt: attempt.created))
+
+
+def _ask_the_same(turn: Turn, other: Turn) -> bool:
+    mine, others = turn.counting, other.counting
+    return mine is not None and others is not None and mine.messages[:1] == others.messages[:1]
 
 
 def is_whole(role: str, messages: tuple[Message, ...]) -> bool:

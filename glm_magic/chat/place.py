@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# what nbformat allows as a cell's id; "run 3" is not one, nor is the address by which VS Code names a cell
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,3 +15,8 @@ class Place:
 
     cell: str
     call: int = 0
+
+    @property
+    def has_id(self) -> bool:
+        """Whether the cell is named by an id that its notebook keeps; a name of another kind is of one kernel only."""
+        return _ID.fullmatch(self.cell) is not None

@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from glm_magic.asking.ask import Asking, Circumstances
+from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Question
 from glm_magic.chat.reply import Reply
 from glm_magic.display.view import View
@@ -44,8 +45,6 @@ def _acting(guard: AbstractContextManager[None]) -> Iterator[None]:
 
 def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending:
     """Ask, show what comes, and bind the reply. Raises `GlmError`, or `Interrupted` if the person stops it."""
-    if not question.keep:
-        shared.session.chats.retire(question.place)
     if line.background:
         return _in_background(shared, question, line)
     approve = approving.approve if question.settings["approve"] else None
@@ -96,7 +95,7 @@ def _in_background(shared: Shared, question: Question, line: AskLine) -> Pending
     if question.recorded is not None:  # it is there at once
         work()
     else:
-        shared.background.start(question.chat if question.keep else "", question.place, pending, work)
+        shared.background.start("" if question.chat == ONE_SHOT else question.chat, question.place, pending, work)
     shared.bind(pending, line.out)
     if not (shared.outputs.is_a_page or pending.done):
         shared.outputs.show_text(f"[{question.model} answers in the background: _glm.wait()]")
@@ -131,7 +130,7 @@ def _what_is_kept(reply: Reply | None) -> str:
 
 def _view(shared: Shared, question: Question, line: AskLine, **options: Any) -> View:
     conversation = shared.session.chats.conversation(question.chat)
-    turn = conversation.find(question.place) if question.keep else None
+    turn = conversation.find(question.place)
     stale = len(conversation.stale() & {attempt.id for attempt in question.sent_after})
     return shared.outputs.view(
         question.place,

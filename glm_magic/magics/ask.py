@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
+from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Question, Wishes
 from glm_magic.chat import prompt
 from glm_magic.chat.messages import Message, Role
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
-from glm_magic.errors import Interrupted
+from glm_magic.errors import Interrupted, OptionError
 from glm_magic.magics import answering, approving, facts, names
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine, read_ask_line
@@ -29,14 +31,16 @@ def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | Non
     with shared.interrupts:
         try:
             line = read_ask_line(written, shared.evaluate, is_cell=cell is not None)
-            shared.wait_for(line.chat if line.history else "", place)
+            line = replace(line, chat=_chat(shared, line))
+            shared.wait_for("" if line.chat == ONE_SHOT else line.chat, place)
             text = line.prompt if cell is None else this_run.as_typed(cell)
             question = _planned(shared, line, text, place)
             shared.interrupts.check()
-        except Interrupted:
+        except BaseException as error:
+            shared.keep_on_page(place)
+            if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
+                raise Interrupted("Stopped. Nothing was sent.") from None
             raise
-        except KeyboardInterrupt:
-            raise Interrupted("Stopped. Nothing was sent.") from None
         return answering.answer(shared, question, line) if question is not None else None
 
 
@@ -48,10 +52,21 @@ def _planned(shared: Shared, line: AskLine, text: str, place: Place) -> Question
     question = shared.session.plan(_message(shared, line, text), place, _wishes(shared, line))
     if line.dry_run:
         shared.outputs.show(dict(facts.dry_run(question)))
+        shared.keep_on_page(place)
         return None
     if question.wishes.tools and question.settings["approve"] and question.recorded is None:
         approving.check_can_ask(shared.shell, background=line.background)
     return question
+
+
+def _chat(shared: Shared, line: AskLine) -> str:
+    """Return the chat that the cell asks in: that of the one-shot answers if it, or the setting, says so."""
+    if line.role != "user":
+        if line.chat == ONE_SHOT:
+            raise OptionError(f"--role puts the cell into a conversation, and the chat {ONE_SHOT} is none.")
+        return line.chat
+    sends = shared.session.layers.find(SETTINGS["history"])[0] if line.history is None else line.history
+    return line.chat if sends else ONE_SHOT
 
 
 def _message(shared: Shared, line: AskLine, text: str) -> Message:
@@ -71,7 +86,6 @@ def _wishes(shared: Shared, line: AskLine) -> Wishes:
         tools=tools,
         schema=schema,
         new=line.new,
-        keep=line.history,
         stream=line.stream,
         replay=False if line.dry_run else line.replay,
         dry_run=line.dry_run,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glm_magic.asking.ask import Asking
+from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.history import History
 from glm_magic.asking.question import Question
 from glm_magic.chat import images
@@ -56,15 +57,14 @@ def ending_of(
         facts.append("stopped before any text")
     else:
         facts += _flaws(reply)
-    counting = None
-    if not question.keep:
-        facts.append("one-shot: no earlier turns sent, not kept")
-    else:
-        turn = asking.turn
-        counting = turn.counting
-        facts += _in_conversation(asking.conversation, question.chat, turn, len(question.sent_after))
-        facts += _images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
-        facts += _out_of_order(asking.conversation, turn, question.sent_after, page)
+    turn = asking.turn
+    counting = turn.counting
+    from_before = 0 if question.recorded else asking.history.from_before(turn)  # a replay says what its notebook says
+    facts += _in_conversation(
+        asking.conversation, question.chat, turn, len(question.sent_after), from_before=from_before
+    )
+    facts += _images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
+    facts += _out_of_order(asking.conversation, turn, question.sent_after, page)
     kept = asking.bundle if question.settings["save_turns"] else None
     return Ending(
         (*facts, *problems),
@@ -207,9 +207,16 @@ def _time(reply: Reply) -> str:
     return f"{reply.seconds:.1f} s" + (f", first after {first:.1f} s" if first is not None else "")
 
 
-def _in_conversation(conversation: Conversation, chat: str, turn: Turn, sent: int) -> list[str]:
-    """Return which attempt is active, how many turns were sent before it, and which turns are stale now."""
+def _in_conversation(
+    conversation: Conversation, chat: str, turn: Turn, sent: int, *, from_before: int = 0
+) -> list[str]:
+    """Return which attempt is active, how many turns were sent before it, and which turns are stale now.
+
+    `from_before` is how many attempts were made in another kernel.
+    """
     facts = [f"attempt {turn.number} of {len(turn.attempts)}"] if turn.number and len(turn.attempts) > 1 else []
+    if facts and from_before:
+        facts = [f"{facts[0]}, {from_before} from before"]
     facts.append(_in_chat(chat, sent))
     if turn.counting is not None and turn.is_of_another_text(turn.counting):
         facts.append(f"{ANOTHER_TEXT} (%glm_history --text)")
@@ -249,4 +256,6 @@ def _turns(numbers: Sequence[str]) -> str:
 
 
 def _in_chat(chat: str, sent: int) -> str:
+    if chat == ONE_SHOT:
+        return "one-shot: no earlier turns sent"
     return f"chat {chat}, {sent} earlier {'turn' if sent == 1 else 'turns'} sent"

@@ -43,7 +43,7 @@ def run(shared: Shared, line: str) -> None:
         case ("--list",):
             _list(shared)
         case ("--clear",):
-            _edit(shared, chat, lambda _: Conversation(), "Cleared")
+            _edit(shared, chat, lambda conversation: conversation.without(*(t.place for t in conversation)), "Cleared")
         case ("--undo",):
             _undo(shared, chat)
         case ("--attempt", number, *which):
@@ -79,7 +79,7 @@ def run(shared: Shared, line: str) -> None:
         case ("--forget",):
             path = shared.session.recordings.forget()
             shared.outputs.show_text(
-                f"The journal of {path.name} is empty. The answers in the notebook itself are still there."
+                f"The store has no answers of {path.name} any more. Those in the notebook itself are still there."
             )
 
 
@@ -102,12 +102,15 @@ def _show(shared: Shared, chat: str) -> None:
         tokens += size if attempt.id in sent else 0
         asked = attempt.question if attempt.role == "user" else f"({attempt.role}) {attempt.question}"
         answer = shorten(attempt.answer, 40) if attempt.role == "user" else ""
-        state = _state(turn, attempt, is_sent=attempt.id in sent, is_stale=attempt.id in stale)
+        is_sent = conversation.one_shot or attempt.id in sent
+        state = _state(turn, attempt, is_sent=is_sent, is_stale=attempt.id in stale)
         if shared.cells.is_deleted(turn):
             state += ", cell deleted"
         rows.append((number, shared.cells.label(turn), shorten(asked, 40), answer, f"~{size}", state))
     leading = "the system message and " if system else ""
     note = f"The next cell sends {leading}{len(sent)} of {len(rows)} turns, about {tokens} tokens."
+    if conversation.one_shot:
+        note = "Each of these was sent alone, and is sent with no other cell."
     columns = ("turn", "cell", "asked", "answered", "tokens", "state")
     shared.outputs.show(dict(table(f"Chat {chat}", columns, rows, note, most=shared.outputs.width)))
 
@@ -181,8 +184,9 @@ def _edit(shared: Shared, chat: str, change: Callable[[Conversation], Conversati
     shared.wait_for(chat)
     saves = shared.session.history.saves_turns  # first: a wrong variable is said before anything has changed
     bundle = shared.session.history.edit(chat, change)
-    left = len(shared.session.chats.conversation(chat).sent())
-    line = quoted(f"{what}: chat {chat} now sends {_turns(left)}.")
+    conversation = shared.session.chats.conversation(chat)
+    left = "" if conversation.one_shot else f": chat {chat} now sends {_turns(len(conversation.sent()))}"
+    line = quoted(f"{what}{left}.")
     shared.outputs.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})
 
 
@@ -273,12 +277,10 @@ def _restore(shared: Shared, files: list[str], *, force: bool) -> None:
     path = Path(files[0]).expanduser() if files else shared.notebook_file()
     if path is None:
         raise HistoryError("This kernel does not know its notebook's file.", "%glm_history --restore FILE.ipynb")
-    conversations, warnings = shared.session.history.restore(path, force=force)
-    if not any(conversation.turns for conversation in conversations.values()):
-        warnings = (*warnings, "It holds no answer of glm_magic.")
-    restored = [
-        f"chat {quoted(chat)}: {_turns(len(conversation.turns))}" for chat, conversation in conversations.items()
-    ]
+    added, warnings = shared.session.history.restore(path, force=force)
+    if not any(added.values()):
+        warnings = (*warnings, "It holds no answer of glm_magic that is not here.")
+    restored = [f"chat {quoted(chat)}: {_turns(number)}" for chat, number in added.items()]
     shared.outputs.show_text(
         "\n".join([f"Restored from {path}: " + (", ".join(summed_up(restored)) or "nothing"), *warnings])
     )

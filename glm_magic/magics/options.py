@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
+from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.chat import strict_json
 from glm_magic.errors import OptionError
 from glm_magic.settings.declared import SETTINGS, Setting, alternatives
@@ -219,7 +220,14 @@ ASK_OPTIONS: tuple[Option, ...] = (
         completes="chat",
     ),
     Option("--new", "start anew: this cell and later ones send nothing that stands before it", fills="new"),
-    Option("--no-history", "send no earlier turn, and do not keep this one", fills="history", value=False),
+    Option(
+        "--no-history",
+        f"one-shot: send no earlier turn, and send this one with no later (kept in the chat {ONE_SHOT})",
+        "H",
+        fills="history",
+        value=False,
+    ),
+    Option("--history", "send the earlier turns, and keep this one, even with history=off", fills="history"),
     Option(
         "--role",
         "add the cell to the conversation as a system or assistant message, and ask nothing",
@@ -330,7 +338,7 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
     _history_action("--order", "put the turns into the order of the page as last saved"),
     _history_action("--list", "list the chats"),
     _history_action(
-        "--restore", "take over the conversations of a saved notebook: --restore [FILE.ipynb]", more=1, completes="file"
+        "--restore", "add the saved turns that are not here: --restore [FILE.ipynb]", more=1, completes="file"
     ),
     _history_action(
         "--export", "write the conversation to a file: .ipynb .jsonl .md .py .sh", "FILE", completes="file"
@@ -341,5 +349,5 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
         fills="force",
         goes_with=("--restore", "--export"),
     ),
-    _history_action("--forget", "empty this notebook's journal of answers for a replay"),
+    _history_action("--forget", "delete this notebook's answers from the store"),
 )

@@ -147,7 +147,7 @@ class AskLine:
     schema: str = ""
     chat: str = DEFAULT_CHAT
     new: bool = False
-    history: bool = True
+    history: bool | None = None
     role: str = "user"
     background: bool = False
     replay: bool | None = None

@@ -15,7 +15,8 @@ from glm_magic.asking.session import Session
 from glm_magic.chat import prompt
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
-from glm_magic.errors import AnswerError, Interrupted
+from glm_magic.display.page.line import line
+from glm_magic.errors import AnswerError, GlmError, Interrupted
 from glm_magic.magics import new_cell
 from glm_magic.magics.background import Background, Pending
 from glm_magic.magics.cells import Cells, Run
@@ -23,6 +24,7 @@ from glm_magic.magics.formatters import ReplyFormatter
 from glm_magic.magics.interrupts import Interrupts
 from glm_magic.magics.outputs import Outputs
 from glm_magic.magics.traits import Mirror
+from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.notebook.page import SavedPage
 from glm_magic.settings.layers import Layers
 
@@ -85,6 +87,19 @@ class Shared:
         if name:
             self.shell.user_ns[name] = reply
 
+    def keep_on_page(self, place: Place) -> None:
+        """Show the bundle of the turn at `place`, whose cell has run and asked nothing.
+
+        The front end has emptied the cell's outputs, and would save the notebook without them.
+        """
+        with contextlib.suppress(GlmError):  # a variable that holds a wrong value: the cell says so if it matters
+            history = self.session.history
+            kept = history.kept_unasked(place) if history.saves_turns else None
+            if kept is not None:
+                number, bundle = kept
+                said = "1 earlier answer of this cell is kept" if number == 1 else f"{number} earlier answers are kept"
+                self.outputs.show({**line((said,)), MIME_TYPE: bundle})
+
     def after_cell(self, run: Run, result: ExecutionResult) -> None:
         """Clean up after a cell."""
         if self.outputs.is_in_a_kernel:
@@ -94,8 +109,17 @@ class Shared:
         self.formatter.show_once(None)
         if result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted)):
             self.session.chats.retire_surplus(run.cell, run.calls)
+        elif self.cells.have_ids:
+            self._keep_unreached(run)
         if self.cells.have_ids:  # else its cells cannot be run again one by one
             self.outputs.mark_stale(tuple(self.session.chats.values()))
+
+    def _keep_unreached(self, run: Run) -> None:
+        """Keep the turns of a cell that failed before it came to them."""
+        with contextlib.suppress(GlmError):
+            for place in self.session.history.places_of(run.cell):
+                if place.call >= run.calls:
+                    self.keep_on_page(place)
 
     def close(self) -> None:
         """Stop what runs in the background, and let go of the services."""

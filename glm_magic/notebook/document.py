@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,14 +46,24 @@ class Restored:
     warnings: tuple[str, ...]
 
 
-def restore(path: Path) -> Restored:
+def restore(path: Path, made_since: Container[str] = ()) -> Restored:
     """Return the conversations in the notebook at `path`.
 
-    Each chat gets its latest turn and exactly the turns that it was sent after. A bundle that cannot be read
-    costs only its own turn. Raises `HistoryError` if the file is not a notebook.
+    Each chat gets its latest turn and exactly the turns that it was sent after; attempts whose ids are in
+    `made_since` do not count as its latest. A bundle that cannot be read costs only its own turn. Raises
+    `HistoryError` if the file is not a notebook.
     """
     problems: list[str] = []
-    saved = list(saved_turns(path, problems))
+    found = conversations(list(saved_turns(path, problems)), problems, made_since)
+    return Restored(found, summed_up(problems))
+
+
+def conversations(
+    saved: Sequence[SavedTurn], problems: list[str], made_since: Container[str] = ()
+) -> dict[str, Conversation]:
+    """Return the conversation of each chat that these turns form, as `restore` does."""
+    if made_since:
+        saved = [before for turn in saved if (before := _before(turn, made_since)) is not None]
     # where a cell was copied with its outputs, the turn belongs to the first copy
     by_id = {earlier.id: (turn, earlier) for turn in reversed(saved) for earlier in turn.earlier if earlier.messages}
     by_id |= {turn.attempt.id: (turn, turn.attempt) for turn in reversed(saved) if turn.attempt.messages}
@@ -61,8 +71,15 @@ def restore(path: Path) -> Restored:
     for turn in saved:
         if turn.chat:  # a one-shot answer belongs to no chat
             chats.setdefault(turn.chat, []).append(turn)
-    conversations = {chat: _conversation(chat, turns, by_id, problems) for chat, turns in chats.items()}
-    return Restored(conversations, summed_up(problems))
+    return {chat: _conversation(chat, turns, by_id, problems) for chat, turns in chats.items()}
+
+
+def _before(turn: SavedTurn, made_since: Container[str]) -> SavedTurn | None:
+    """Return a turn with the latest attempt that was not made since; None if it has no such attempt."""
+    if turn.attempt.id not in made_since:
+        return turn
+    others = [attempt for attempt in turn.earlier if attempt.messages and attempt.id not in made_since]
+    return replace(turn, attempt=others[-1], earlier=tuple(others[:-1])) if others else None
 
 
 def saved_turns(path: Path, problems: list[str]) -> Iterator[SavedTurn]:
@@ -70,8 +87,13 @@ def saved_turns(path: Path, problems: list[str]) -> Iterator[SavedTurn]:
 
     Raises `HistoryError` if the file is not a notebook.
     """
+    return turns_in(ipynb.cells_as_saved(path), problems)
+
+
+def turns_in(cells: Iterable[dict[str, Any]], problems: list[str]) -> Iterator[SavedTurn]:
+    """Yield the turns in the cells of a notebook, as `saved_turns` does."""
     seen: set[str] = set()
-    for number, cell in enumerate(ipynb.cells(path), start=1):
+    for number, cell in enumerate(cells, start=1):
         where = f"cell {number}"
         known_as = cell.get("id")
         cell_id = known_as if isinstance(known_as, str) and known_as not in seen else where

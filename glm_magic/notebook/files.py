@@ -37,9 +37,14 @@ def regular_size(descriptor: int, path: Path) -> int:
     Raises `HistoryError` for a device, a pipe or a socket: reading one may never end.
     """
     status = os.fstat(descriptor)
+    check_regular(status, path)
+    return status.st_size
+
+
+def check_regular(status: os.stat_result, path: Path) -> None:
+    """Raise `HistoryError` unless it is the status of a regular file."""
     if not stat.S_ISREG(status.st_mode):
         raise HistoryError(f"{path} cannot be used: it is not a regular file.")
-    return status.st_size
 
 
 def write_atomically(path: Path, text: str, *, force: bool, executable: bool = False) -> None:

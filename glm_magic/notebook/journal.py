@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -13,21 +14,21 @@ from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import bundle, files
 from glm_magic.notebook.document import SavedTurn, saved_turns
+from glm_magic.notebook.store import SUFFIX as STORE
+from glm_magic.notebook.store import Store
 
 NOTEBOOK, LINES = ".ipynb", ".jsonl"
-
-_SHARED, _PRIVATE = 0o666, 0o600
+_KINDS = (NOTEBOOK, LINES, STORE)
 
 
 class Journal:
     """A file of turns, one per line as ``{"cell": …, "turn": {…}}``; it holds each answer once.
 
-    Only its owner can read a `private` one. Every method raises `HistoryError` if the system refuses.
+    Every method raises `HistoryError` if the system refuses.
     """
 
-    def __init__(self, path: Path, *, private: bool = False) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._mode = _PRIVATE if private else _SHARED
         self._known: set[str] | None = None
 
     def turns(self, problems: list[str]) -> list[SavedTurn]:
@@ -67,7 +68,7 @@ class Journal:
         lines = b"".join(_line(place, turn) for place, turn in fresh)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | files.NO_WAIT, self._mode)
+            file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | files.NO_WAIT, 0o666)
             with open(file, "r+b", buffering=0) as stream:  # noqa: PTH123 - a descriptor with a mode of its own
                 if size := files.regular_size(file, self.path):  # a line that was only partly written is not continued
                     stream.seek(size - 1)
@@ -88,7 +89,7 @@ class Journal:
 
 
 def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
-    """Return the turns in a notebook, in a JSON Lines file, or in all such files of a folder, by name.
+    """Return the turns in a notebook, a JSON Lines file or a store, or in all such files of a folder, by name.
 
     A file of a folder that cannot be read costs only its own turns, and adds a sentence to `problems`.
     Raises `HistoryError` if there is nothing to read at `path`.
@@ -96,11 +97,11 @@ def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
     if not path.is_dir():
         return _in_file(path, problems)
     try:
-        found = sorted(file for file in path.iterdir() if file.suffix in (NOTEBOOK, LINES) and file.is_file())
+        found = sorted(file for file in path.iterdir() if file.suffix in _KINDS and file.is_file())
     except OSError as error:
         raise HistoryError(f"{path} cannot be read: {error.strerror or error}") from None
     if not found:
-        raise HistoryError(f"No {NOTEBOOK} or {LINES} file in {path}.")
+        raise HistoryError(f"No {NOTEBOOK}, {LINES} or {STORE} file in {path}.")
     turns: list[SavedTurn] = []
     for file in found:
         own: list[str] = []
@@ -115,11 +116,14 @@ def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
 def _in_file(path: Path, problems: list[str]) -> list[SavedTurn]:
     if path.suffix == LINES and path.exists():
         return Journal(path).turns(problems)
+    if path.suffix == STORE and path.exists():
+        with contextlib.closing(Store(path)) as store:
+            return store.turns(None, problems)
     if path.suffix == NOTEBOOK:
         return list(saved_turns(path, problems))
     raise HistoryError(
         f"{path} is not a recording." if path.exists() else f"{path} cannot be read: there is no such file.",
-        f"A recording is an {NOTEBOOK} or {LINES} file, or a folder of them.",
+        f"A recording is an {NOTEBOOK}, {LINES} or {STORE} file, or a folder of them.",
     )
 
 

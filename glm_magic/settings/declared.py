@@ -225,6 +225,13 @@ SETTINGS: dict[str, Setting] = {
             may_be_empty=True,
         ),
         Setting(
+            "history",
+            bool,
+            "send the earlier turns with each question; off makes every cell one-shot",
+            default=True,
+            metavar="on|off",
+        ),
+        Setting(
             "format",
             str,
             "how the answer is shown; code shows only its code blocks",
@@ -301,7 +308,7 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "replay",
             str,
-            "where recorded answers come from: off, notebook (this one), an .ipynb or .jsonl file, or a folder",
+            "where recorded answers come from: off, notebook (this one), an .ipynb, .jsonl or .db file, or a folder",
             default="off",
             is_path=True,
             metavar="off|notebook|FILE",
@@ -318,12 +325,18 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "record",
             str,
-            "a .jsonl file that each answer is appended to",
+            "a .jsonl or .db file that each answer is added to",
             is_path=True,
             metavar="FILE.jsonl",
             completes="file",
         ),
-        Setting("save_turns", bool, "save each turn in the notebook, with its output", default=True, metavar="on|off"),
+        Setting(
+            "save_turns",
+            bool,
+            "keep each turn in the notebook, with its output, and in the store",
+            default=True,
+            metavar="on|off",
+        ),
     )
 }
 

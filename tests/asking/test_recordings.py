@@ -7,7 +7,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from glm_magic.asking.recordings import OFF, THIS_NOTEBOOK, Recordings, journal_of
+from glm_magic.asking.archive import journal_of
+from glm_magic.asking.recordings import OFF, THIS_NOTEBOOK, Recordings
 from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
@@ -73,7 +74,7 @@ def test_a_place_that_was_answered_asks_anew_until_it_asks_for_something_else(re
     assert given(recordings, record, ASKED, ASKED) == ["0", ""]
     assert given(recordings, record, ASKED, fingerprint="g") == ["other"]
     place, kept = at("live", attempt("now", "f"))
-    recordings.keep(place, kept, source=OFF, record="")
+    recordings.keep(place, kept, record="")
     assert given(recordings, record, place, Place("x")) == ["", "1"]
 
 
@@ -107,7 +108,7 @@ def test_an_interrupted_answer_is_given_only_where_a_turn_was_asked_after_it(rec
 def test_answers_of_this_kernel_are_never_given_even_from_another_record(recordings: Recordings, source) -> None:
     record = source(at("a", attempt("1")), at("b", attempt("2")))
     place, kept = at("x", attempt("2"))
-    recordings.keep(place, kept, source=OFF, record="")
+    recordings.keep(place, kept, record="")
     assert given(recordings, record, ASKED) == ["1"]
     recordings.read(OFF)
     assert given(recordings, record, Place("y")) == [""]
@@ -148,17 +149,17 @@ def test_answers_are_added_to_the_file_that_is_named_wherever_the_kernel_has_gon
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
-    recordings.keep(*at("a", attempt("1")), source=OFF, record="kept.jsonl")
+    recordings.keep(*at("a", attempt("1")), record="kept.jsonl")
     monkeypatch.chdir(tmp_path / "elsewhere")
-    recordings.keep(*at("b", attempt("2")), source=OFF, record="kept.jsonl")
+    recordings.keep(*at("b", attempt("2")), record="kept.jsonl")
     assert [found.attempt.id for found in Journal(tmp_path / "kept.jsonl").turns([])] == ["1", "2"]
 
 
 def test_an_answer_that_cannot_be_kept_is_a_problem_that_is_said_once(recordings: Recordings, tmp_path: Path) -> None:
     (tmp_path / "kept.jsonl").symlink_to(tmp_path / "nowhere" / "x")
-    recordings.keep(*at("a", attempt("1")), source=OFF, record=str(tmp_path / "kept.jsonl"))
+    recordings.keep(*at("a", attempt("1")), record=str(tmp_path / "kept.jsonl"))
     (problem,) = recordings.problems()
-    assert problem.startswith("not recorded for a replay: ")
+    assert problem.startswith("not recorded: ")
     assert "cannot be written: No such file" in problem
     assert recordings.problems() == ()
 
@@ -196,7 +197,8 @@ def test_what_came_after_the_file_was_saved_comes_before_what_stands_there(noteb
     journal_of(notebook).add([at("a", attempt("before", created=99)), at("a", attempt("after", created=101))])
     recordings = Recordings(lambda: notebook)
     assert given(recordings, THIS_NOTEBOOK, *map(Place, "xyz")) == ["after", "saved", "before"]
-    assert len(journal_of(notebook).turns([])) == 3
+    assert len(recordings.archive.stored([])) == 3
+    assert len(journal_of(notebook).turns([])) == 2  # it is read, and left as it is
 
 
 def test_a_journal_that_cannot_be_read_costs_what_is_in_it(notebook: Path) -> None:
@@ -223,6 +225,7 @@ def test_a_notebook_that_is_gone_has_its_journal_and_one_without_is_an_error(not
     with pytest.raises(HistoryError, match="cannot be read"):
         recordings.read(THIS_NOTEBOOK)
     journal_of(notebook).add([at("a", attempt("1"))])
+    recordings = Recordings(lambda: notebook)
     assert given(recordings, THIS_NOTEBOOK, ASKED) == ["1"]
     assert "mine.ipynb cannot be read" in recordings.problems()[0]
 

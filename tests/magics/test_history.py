@@ -4,6 +4,7 @@ import html
 import json
 import os
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,64 @@ def test_a_one_shot_question_sends_no_turn_and_keeps_none(notebook: Notebook) ->
     assert notebook.sent("%%glm\ntwo", "c").messages == said("one", "two")
     notebook.run("%%glm --no-history\none", "a")
     assert notebook.sent("%%glm\nthree", "d").messages == said("two", "three")
+
+
+def test_one_shot_cells_keep_their_attempts_in_a_chat_of_their_own(notebook: Notebook) -> None:
+    notebook.run("%%glm\none", "a")
+    for number in range(3):
+        notebook.sent(f"%%glm -H -t 0.{number}\nalone", "b")
+    assert "attempt 3 of 3 · one-shot: no earlier turns sent" in notebook.page.text
+    (bundle,) = notebook.page.saved(MIME_TYPE)
+    assert (bundle["chat"], [made["parameters"]["temperature"] for made in bundle["attempts"]]) == ("", [0.0, 0.1])
+    notebook.run("%%glm -H\nother", "c")
+    assert "attempt" not in notebook.page.text
+    notebook.run("%glm_history -c one-shot")
+    assert "sent, attempt 3 of 3" in notebook.page.text
+    assert "Each of these was sent alone" in notebook.page.text
+    notebook.run("%glm_history -c one-shot --attempt 1 2")
+    assert "Attempt 2 of turn 1 is active." in notebook.page.text
+    assert any("attempt 2 of 3 · one-shot" in data.get("text/plain", "") for data in notebook.page.before.values())
+    assert notebook.sent("%%glm\ntwo", "d").messages == said("one", "two")
+    assert notebook.sent("%%glm -c one-shot\nthree", "e").messages == said("three")
+    with pytest.raises(OptionError, match="the chat one-shot is none"):
+        notebook.run("%%glm --role system -c one-shot\nBe brief.", "f")
+
+
+def test_a_cell_that_becomes_one_shot_and_is_sent_again_keeps_its_place_and_all_attempts(notebook: Notebook) -> None:
+    notebook.run("%%glm\none", "a")
+    notebook.run("%%glm\ntwo", "b")
+    assert notebook.sent("%%glm -H\nuno", "a").messages == said("uno")
+    assert "attempt 2 of 2" in notebook.page.text
+    assert notebook.sent("%%glm\neins", "a").messages == said("eins")
+    assert "attempt 3 of 3 · chat main, 0 earlier turns sent" in notebook.page.text
+    assert notebook.sent("%%glm\nthree", "c").messages == said("eins", "two", "three")
+
+
+def test_history_off_makes_every_cell_one_shot_but_for_those_that_say_otherwise(notebook: Notebook) -> None:
+    notebook.run("%%glm\none", "a")
+    notebook.run("%glm_config history=off")
+    assert notebook.sent("%%glm\nalone", "b").messages == said("alone")
+    assert notebook.sent("%%glm --history\ntwo", "c").messages == said("one", "two")
+    notebook.run("%%glm --role system\nBe brief.", "d")
+    notebook.run("%glm_config history=on")
+    assert notebook.sent("%%glm\nthree", "e").messages == [
+        *said("one", "two"),
+        (ASSISTANT, "You said: two"),
+        ("system", "Be brief."),
+        (USER, "three"),
+    ]
+
+
+def test_a_one_shot_cell_does_not_wait_for_another(notebook: Notebook) -> None:
+    held = threading.Event()
+    notebook.server.answer(stream("slow", held, " answer"), stream("quick"))
+    pending = notebook.run("%%glm -H --bg\none", "a")
+    try:
+        assert notebook.run("%%glm -H\ntwo", "b").text == "quick"
+        assert not pending.done
+    finally:
+        held.set()
+    assert pending.wait().text == "slow answer"
 
 
 def test_a_role_puts_a_message_in_and_asks_nothing(notebook: Notebook) -> None:
@@ -329,10 +388,11 @@ def test_run_all_without_known_cell_ids_claims_restored_turns_by_their_text(note
     assert notebook.sent("%%glm\nthree", "c").messages == said("one", "two", "three")
 
 
-def test_restoring_does_not_replace_a_conversation_that_has_begun(notebook: Notebook, saved: Path) -> None:
+def test_restoring_adds_to_a_conversation_that_has_begun_or_replaces_it(notebook: Notebook, saved: Path) -> None:
     notebook.run("%%glm\nbegun", "x")
-    with pytest.raises(SettingError, match="Already used"):
-        notebook.run(f"%glm_history --restore {saved}")
+    notebook.run(f"%glm_history --restore {saved}")
+    assert "chat main: 2 turns" in notebook.page.text
+    assert notebook.sent("%%glm\nthree", "c").messages == said("one", "two", "begun", "three")
     notebook.run(f"%glm_history --restore {saved} --force")
     assert notebook.sent("%%glm\nthree", "c").messages == said("one", "two", "three")
 
@@ -805,8 +865,9 @@ def test_a_hostile_name_of_a_chat_is_a_name(book: Book, tmp_path: Path) -> None:
     before = set(tmp_path.parent.rglob("*"))
     book.run("r", f"%glm_history --restore {path}")
     assert len(book.text("r").splitlines()) == 1
-    with pytest.raises(SettingError, match="Already used"):
-        book.run("r", f"%glm_history --restore {path}")
+    book.run("r", f"%glm_history --restore {path}")
+    assert len(book.text("r").splitlines()) == 2
+    assert "no answer of glm_magic that is not here" in book.text("r")
     assert set(tmp_path.parent.rglob("*")) == before
 
 

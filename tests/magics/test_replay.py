@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,10 +16,15 @@ from glm_server import GlmServer, error, stream
 from IPython.core.interactiveshell import InteractiveShell
 from ipython_shell import Notebook, close, new_shell
 
+from glm_magic.asking.archive import journal_of
+from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.events import Finished, TextDelta
+from glm_magic.chat.place import Place
 from glm_magic.display.page.view import PageView
 from glm_magic.errors import GlmError, HistoryError, Interrupted, NotRecorded, ServiceError
-from glm_magic.notebook.bundle import MIME_TYPE
+from glm_magic.notebook.bundle import MIME_TYPE, encode
+from glm_magic.notebook.document import SavedTurn
+from glm_magic.notebook.store import Store
 from glm_magic.service import embedded
 
 Cells = dict[str, str]  # the sources by the cells' ids, in the order of the page
@@ -445,7 +451,7 @@ def test_replay_is_set_by_the_environment(desk: Desk, monkeypatch: pytest.Monkey
         ("text.txt", b"x", "not a recording"),
         ("half.ipynb", b'{"nbformat": 4, "cells": [{"outputs"', "is not a notebook"),
         ("old.ipynb", b'{"nbformat": 2, "worksheets": []}', "format 2"),
-        ("empty", ..., "No .ipynb or .jsonl"),
+        ("empty", ..., "No .ipynb, .jsonl or .db"),
         ("notebook", None, "does not know its notebook's file"),
     ],
 )
@@ -521,8 +527,11 @@ def own(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
 THIS = "%glm_config replay=notebook"
 
 
-def journals(desk: Desk) -> list[Path]:
-    return sorted((desk.path.parent.parent / "data").rglob("*.jsonl"))
+def stored(desk: Desk) -> list[SavedTurn]:
+    """Return what the store has of the notebook."""
+    path = desk.path.parent.parent / "data" / "glm_magic" / "answers.db"
+    with contextlib.closing(Store(path)) as store:
+        return store.turns(str(desk.path), [])
 
 
 def test_this_notebook_is_its_own_recording(own: Desk) -> None:
@@ -577,18 +586,24 @@ def test_the_journal_is_given_where_the_notebook_is_damaged(own: Desk) -> None:
     assert "is not a notebook" in own.kernel.page.text
 
 
-def test_the_journal_is_kept_while_this_notebook_is_replayed_alone(own: Desk) -> None:
+def test_the_store_keeps_every_answer_unless_turns_are_not_saved(own: Desk) -> None:
     own.recorded(TWO)
     own.replay_all(f"%glm_config replay={own.path}")
-    assert journals(own) == []
+    assert len(stored(own)) == 2
     own.restart(THIS)
     own.run("a", "%%glm --no-replay\none")
-    kept = journals(own)[0].read_bytes()
-    for off in ("%glm_config replay=off", "%glm_config --reset", "%config GLMMagics.replay = 'off'"):
+    assert len(stored(own)) == 3
+    for number, off in enumerate(("%glm_config replay=off", "%glm_config --reset", "%config GLMMagics.replay = 'off'")):
         own.restart(THIS, off)
-        own.run("b", "%%glm\nmore")
-        own.run("c", "%%glm --role system\nmore")
-        assert [journal.read_bytes() for journal in journals(own)] == [kept]
+        own.run("b", f"%%glm\nmore {number}")
+        own.run("c", f"%%glm --role system\nmore {number}")
+        assert len(stored(own)) == 5 + 2 * number
+    kept = [turn.attempt.id for turn in stored(own)]
+    own.restart(THIS, "%glm_config save_turns=off")
+    own.run("d", "%%glm\nsecret")
+    own.run("e", "%%glm --role system\nsecret")
+    own.run("f", "%glm_history --undo")
+    assert [turn.attempt.id for turn in stored(own)] == kept
 
 
 def test_an_answer_that_was_asked_for_before_the_record_was_read_is_kept_too(
@@ -611,21 +626,26 @@ def test_a_conversation_whose_answers_are_older_than_one_before_them_is_restored
     assert "not taken" not in kernel.page.text
 
 
-def test_the_journal_is_private_and_holds_each_answer_once(own: Desk) -> None:
+def test_the_store_is_private_and_holds_each_answer_once(own: Desk) -> None:
     own.recorded(TWO)
     own.replay_all(THIS)
     own.replay_all(THIS)
-    (journal,) = journals(own)
-    assert journal.stat().st_mode & 0o777 == 0o600
-    assert len(journal.read_bytes().splitlines()) == 2
+    files = [path for path in (own.path.parent.parent / "data").rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+    assert len(stored(own)) == 2
 
 
-def test_forgetting_empties_the_journal(own: Desk) -> None:
+def test_forgetting_empties_the_store_of_this_notebook_and_its_old_journal(own: Desk) -> None:
+    journal_of(own.path).add([(Place("old"), encode("main", Attempt("old", (), role="")))])
     own.restart(THIS)
-    own.run_all(TWO)
+    own.run_all({"a": "%%glm\nunforgettable", "b": "%%glm\ntwo"})
+    assert len(stored(own)) == 3
     own.kernel.run("%glm_history --forget")
-    assert "The journal of saved.ipynb is empty" in own.kernel.page.text
-    assert journals(own) == []
+    assert "The store has no answers of saved.ipynb any more" in own.kernel.page.text
+    assert stored(own) == []
+    files = [path for path in (own.path.parent.parent / "data").rglob("*") if path.is_file()]
+    assert [path for path in files if b"unforgettable" in path.read_bytes()] == []
+    assert not journal_of(own.path).path.exists()
     own.restart(THIS + " replay_missing=error")
     with pytest.raises(NotRecorded):
         own.run("a")
@@ -636,16 +656,16 @@ def test_after_forgetting_new_answers_are_kept_again(own: Desk) -> None:
     own.run("a", "%%glm\none")
     own.kernel.run("%glm_history --forget")
     own.run("b", "%%glm\ntwo")
-    assert len(journals(own)[0].read_bytes().splitlines()) == 1
+    assert len(stored(own)) == 1
 
 
-def test_where_the_journal_cannot_be_written_the_line_says_so_and_nothing_else_is_lost(own: Desk) -> None:
+def test_where_the_store_cannot_be_written_that_is_said_once_and_nothing_else_is_lost(own: Desk) -> None:
     (own.path.parent.parent / "data").write_text("in the way of the folder", encoding="utf-8")
     own.recorded(TWO)
+    assert ["answers.db cannot be" in own.text(cell) for cell in "ab"] == [True, False]
     own.restart(THIS)
-    assert "not recorded for a replay" in own.kernel.page.text
+    assert "answers.db cannot be" in own.kernel.page.text
     assert own.run("a").replayed
-    assert "not recorded for a replay" in own.text("a")
     assert own.run("a").text == "You said: one"
 
 

@@ -114,15 +114,14 @@ def test_a_line_may_be_a_turn_alone_and_end_as_on_windows(path):
     assert [found.place for found in Journal(path).turns([])] == [Place("", 2), Place("", 2)]
 
 
-@pytest.mark.parametrize(("private", "mode"), [(True, 0o600), (False, 0o644)])
-def test_a_private_one_is_readable_by_its_owner_alone(tmp_path, private, mode):
+def test_it_gets_the_permissions_that_the_umask_allows(tmp_path):
     before = os.umask(0o022)
     try:
         path = tmp_path / "made" / "for it" / "journal.jsonl"
-        Journal(path, private=private).add([turn("a")])
+        Journal(path).add([turn("a")])
     finally:
         os.umask(before)
-    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 def test_two_processes_add_to_it(path):
