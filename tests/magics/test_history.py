@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from glm_server import Answer, error, stream
 from ipython_shell import Notebook
+from waiting import comes_true
 
 from glm_magic.errors import GlmError, HistoryError, OptionError, ServiceError, SettingError
 from glm_magic.notebook.bundle import MIME_TYPE
@@ -190,6 +191,7 @@ def test_a_one_shot_cell_does_not_wait_for_another(notebook: Notebook) -> None:
     held = threading.Event()
     notebook.server.answer(stream("slow", held, " answer"), stream("quick"))
     pending = notebook.run("%%glm -H --bg\none", "a")
+    assert comes_true(lambda: len(notebook.server.requests) == 1)  # the slow answer is for the first
     try:
         assert notebook.run("%%glm -H\ntwo", "b").text == "quick"
         assert not pending.done
