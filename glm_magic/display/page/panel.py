@@ -78,7 +78,7 @@ def _row(traits: traitlets.HasTraits, setting: Setting) -> ipywidgets.Widget:
         try:
             setattr(traits, setting.name, value)
         except traitlets.TraitError as error:  # what was typed stays there, and nothing has changed
-            about.value = f"not {value:g}: {setting.range}" if isinstance(value, float) else str(error)
+            about.value = f"not {setting.written(value)}: {setting.range}" if setting.range else str(error)
             about.tooltip = str(error)
             about.style.text_color = _FAULT
         else:
