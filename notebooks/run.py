@@ -1,12 +1,13 @@
 """Opens the quickstart in JupyterLab, in an environment of its own, with the embedded model.
 
-python3 notebooks/run.py              opens it
+python3 notebooks/run.py              opens a copy of it, with the guides, in build/notebooks
 python3 notebooks/run.py --headless   executes it, and prints the path of the answered copy
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from environment import ROOT, make, run
 
 QUICKSTART = ROOT / "notebooks" / "quickstart.ipynb"
 ANSWERED = ROOT / "build" / QUICKSTART.name
+COPIES = ROOT / "build" / "notebooks"
 
 
 def main() -> None:
@@ -44,8 +46,19 @@ def main() -> None:
         print(f"The answered notebook: {ANSWERED}")
         return
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
-    where = [f"--ServerApp.root_dir={QUICKSTART.parent}", f"--LabApp.default_url=/lab/tree/{QUICKSTART.name}"]
+    copy_notebooks()
+    print(f"The notebooks that you may change: {COPIES}", flush=True)
+    where = [f"--ServerApp.root_dir={COPIES}", f"--LabApp.default_url=/lab/tree/{QUICKSTART.name}"]
     run([python, "-m", "jupyter", "lab", *as_root, *where])
+
+
+def copy_notebooks() -> None:
+    """Copy the guides, and what is beside them, to where they may be changed; a copy that is there is left alone."""
+    for file in QUICKSTART.parent.rglob("*"):
+        copy = COPIES / file.relative_to(QUICKSTART.parent)
+        if file.is_file() and file.suffix != ".py" and ".ipynb_checkpoints" not in file.parts and not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -87,3 +88,19 @@ def test_a_notebook_keeps_nothing_of_the_machine_that_made_it(path: Path) -> Non
     assert str(NOTEBOOKS) not in text
     assert "127.0.0.1" not in text
     assert not any(output.output_type == "error" for cell in notebook.cells for output in cell.get("outputs", ()))
+
+
+def test_the_notebooks_are_opened_as_copies_that_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(NOTEBOOKS)
+    run = importlib.import_module("run")
+    monkeypatch.delitem(sys.modules, "run")
+    monkeypatch.setattr(run, "COPIES", tmp_path / "notebooks")
+    run.copy_notebooks()
+    copy = tmp_path / "notebooks" / "quickstart.ipynb"
+    assert copy.read_bytes() == (NOTEBOOKS / "quickstart.ipynb").read_bytes()
+    assert (tmp_path / "notebooks" / "python.jsonl").exists()
+    copy.write_text("changed by the person", encoding="utf-8")
+    run.copy_notebooks()
+    assert copy.read_text(encoding="utf-8") == "changed by the person"

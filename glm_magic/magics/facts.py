@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glm_magic.asking.ask import Asking
-from glm_magic.asking.chats import ONE_SHOT
+from glm_magic.asking.chats import DEFAULT_CHAT, ONE_SHOT
 from glm_magic.asking.history import History
 from glm_magic.asking.question import Question
 from glm_magic.chat import images
@@ -141,7 +141,7 @@ def dry_run(question: Question) -> dict[str, str]:
 def _who(asked: str, reply: Reply | None, *, is_embedded: bool) -> str:
     model = reply.model if reply is not None else asked
     if is_embedded:
-        return f"{model} (embedded, not for judging prompts)"
+        return f"{model} (embedded, for trials only)"
     return model if model.lower() == asked.lower() else f"{asked} (answered by {model})"
 
 
@@ -204,7 +204,7 @@ def _calls(reply: Reply) -> list[str]:
 
 def _time(reply: Reply) -> str:
     first = reply.first_token_seconds
-    return f"{reply.seconds:.1f} s" + (f", first after {first:.1f} s" if first is not None else "")
+    return f"{reply.seconds:.1f} s" + (f" (first {first:.1f} s)" if first is not None else "")
 
 
 def _in_conversation(
@@ -258,4 +258,5 @@ def _turns(numbers: Sequence[str]) -> str:
 def _in_chat(chat: str, sent: int) -> str:
     if chat == ONE_SHOT:
         return "one-shot: no earlier turns sent"
-    return f"chat {chat}, {sent} earlier {'turn' if sent == 1 else 'turns'} sent"
+    named = f"chat {chat}, " if chat != DEFAULT_CHAT else ""
+    return f"{named}{sent} earlier {'turn' if sent == 1 else 'turns'} sent"

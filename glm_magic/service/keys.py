@@ -92,7 +92,7 @@ class KeyCabinet:
         if variable:
             raise SetupError(
                 f"api_key_env names {variable}, and that variable is not set.",
-                f"%env {variable}=…  or  %glm_config --reset api_key_env",
+                f"Set {variable} before Jupyter starts, or go back to the usual ones: %glm_config --reset api_key_env",
             )
         return self._typed or _from_keyring()
 

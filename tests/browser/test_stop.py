@@ -165,6 +165,6 @@ def test_the_embedded_model_survives(lab: Lab) -> None:
     lab.wait_idle(1)
     lab.wait_for_text(1, "Interrupted: Stopped. What had arrived is kept.")
     lab.run_cell(2, 3, 4)
-    lab.wait_for_text(3, "embedded, not for judging prompts", "1 earlier turn sent")
+    lab.wait_for_text(3, "embedded, for trials only", "1 earlier turn sent")
     lab.wait_for_text(2, "children ")
     assert lab.text(2) == lab.text(4) != "children"

@@ -193,7 +193,8 @@ def test_a_number_that_a_setting_does_not_take_is_an_error_in_the_panel(notebook
     number.value = 200.0
     assert notebook.sent("%glm hi").body["max_tokens"] == 200
     number.value = wrong
-    assert about.value.startswith("max_tokens takes a whole number of tokens of at least 1, not")
+    assert about.value == f"not {wrong:g}: a whole number of tokens of at least 1"
+    assert about.tooltip.startswith("max_tokens takes a whole number of tokens of at least 1, not")
     assert (number.value, own.max_tokens) == (wrong, 200)
     number.value = 300.0
     assert (about.value, own.max_tokens) == (SETTINGS["max_tokens"].help, 300)

@@ -168,7 +168,7 @@ def test_a_cell_that_becomes_one_shot_and_is_sent_again_keeps_its_place_and_all_
     assert notebook.sent("%%glm -H\nuno", "a").messages == said("uno")
     assert "attempt 2 of 2" in notebook.page.text
     assert notebook.sent("%%glm\neins", "a").messages == said("eins")
-    assert "attempt 3 of 3 · chat main, 0 earlier turns sent" in notebook.page.text
+    assert "attempt 3 of 3 · 0 earlier turns sent" in notebook.page.text
     assert notebook.sent("%%glm\nthree", "c").messages == said("eins", "two", "three")
 
 

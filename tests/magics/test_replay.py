@@ -323,7 +323,7 @@ def test_an_answer_of_the_embedded_model_is_given_where_glm_would_answer(desk: D
     desk.recorded({"a": f"%%glm -m {name}\none"})
     desk.cells["a"] = "%%glm\none"
     desk.replay_all()
-    assert "(embedded, not for judging prompts)" in desk.text("a")
+    assert "(embedded, for trials only)" in desk.text("a")
 
 
 def test_one_cell_alone_may_take_recorded_answers_or_none(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,8 @@ def _row(traits: traitlets.HasTraits, setting: Setting) -> ipywidgets.Widget:
             if value is not None:
                 control.value = value
             control.disabled = value is None and setting.kind is not str
-            about.value, about.style.text_color = setting.help, None
+            about.value = about.tooltip = setting.help
+            about.style.text_color = None
         finally:
             busy = False
 
@@ -77,7 +78,8 @@ def _row(traits: traitlets.HasTraits, setting: Setting) -> ipywidgets.Widget:
         try:
             setattr(traits, setting.name, value)
         except traitlets.TraitError as error:  # what was typed stays there, and nothing has changed
-            about.value = str(error)
+            about.value = f"not {setting.written(value)}: {setting.range}" if setting.range else str(error)
+            about.tooltip = str(error)
             about.style.text_color = _FAULT
         else:
             from_trait()
