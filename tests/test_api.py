@@ -92,7 +92,7 @@ def test_a_value_that_json_cannot_hold_is_an_error_before_anything_is_sent(
 def test_what_is_wrong_is_said_before_anything_is_sent(chat: Chat, server: GlmServer) -> None:
     with pytest.raises(SettingError, match="temperature"):
         Chat(temperatur=0.2)
-    with pytest.raises(SettingError, match="0 to 1"):
+    with pytest.raises(SettingError, match="0 to 2"):
         chat("hi", temperature=3.0)
     with pytest.raises(PromptError):
         chat("  ")

@@ -80,6 +80,7 @@ class Session:
         if endpoint is None and not wishes.dry_run:
             self.services.embedded.check()
         question = draft.to(self.services.model(settings, endpoint), endpoint, is_embedded=endpoint is None)
+        request.check_temperature(question.body, is_glm_host=endpoint is not None and endpoint.is_glm)
         request.refuse_images(question.model, message, embedded=question.is_embedded)
         return question
 

@@ -53,6 +53,11 @@ MODELS: dict[str, Model] = {
 }
 
 
+def is_glm(name: str) -> bool:
+    """Whether `name` is that of a GLM model: alone, or as other hosts write it (``zai-org/GLM-4.6``)."""
+    return name.lower().rpartition("/")[2].startswith(("glm", "chatglm"))
+
+
 def near_miss(name: str) -> str:
     """Return the known model that `name` was probably meant to be, or ``""``."""
     lower = {known.lower(): known for known in MODELS}

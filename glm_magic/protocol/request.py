@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from glm_magic.chat.messages import Message
-from glm_magic.errors import PromptError, quoted
-from glm_magic.protocol.models import MODELS
+from glm_magic.errors import PromptError, SettingError, quoted
+from glm_magic.protocol.models import MODELS, is_glm
 from glm_magic.settings.declared import SETTINGS, Value
 
 _TEXT_MODELS = frozenset(name.lower() for name in MODELS)
@@ -79,4 +79,18 @@ def refuse_images(model: str, prompt: Message, *, embedded: bool = False) -> Non
         raise PromptError(
             f"{quoted(model)} reads text only, and an image is in the prompt; nothing was sent.",
             "Ask a model that sees, for example: -m glm-4.6v",
+        )
+
+
+def check_temperature(request: Mapping[str, Any], *, is_glm_host: bool) -> None:
+    """Raise `SettingError` if the temperature is above 1 for a GLM model; other models take up to 2.
+
+    Confirmed: GLM's documents give 0 to 1. Reported: more is refused.
+    """
+    temperature = request.get("temperature")
+    if temperature is not None and temperature > 1 and (is_glm_host or is_glm(str(request["model"]))):
+        raise SettingError(
+            f"temperature takes a number from 0 to 1 for {quoted(str(request['model']))}, not {temperature:g};"
+            " nothing was sent.",
+            "Only models that are not GLM's take more.",
         )

@@ -176,9 +176,9 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "temperature",
             float,
-            "sampling temperature",
+            "sampling temperature; GLM's models take at most 1",
             low=0,
-            high=1,
+            high=2,
             field=True,
             option=True,
             short="t",

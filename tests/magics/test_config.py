@@ -119,10 +119,10 @@ def test_settings_are_traits_and_nothing_else_is_configurable(notebook: Notebook
 
 
 def test_a_trait_refuses_what_the_setting_refuses(notebook: Notebook, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(traitlets.TraitError, match="from 0 to 1"):
+    with pytest.raises(traitlets.TraitError, match="from 0 to 2"):
         magics(notebook).temperature = 7
     notebook.run("%config GLMMagics.temperature = 7")  # IPython says the error in its log
-    assert "from 0 to 1" in caplog.text
+    assert "from 0 to 2" in caplog.text
     assert "temperature" not in notebook.sent("%glm hi").body
 
 
@@ -138,7 +138,7 @@ def test_a_wrong_variable_is_said_when_something_is_asked(notebook: Notebook, mo
     ("line", "kind", "hint"),
     [
         ("temprature=0.3", SettingError, "Did you mean temperature"),
-        ("temperature=2", SettingError, "from 0 to 1"),
+        ("temperature=3", SettingError, "from 0 to 2"),
         ("temperature=0.1 top_p=2", SettingError, "from 0 to 1"),
         ("format=html", SettingError, "markdown or text"),
         ("--reset temprature", SettingError, "Did you mean"),

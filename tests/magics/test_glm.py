@@ -301,7 +301,7 @@ def test_dry_run_shows_the_exact_request_and_sends_nothing(notebook: Notebook, m
     [
         ("%%glm --temprature 0\nhi", OptionError, "Did you mean --temperature"),
         ("%%glm -t 1.5\nhi", SettingError, "from 0 to 1"),
-        ("%%glm -t hot\nhi", SettingError, "from 0 to 1"),
+        ("%%glm -t hot\nhi", SettingError, "from 0 to 2"),
         ("%%glm --max-tokens 0\nhi", SettingError, "at least 1"),
         ('%%glm -s "be brief\nhi', OptionError, "not closed"),
         ("%%glm\n", PromptError, "empty"),
@@ -538,3 +538,18 @@ def test_settings_come_from_ipython_config(server: GlmServer, monkeypatch: pytes
     shell.run_line_magic("load_ext", "glm_magic")
     assert Notebook(shell, server).sent("%glm hi").body["temperature"] == 0.25
     close(shell)
+
+
+@pytest.mark.parametrize("model", ["GLM-4-Air", "glm-4.6", "zai-org/GLM-4.6", "chatglm3-6b"])
+def test_a_temperature_above_one_is_refused_for_a_glm_model(notebook: Notebook, model: str) -> None:
+    with pytest.raises(SettingError, match="from 0 to 1"):
+        notebook.run(f"%glm -m {model} -t 1.5 hi")
+    assert notebook.server.requests == []
+    assert notebook.sent(f"%glm -m {model} -t 1 hi").body["temperature"] == 1
+
+
+@pytest.mark.parametrize("model", ["llama-3", "qwen/qwen3", "gpt-glm-like"])
+def test_other_models_take_a_temperature_of_up_to_two(notebook: Notebook, model: str) -> None:
+    assert notebook.sent(f"%glm -m {model} -t 1.5 hi").body["temperature"] == 1.5
+    with pytest.raises(SettingError, match="from 0 to 2"):
+        notebook.run(f"%glm -m {model} -t 2.5 hi")

@@ -7,6 +7,7 @@ import pytest
 from glm_server import stream
 from ipython_shell import Notebook
 
+from glm_magic.asking.session import Session
 from glm_magic.chat.events import Finished, TextDelta
 from glm_magic.display.page.view import PageView
 from glm_magic.errors import Interrupted
@@ -97,3 +98,44 @@ def test_an_interrupt_that_comes_too_late_keeps_the_whole_answer_and_stops_the_c
             notebook.run("%%glm\nask", "a")
     assert "interrupted" not in notebook.page.text
     assert notebook.sent("%%glm\nmore", "b").messages[1] == ("assistant", "You said: ask")
+
+
+def test_an_interrupt_before_anything_is_sent_is_said_in_a_line(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook.run("import signal\ndef stop():\n    signal.raise_signal(signal.SIGINT)\n    return 'not inserted'")
+    with pytest.raises(Interrupted, match="Nothing was sent"):
+        notebook.run("%%glm\n{{ stop() }}", "a")
+    with pytest.raises(Interrupted, match="Nothing was sent"):
+        notebook.run("%glm -m {{ stop() }} hi", "a")
+    with monkeypatch.context() as patched:  # between the words of the line and the request
+        plan = Session.plan
+        patched.setattr(Session, "plan", lambda *asked: (interrupt(), plan(*asked))[1])
+        with pytest.raises(Interrupted, match="Nothing was sent"):
+            notebook.run("%%glm\nhi", "a")
+    assert notebook.server.requests == []
+    assert notebook.sent("%%glm\nhi", "a").messages == [("user", "hi")]
+
+
+def test_a_first_interrupt_stops_what_takes_longer_than_a_second(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint = PageView.paint
+    went_on = threading.Event()
+
+    def painted(view: PageView, event: object) -> None:
+        paint(view, event)  # type: ignore[arg-type]
+        if isinstance(event, TextDelta):
+            interrupt()
+            for _ in range(6000):
+                threading.Event().wait(0.01)
+            went_on.set()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PageView, "paint", painted)
+        with pytest.raises(Interrupted, match="What had arrived is kept"):
+            notebook.run("%%glm\nask", "a")
+    assert not went_on.is_set()
+    role, kept = notebook.sent("%%glm\nmore", "b").messages[1]
+    assert role == "assistant"
+    assert "You said: ask".startswith(kept)

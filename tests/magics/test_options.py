@@ -231,8 +231,8 @@ def test_a_comma_in_a_text_or_a_template_is_no_list():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("-t 2", "--temperature takes a number from 0 to 1"),
-        ("-t hot", "--temperature takes a number from 0 to 1"),
+        ("-t 3", "--temperature takes a number from 0 to 2"),
+        ("-t hot", "--temperature takes a number from 0 to 2"),
         ("-p nan", "--top-p takes a number from 0 to 1"),
         ("--max-tokens 0", "--max-tokens takes a whole number"),
         ("-f html", "--format takes markdown or text"),

@@ -52,6 +52,7 @@ GOOD = [
     ("replay", "a b.ipynb", "a b.ipynb"),
     ("replay_missing", "error", "error"),
     ("record", "answers.jsonl", "answers.jsonl"),
+    ("history", "off", False),
     ("save_turns", "off", False),
     ("save_turns", " True ", True),
 ]
@@ -62,7 +63,7 @@ BAD = [
     ("temperature", "warm"),
     ("temperature", ""),
     ("temperature", "-0.1"),
-    ("temperature", "1.01"),
+    ("temperature", "2.01"),
     ("temperature", "nan"),
     ("temperature", "inf"),
     ("top_p", "2"),
@@ -87,6 +88,7 @@ BAD = [
     ("replay", ""),
     ("replay_missing", "fail"),
     ("record", ""),
+    ("history", "maybe"),
     ("save_turns", "maybe"),
 ]
 
@@ -110,7 +112,7 @@ def test_a_text_that_writes_no_value_is_an_error_that_names_the_setting(name, te
 @pytest.mark.parametrize(
     ("name", "text", "allowed"),
     [
-        ("temperature", "2", "a number from 0 to 1"),
+        ("temperature", "3", "a number from 0 to 2"),
         ("max_tokens", "0", "a whole number of tokens of at least 1"),
         ("timeout", "0", "a number of seconds above 0"),
         ("retries", "x", "a whole number from 0 to 10"),
@@ -306,7 +308,7 @@ def test_an_empty_variable_counts_as_unset(empty):
 
 
 def test_a_wrong_value_in_a_variable_is_an_error_that_names_the_variable():
-    with pytest.raises(SettingError, match="The variable GLM_TEMPERATURE takes a number from 0 to 1"):
+    with pytest.raises(SettingError, match="The variable GLM_TEMPERATURE takes a number from 0 to 2"):
         Layers({"GLM_TEMPERATURE": "hot"}).values({})
 
 
