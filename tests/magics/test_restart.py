@@ -143,7 +143,7 @@ def test_a_replayed_answer_has_them_too_and_says_nothing_of_the_present_run(kept
     kept.kernel.run("%glm_config replay=notebook")
     asked = len(kept.server.requests)
     shown = kept.run("a")
-    assert "attempt 3 of 3 · chat main" in shown
+    assert "attempt 3 of 3 · 0 earlier turns sent" in shown
     assert "saved turn" not in shown
     assert kept.attempts("a") == [*THREE]
     assert len(kept.server.requests) == asked
