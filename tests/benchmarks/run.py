@@ -1,13 +1,13 @@
 """What the extension costs, beside what it stands on: python tests/benchmarks/run.py [--quick] [--only NAME …]
 
 Prints each figure beside that of a peer in the same run, and beside the goal for their ratio; judges none. NAME is
-one of `history`, `streams`, `loading`, `showing`.
+one of `history`, `store`, `streams`, `loading`, `showing`.
 
 History: a saved notebook of many turns restored, beside reading its JSON; and the request of the turn after them
-built, beside writing that as JSON. Streams: see streams.py. Loading: `%load_ext glm_magic` beside `import httpx`,
-each in fresh kernels of an environment with the package alone. Showing: one answer at 200 tokens a second in a real
-kernel, beside the usual loop that updates one Markdown display with each chunk: bytes on iopub for each character,
-and the kernel's CPU time for each token.
+built, beside writing that as JSON. Store: see store.py. Streams: see streams.py. Loading: `%load_ext glm_magic` beside
+`import httpx`, each in fresh kernels of an environment with the package alone. Showing: one answer at 200 tokens a
+second in a real kernel, beside the usual loop that updates one Markdown display with each chunk: bytes on iopub for
+each character, and the kernel's CPU time for each token.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from jupyter_client.manager import KernelManager
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
+import store
 import streams
 from glm_server import Answer, GlmServer, chunk, data
 from goals import beside, figure
@@ -268,10 +269,11 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="What the extension costs, beside what it stands on.")
     parser.add_argument("--quick", action="store_true", help="leave out the answer of 10,000 tokens")
-    parser.add_argument("--only", nargs="+", default=["history", "streams", "loading", "showing"])
+    parser.add_argument("--only", nargs="+", default=["history", "store", "streams", "loading", "showing"])
     arguments = parser.parse_args()
     measures = {
         "history": histories,
+        "store": store.main,
         "streams": streams.main,
         "loading": loading,
         "showing": lambda: showing(quick=arguments.quick),

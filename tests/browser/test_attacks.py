@@ -175,7 +175,7 @@ def attacks_in(faults: Sequence[str]) -> set[str]:
     return {name for name in NAMES if re.search(rf"(?:pwned_|attack-|evil-|Attack ){name}(?!\w)", "\n".join(faults))}
 
 
-def in_rows(names: Sequence[str], length: int) -> list[list[str]]:
+def in_rows(names: Sequence[Any], length: int) -> list[list[Any]]:
     return [[*names[at : at + length]] for at in range(0, len(names), length)]
 
 
@@ -318,7 +318,8 @@ def cells_and_answers() -> Iterator[tuple[str, list[Answer]]]:
     prompts = [joined(group) for group in groups]
     ask = each(prompts, "ip.run_cell_magic('glm', '--raw -c prompts', value)")
     yield ask, [stream("Before.") for _ in groups]
-    yield each(numbers, "ip.run_line_magic('glm_history', f'-c prompts --show {value}')"), []
+    for row in in_rows(numbers, 8):
+        yield each(row, "ip.run_line_magic('glm_history', f'-c prompts --show {value}')"), []
     for row in in_rows(NAMES[::6], A_CELL):
         yield (
             each(
@@ -366,10 +367,12 @@ def attacked(chromium: Browser, lab_server: tuple[str, Path]) -> Attacked:
         again = next(source for source in sources if "-c prompts'" in source)
         setup = f"%load_ext glm_magic\n%glm_config base_url={server.url} model=GLM-4-Air\n{TOOLS}"
         numbers = [*range(1, -(-len(NAMES) // 10) + 1)]
-        compare = each(numbers, "ip.run_line_magic('glm_history', f'-c prompts --show {value} --diff')")
-        lab.open_new(
-            "attacked", setup, *sources, compare, "from IPython.display import Markdown\nMarkdown('$\\\\sum$')"
-        )
+        compares = [  # of each turn, several outputs
+            each(row, "ip.run_line_magic('glm_history', f'-c prompts --show {value} --diff')")
+            for row in in_rows(numbers, 8)
+        ]
+        maths = "from IPython.display import Markdown\nMarkdown('$\\\\sum$')"
+        lab.open_new("attacked", setup, *sources, *compares, maths)
         lab.run_cell(0)
         for index, of_a_cell in enumerate(answers, start=1):
             server.answer(*of_a_cell)
@@ -377,7 +380,7 @@ def attacked(chromium: Browser, lab_server: tuple[str, Path]) -> Attacked:
         last = len(sources) + 1
         asked = sources.index(again) + 1
         server.answer(*(in_deltas(joined(group)) for group in in_rows(NAMES, 10)))
-        lab.run_cell(asked, last, last + 1)
+        lab.run_cell(asked, *range(last, last + len(compares) + 1))
         expect(lab.answer(1)).to_have_count(A_CELL)
         lab.page.wait_for_timeout(500)  # for what has yet to act
         cells = len(lab.page.query_selector_all(".jp-Notebook .jp-Cell"))

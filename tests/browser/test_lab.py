@@ -188,7 +188,7 @@ def test_refusal_is_a_few_lines(lab: Lab, server: GlmServer) -> None:
     server.answer(error(401, {"error": {"code": "1000", "message": "身份验证失败。"}}))
     lab.open_new("refusal", setup(server), "%%glm\nHello")
     lab.run_cell(0, 1)
-    lab.wait_for_text(1, "AuthenticationError", "身份验证失败。", "Check the key")
+    lab.wait_for_text(1, "AuthenticationError", "身份验证失败。", "none is set")
     assert "Traceback" not in lab.text(1)
     assert "/glm_magic/" not in lab.text(1)
 

@@ -103,5 +103,5 @@ def test_a_run_all_that_was_interrupted_and_saved_costs_nothing_when_it_runs_aga
     assert asked()[5:] == ["another"]
 
     _, notebooks = lab_server
-    (journal,) = (notebooks.parent / "share" / "glm_magic" / "journals").iterdir()
-    assert journal.stat().st_mode & 0o777 == 0o600
+    store = notebooks.parent / "share" / "glm_magic" / "answers.db"
+    assert store.stat().st_mode & 0o777 == 0o600

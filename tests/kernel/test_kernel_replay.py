@@ -112,7 +112,7 @@ def test_a_replayed_answer_is_put_on_the_page_once(
     assert len(server.requests) == 4
 
 
-def test_a_killed_kernel_leaves_its_answers_in_the_journal(server: GlmServer, tmp_path: Path) -> None:
+def test_a_killed_kernel_leaves_its_answers_in_the_store(server: GlmServer, tmp_path: Path) -> None:
     path = tmp_path / "mine.ipynb"
     nbformat.write(nbformat.v4.new_notebook(), path)
     ran: list[list[str]] = []
@@ -126,3 +126,42 @@ def test_a_killed_kernel_leaves_its_answers_in_the_journal(server: GlmServer, tm
             kernel.close()
     assert ran == [["ok", "ok"]] * 2
     assert [request.messages[-1][1] for request in server.requests] == ["one", "two"]
+
+
+def shown(messages: list[dict[str, Any]]) -> tuple[str, list[Any]]:
+    """Return the text of a cell's outputs as they are at last, and the bundles in them."""
+    outputs: dict[str, Any] = {}
+    for message in messages:
+        if message["msg_type"] in ("display_data", "update_display_data"):
+            content = message["content"]
+            outputs[content["transient"].get("display_id", f"unnamed {len(outputs)}")] = content["data"]
+    bundles = [data[MIME_TYPE] for data in outputs.values() if MIME_TYPE in data]
+    return "\n".join(data.get("text/plain", "") for data in outputs.values()), bundles
+
+
+def test_attempts_outlive_a_killed_kernel_and_one_whose_first_run_fails(server: GlmServer, tmp_path: Path) -> None:
+    path = tmp_path / "mine.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(), path)  # nothing that is shown is ever saved
+    where = {"GLM_BASE_URL": server.url, "JPY_SESSION_NAME": str(path)}
+    kernel = Kernel(**where)
+    try:
+        kernel.run("%load_ext glm_magic")
+        for text in ("one", "uno", "eins"):
+            kernel.run(f"%%glm\n{text}", "cell")
+        kernel.manager.signal_kernel(9)
+    finally:
+        kernel.close()
+    kernel = Kernel(**where)
+    try:
+        kernel.run("%load_ext glm_magic")
+        status, messages = kernel.run("%%glm\n{{ missing }}", "cell")
+        text, (bundle,) = shown(messages)
+        assert (status, text) == ("error", "3 earlier answers are kept")
+        assert len(bundle["attempts"]) == 2
+        status, messages = kernel.run("%%glm\nun", "cell")
+        text, (bundle,) = shown(messages)
+        assert (status, len(bundle["attempts"])) == ("ok", 3)
+        assert "attempt 4 of 4, 3 from before" in text
+    finally:
+        kernel.close()
+    assert [request.messages for request in server.requests][3:] == [[("user", "un")]]
