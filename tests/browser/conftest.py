@@ -259,6 +259,12 @@ class Lab:
             self.start(index)
             self.wait_idle(index)
 
+    def restart(self) -> None:
+        """Restart the kernel, as the button does."""
+        session = "jupyterapp.shell.currentWidget.sessionContext.session"
+        self.page.evaluate(f"async () => {{ await {session}.kernel.restart() }}")
+        self._wait_for_the_notebook()
+
     def interrupt(self) -> None:
         """Press the toolbar's stop button."""
         self.page.locator(".jp-NotebookPanel-toolbar [data-command='notebook:interrupt-kernel']").click()

@@ -1,4 +1,4 @@
-"""The journal in JupyterLab: whatever happens in the middle of Run All, no answer is lost and none is paid twice."""
+"""The store in JupyterLab: whatever happens in the middle of Run All, no answer is lost and none is paid twice."""
 
 from __future__ import annotations
 
@@ -32,13 +32,8 @@ def wait_all(lab: Lab) -> None:
     lab.page.wait_for_function("() => window.glmRuns.all === 'done'")
 
 
-def restart(lab: Lab) -> None:
-    lab.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart() }")
-    lab._wait_for_the_notebook()
-
-
 def restart_and_run_all(lab: Lab) -> None:
-    restart(lab)
+    lab.restart()
     start_all(lab)
     wait_all(lab)
 
@@ -89,7 +84,7 @@ def test_a_run_all_that_was_interrupted_and_saved_costs_nothing_when_it_runs_aga
     # another prompt is held before its first word; the file is saved with nothing below the cells that wait
     server.answer(stream(threading.Event(), "Never."))
     lab.rewrite(2, "%%glm\nanother")
-    restart(lab)
+    lab.restart()
     start_all(lab)
     lab.wait_for(lambda: len(asked()) == 6, "the changed prompt to be asked")
     assert [bool(cell.outputs) for cell in lab.save().cells[FIRST + 2 :]] == [False, False]
