@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from real_kernel import Kernel
 
 
@@ -9,13 +11,16 @@ def completions(kernel: Kernel, code: str) -> tuple[str, list[str]]:
     """Return what the kernel would replace, and by what; ``|`` is the cursor."""
     at = code.index("|")
     code = code[:at] + code[at + 1 :]
-    request = kernel.client.complete(code, at)
+    content = answer(kernel, kernel.client.complete(code, at))
+    return code[content["cursor_start"] : content["cursor_end"]], content["matches"]
+
+
+def answer(kernel: Kernel, request: str) -> dict[str, Any]:
     reply = kernel.client.get_shell_msg(timeout=60)
     while reply["parent_header"].get("msg_id") != request:
         reply = kernel.client.get_shell_msg(timeout=60)
-    content = reply["content"]
-    assert content["status"] == "ok"
-    return code[content["cursor_start"] : content["cursor_end"]], content["matches"]
+    assert reply["content"]["status"] == "ok"
+    return reply["content"]
 
 
 def test_a_kernel_completes_options_values_and_templates(kernel: Kernel) -> None:
@@ -37,3 +42,11 @@ def test_the_turns_of_a_chat(kernel: Kernel) -> None:
     assert completions(kernel, "%glm_history --show |")[1] == ["1"]
     assert completions(kernel, "%glm_history -c draft --show |")[1] == ["1", "2"]
     assert completions(kernel, "%%glm -c d|") == ("d", ["draft"])
+
+
+def test_shift_tab_shows_what_the_magic_does(kernel: Kernel) -> None:
+    for code, at in (("%%glm -m GLM-4-Air\nHello", 3), ("%%glm -m GLM-4-Air\nHello", 5), ("x = %glm hello", 7)):
+        content = answer(kernel, kernel.client.inspect(code, at))
+        assert content["found"]
+        assert "Ask a model" in content["data"]["text/plain"]
+        assert "-t, --temperature X" in content["data"]["text/plain"]
