@@ -108,7 +108,7 @@ class Checks:
             except BaseException:
                 self._stop()
                 raise
-        sys.exit(max(codes))
+        sys.exit(1 if any(codes) else 0)  # a check that a signal ended has a code below 0
 
     def _run_row(self, row: list[tuple[str, list[str]]]) -> int:
         for name, command in row:
@@ -142,7 +142,8 @@ class Checks:
                 shutil.copyfileobj(output, sys.stdout.buffer)
                 sys.stdout.flush()
         if code:
-            print(f"Failed: {' '.join(command)}", flush=True)
+            how = f"with exit code {code}" if code > 0 else f"by signal {-code}"
+            print(f"\nFailed {how}: {' '.join(command)}", flush=True)
             self._stop()
         return code
 
