@@ -59,7 +59,7 @@ def server() -> Iterator[GlmServer]:
 
 @pytest.fixture(autouse=True)
 def own_interrupts() -> Iterator[None]:
-    """Put back what takes interrupts: a kernel does so itself at the end of a cell, a shell without one does not."""
-    before = signal.getsignal(signal.SIGINT)
+    """Take interrupts as in a terminal: a background job ignores them, and a shell without a kernel leaves its own."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, signal.default_int_handler)

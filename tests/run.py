@@ -60,6 +60,7 @@ def main() -> None:
         newest, oldest = pool.submit(make_newest), pool.submit(make_oldest)
         python, old_python = newest.result(), oldest.result()
         programs.result()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would the checks
     # Chromium keeps one core busy, and the rest the other.
     checks = Checks()
     checks.run_beside_each_other(
