@@ -122,6 +122,7 @@ def test_stop_twice_and_by_keyboard_and_at_once_again(lab: Lab, server: GlmServe
     lab.run_cell(0)
     lab.start(1)
     button = lab.bar(1).locator("button")
+    expect(lab.answer(1)).to_have_text("Half")
     button.dblclick()
     lab.wait_idle(1)
     lab.wait_for_text(1, "Interrupted: Stopped.", "Half")
@@ -129,6 +130,7 @@ def test_stop_twice_and_by_keyboard_and_at_once_again(lab: Lab, server: GlmServe
     for key in ("Enter", "Space"):
         lab.start(1)
         expect(button).to_be_visible()
+        expect(lab.answer(1)).to_have_text("Half")
         for _ in range(9):
             lab.page.keyboard.press("Tab")
             if button.evaluate("stop => stop === document.activeElement"):
