@@ -99,8 +99,8 @@ class Asking:
         try:
             for event in self._under_way:
                 if isinstance(event, Finished):
-                    self.reply = self._priced(event.reply)
-                    self._commit(self._attempt(self.reply), self.reply)
+                    self.reply = priced(self.question, event.reply)
+                    self._commit(attempt_of(self.question, self.reply, self._created), self.reply)
                     yield Finished(self.reply)
                 else:
                     yield event
@@ -118,7 +118,7 @@ class Asking:
             parsed=self._parsed(attempt),
         )
         yield from attempt.events()
-        self._commit(replace(attempt, **self._context()), self.reply, recorded.earlier)
+        self._commit(replace(attempt, **_context(self.question)), self.reply, recorded.earlier)
         yield Finished(self.reply)
 
     def _parsed(self, attempt: Attempt) -> Any:
@@ -137,42 +137,12 @@ class Asking:
         if not self._under_way.has_begun:
             self._end_without_answer()
             return None
-        reply = self.reply = self._priced(self._under_way.partial(interrupted=True))
+        reply = self.reply = priced(self.question, self._under_way.partial(interrupted=True))
         if reply.text.strip():
-            self._commit(self._attempt(reply), reply)
+            self._commit(attempt_of(self.question, reply, self._created), reply)
         else:
             self._end_without_answer()
         return reply
-
-    def _context(self) -> dict[str, Any]:
-        before = self.question.sent_after
-        return {
-            "after": tuple(other.id for other in before),
-            "context": context_digest(before),
-            "new": self.question.wishes.new,
-        }
-
-    def _attempt(self, reply: Reply) -> Attempt:
-        question = self.question
-        return Attempt(
-            id=new_id(),
-            messages=(question.message, *reply.steps, Message("assistant", reply.text)),
-            **self._context(),
-            system=question.system,
-            parameters=request.parameters(question.body),
-            fingerprint=question.fingerprint,
-            usage=reply.usage,
-            cost=reply.cost,
-            reasoning=reply.reasoning,
-            finish_reason=reply.finish_reason,
-            model=reply.model,
-            created=round(self._created, 3),
-            seconds=round(reply.seconds, 3),
-            first_token_seconds=None if reply.first_token_seconds is None else round(reply.first_token_seconds, 3),
-            tool_runs=tuple(run for run in reply.tool_runs if run.id in {step.tool_call_id for step in reply.steps}),
-            sources=reply.sources,
-            interrupted=reply.interrupted,
-        )
 
     def _commit(self, attempt: Attempt, reply: Reply, others: tuple[Attempt, ...] = ()) -> None:
         self.attempt = attempt
@@ -187,9 +157,42 @@ class Asking:
             self.history.retire(self.question)
         self.bundle = self.history.kept_without_answer(self.question)
 
-    def _priced(self, reply: Reply) -> Reply:
-        question = self.question
-        known = models.MODELS.get(question.model)
-        is_listed = question.endpoint is not None and question.endpoint.is_glm
-        cost = known.cost(reply.usage) if known and reply.usage and is_listed else None
-        return replace(reply, cost=cost, model=reply.model or question.model)
+
+def attempt_of(question: Question, reply: Reply, created: float) -> Attempt:
+    """Return the reply to a question as an attempt of its turn, asked `created` seconds after the epoch."""
+    return Attempt(
+        id=new_id(),
+        messages=(question.message, *reply.steps, Message("assistant", reply.text)),
+        **_context(question),
+        system=question.system,
+        parameters=request.parameters(question.body),
+        fingerprint=question.fingerprint,
+        usage=reply.usage,
+        cost=reply.cost,
+        reasoning=reply.reasoning,
+        finish_reason=reply.finish_reason,
+        model=reply.model,
+        created=round(created, 3),
+        seconds=round(reply.seconds, 3),
+        first_token_seconds=None if reply.first_token_seconds is None else round(reply.first_token_seconds, 3),
+        tool_runs=tuple(run for run in reply.tool_runs if run.id in {step.tool_call_id for step in reply.steps}),
+        sources=reply.sources,
+        interrupted=reply.interrupted,
+    )
+
+
+def priced(question: Question, reply: Reply) -> Reply:
+    """Return the reply to a question with what it cost, and with the model that gave it."""
+    known = models.MODELS.get(question.model)
+    is_listed = question.endpoint is not None and question.endpoint.is_glm
+    cost = known.cost(reply.usage) if known and reply.usage and is_listed else None
+    return replace(reply, cost=cost, model=reply.model or question.model)
+
+
+def _context(question: Question) -> dict[str, Any]:
+    before = question.sent_after
+    return {
+        "after": tuple(other.id for other in before),
+        "context": context_digest(before),
+        "new": question.wishes.new,
+    }

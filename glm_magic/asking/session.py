@@ -13,6 +13,7 @@ from glm_magic.asking.history import History
 from glm_magic.asking.loop import Loop
 from glm_magic.asking.question import Draft, Question, Wishes
 from glm_magic.asking.recordings import OFF, Recordings, source_of
+from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import NotRecorded, PromptError
@@ -59,17 +60,24 @@ class Session:
             self._services = shared() if environ is os.environ else Services(environ)
         return self._services.held_by(self)
 
-    def plan(self, message: Message, place: Place, wishes: Wishes = _DEFAULT_WISHES) -> Question:
+    def plan(
+        self,
+        message: Message,
+        place: Place,
+        wishes: Wishes = _DEFAULT_WISHES,
+        before: tuple[Attempt, ...] | None = None,
+    ) -> Question:
         """Return the question that asking `message` at `place` would put, or the recorded answer to it.
 
-        Nothing is sent, and nothing changes. Raises `CellError` if the prompt or a setting is wrong, or if a
+        It is sent after the attempts in `before`, by default those of its conversation. Nothing is sent, and nothing
+        changes. Raises `CellError` if the prompt or a setting is wrong, or if a
         recorded answer is required and missing; `SetupError` if nobody can be asked, except in a dry run.
         """
         if not message.content.strip():
             raise PromptError("The prompt is empty; nothing was sent.", "Write it below the %%glm line, or after %glm.")
         settings = self.layers.values(wishes.options)
-        conversation = self.chats.conversation(wishes.chat)
-        before = conversation.reserve(place, message).sent(place, new=wishes.new) if wishes.keep else ()
+        if before is None:
+            before = self.sent_before(place, wishes, message)
         draft = Draft(place, message, wishes, settings, before)
         if settings["record"]:
             self.recordings.file(str(settings["record"]))
@@ -83,6 +91,12 @@ class Session:
         request.check_temperature(question.body, is_glm_host=endpoint is not None and endpoint.is_glm)
         request.refuse_images(question.model, message, embedded=question.is_embedded)
         return question
+
+    def sent_before(self, place: Place, wishes: Wishes, message: Message | None = None) -> tuple[Attempt, ...]:
+        """Return the attempts that a question at `place` is sent after."""
+        if not wishes.keep:
+            return ()
+        return self.chats.conversation(wishes.chat).reserve(place, message).sent(place, new=wishes.new)
 
     def _recorded(self, draft: Draft) -> Question | None:
         """Return the question with its recorded answer; None if it is to be asked."""
@@ -104,7 +118,11 @@ class Session:
 
     def ask(self, question: Question, circumstances: Circumstances = _DEFAULT_CIRCUMSTANCES) -> Asking:
         """Return the question under way; iterate over it for its events."""
-        under_way = Loop(
+        return Asking(question, self.history, self.loop(question, circumstances), created=self._wall())
+
+    def loop(self, question: Question, circumstances: Circumstances = _DEFAULT_CIRCUMSTANCES) -> Loop:
+        """Return what asks the question, and keeps nothing."""
+        return Loop(
             question.body,
             lambda body: self.services.stream(question.endpoint, body, question.settings),
             self._clock,
@@ -114,7 +132,6 @@ class Session:
             embedded=question.is_embedded,
             put_in_cell=self._put_in_cell,
         )
-        return Asking(question, self.history, under_way, created=self._wall())
 
     def close(self) -> None:
         """Release the services, which close if nobody else holds them. A later question opens them again."""

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from glm_magic.chat.conversation import Attempt, Turn
 from glm_magic.display.differences import differences, in_short, side_by_side
 from glm_magic.display.page.line import line
+from glm_magic.display.reply_facts import tokens
 from glm_magic.display.tables import shorten, table
-from glm_magic.magics.facts import tokens, written_parameters
+from glm_magic.magics.facts import written_parameters
 
 _LONGEST = 120  # characters of a text in the table
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from glm_magic.asking.ask import Asking
 from glm_magic.asking.chats import DEFAULT_CHAT, ONE_SHOT
@@ -16,7 +15,7 @@ from glm_magic.chat.messages import Message, Usage
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
 from glm_magic.display.dry_run import dry_run as show_dry_run
-from glm_magic.display.tables import shorten
+from glm_magic.display.reply_facts import OF_THE_STREAM, calls, flaws, in_json, time, tokens, what_was_set, who
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
 from glm_magic.notebook.bundle import MIME_TYPE
@@ -26,9 +25,6 @@ from glm_magic.protocol.tokens import estimated_tokens
 ANOTHER_TEXT = "asked with another text"
 
 _MOST_NAMED = 5
-_LONGEST_FACT = 40
-_OF_THE_STREAM = ("stream", "stream_options")  # how an answer comes, and not what it says
-_SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}
 
 
 def ending_of(
@@ -45,10 +41,10 @@ def ending_of(
     kept meanwhile.
     """
     question = asking.question
-    facts = [_who(question.model, reply, is_embedded=question.is_embedded)]
-    facts += _what_was_set(request.parameters(question.body), question.system)
+    facts = [who(question.model, reply, is_embedded=question.is_embedded)]
+    facts += what_was_set(request.parameters(question.body), question.system)
     if reply is not None:
-        facts += [*tokens(reply), *_calls(reply), _time(reply)]
+        facts += [*tokens(reply), *calls(reply), time(reply)]
         if reply.repeats_key:
             facts.append("the service put your API key into the answer; it is masked")
     if error is not None:
@@ -56,7 +52,7 @@ def ending_of(
     elif reply is None:
         facts.append("stopped before any text")
     else:
-        facts += _flaws(reply)
+        facts += flaws(reply)
     turn = asking.turn
     counting = turn.counting
     from_before = 0 if question.recorded else asking.history.from_before(turn)  # a replay says what its notebook says
@@ -94,12 +90,12 @@ def about_attempt(attempt: Attempt, *, embedded: str) -> list[str]:
         return [f"{attempt.role} message, not asked"]
     asked, reply = str(attempt.parameters.get("model", attempt.model)), attempt.reply()
     return [
-        _who(asked, reply, is_embedded=asked == embedded),
-        *_what_was_set(attempt.parameters, attempt.system),
+        who(asked, reply, is_embedded=asked == embedded),
+        *what_was_set(attempt.parameters, attempt.system),
         *tokens(reply),
-        *_calls(reply),
-        _time(reply),
-        *_flaws(reply),
+        *calls(reply),
+        time(reply),
+        *flaws(reply),
     ]
 
 
@@ -123,7 +119,7 @@ def dry_run(question: Question) -> dict[str, str]:
         address = [f"POST {endpoint.url}  ({key})"]
         if endpoint.is_glm and not endpoint.key:
             address.append("No key is set, so the service would refuse this request. See %glm_config --login")
-    was_set = _what_was_set(request.parameters(question.body), question.system)
+    was_set = what_was_set(request.parameters(question.body), question.system)
     asked = " · ".join([question.model, *was_set])
     body = endpoint.written(question.body) if endpoint else question.body
     tokens = estimated_tokens(question.body)
@@ -138,73 +134,11 @@ def dry_run(question: Question) -> dict[str, str]:
     )
 
 
-def _who(asked: str, reply: Reply | None, *, is_embedded: bool) -> str:
-    model = reply.model if reply is not None else asked
-    if is_embedded:
-        return f"{model} (embedded, for trials only)"
-    return model if model.lower() == asked.lower() else f"{asked} (answered by {model})"
-
-
-def _what_was_set(parameters: Mapping[str, Any], system: str) -> list[str]:
-    """Return what was set for a request, in short: what nobody has set is not sent, and not named."""
-    facts = []
-    for name, value in parameters.items():
-        match name:
-            case _ if name == "model" or name in _OF_THE_STREAM:  # who answers is said before
-                pass
-            case "response_format":
-                facts.append("json")
-            case "tools":
-                facts.append(f"{len(value)} {'tool' if len(value) == 1 else 'tools'}")
-            case "stop":
-                facts.append(f"stop {', '.join(map(_in_json, value))}")
-            case _:
-                facts.append(shorten(f"{_SHORT.get(name, name)} {_in_json(value)}", _LONGEST_FACT))
-    return [*facts, "system"] if system else facts
-
-
 def written_parameters(attempt: Attempt) -> dict[str, str]:
     """Return the system message and the parameters of an attempt as text."""
     system = {"system": attempt.system} if attempt.system else {}
-    sent = {name: value for name, value in attempt.parameters.items() if name not in _OF_THE_STREAM}
-    return {**system, **{name: value if isinstance(value, str) else _in_json(value) for name, value in sent.items()}}
-
-
-def _in_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False).removesuffix(".0")
-
-
-def _flaws(reply: Reply) -> list[str]:
-    """Return what is unusual about a reply: interrupted, cut off, not kept, replayed."""
-    flaws = []
-    if reply.interrupted:
-        flaws.append("interrupted")
-    elif reply.finish_reason == "length":
-        flaws.append("cut off at the token limit: raise --max-tokens")
-    elif reply.finish_reason == "refusal":
-        flaws.append("the model refused")
-    elif reply.open_calls:
-        names = ", ".join(call.name for call in reply.open_calls)
-        flaws.append(f"called {names}, which was not run; not kept in the conversation")
-    return [*flaws, "replayed"] if reply.replayed else flaws
-
-
-def tokens(reply: Reply) -> list[str]:
-    """Return how many tokens an answer took, and what it cost; nothing if that is not known."""
-    if reply.usage is None:
-        return []
-    cost = f", {reply.cost:.6f} CNY" if reply.cost else ""
-    return [f"{reply.usage.prompt_tokens} in, {reply.usage.completion_tokens} out{cost}"]
-
-
-def _calls(reply: Reply) -> list[str]:
-    ran = len(reply.tool_runs)
-    return [f"{ran} tool {'call' if ran == 1 else 'calls'}"] if ran else []
-
-
-def _time(reply: Reply) -> str:
-    first = reply.first_token_seconds
-    return f"{reply.seconds:.1f} s" + (f" (first {first:.1f} s)" if first is not None else "")
+    sent = {name: value for name, value in attempt.parameters.items() if name not in OF_THE_STREAM}
+    return {**system, **{name: value if isinstance(value, str) else in_json(value) for name, value in sent.items()}}
 
 
 def _in_conversation(

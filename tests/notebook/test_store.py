@@ -22,8 +22,9 @@ from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook.bundle import encode
+from glm_magic.notebook.database import is_on_a_network
 from glm_magic.notebook.journal import recorded
-from glm_magic.notebook.store import Store, is_on_a_network
+from glm_magic.notebook.store import Store
 
 MINE, OTHER = "/home/me/mine.ipynb", "/home/me/other.ipynb"
 
@@ -158,7 +159,7 @@ def test_only_its_owner_can_read_it(store: Store, path: Path) -> None:
 
 
 def test_on_a_network_it_has_a_rollback_journal(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glm_magic.notebook.store.is_on_a_network", lambda _: True)
+    monkeypatch.setattr("glm_magic.notebook.database.is_on_a_network", lambda _: True)
     store.add(MINE, [turn("1")], now=1.0)
     with contextlib.closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
