@@ -38,7 +38,7 @@ class Recordings:
     """
 
     def __init__(self, notebook: Callable[[], Path | None], wall: Callable[[], float] = time.time) -> None:
-        self.archive = Archive(notebook, wall, self._note_once)
+        self.archive = Archive(notebook, wall, self.note_once)
         self._wall = wall
         self._lock = threading.Lock()  # answers in the background are kept from threads of their own
         self._source = OFF
@@ -84,8 +84,8 @@ class Recordings:
         """Have `problems` report something once."""
         self._problems.append(what)
 
-    def _note_once(self, what: str) -> None:
-        """Note what went wrong with the store, which it may do again with each answer."""
+    def note_once(self, what: str) -> None:
+        """Have `problems` report, once in this kernel, what goes wrong again with each answer."""
         if what not in self._noted:
             self._noted.add(what)
             self.note(what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from glm_magic.asking.ask import Asking, Circumstances
@@ -91,6 +91,15 @@ class Session:
         request.check_temperature(question.body, is_glm_host=endpoint is not None and endpoint.is_glm)
         request.refuse_images(question.model, message, embedded=question.is_embedded)
         return question
+
+    def as_recorded(
+        self, message: Message, place: Place, wishes: Wishes, before: tuple[Attempt, ...]
+    ) -> Iterator[Question]:
+        """Yield the question as it is put to each model that a recorded answer may have come from."""
+        settings = self.layers.values(wishes.options)
+        draft = Draft(place, message, wishes, settings, before)
+        for model in self.services.recorded_models(settings):
+            yield draft.to(model, is_embedded=model == self.services.embedded.name)
 
     def sent_before(self, place: Place, wishes: Wishes, message: Message | None = None) -> tuple[Attempt, ...]:
         """Return the attempts that a question at `place` is sent after."""

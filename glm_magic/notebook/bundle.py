@@ -49,8 +49,8 @@ def encode(chat: str, attempt: Attempt, earlier: tuple[Attempt, ...] = (), call:
         "kind": "turn" if attempt.role == "user" else "edit",
         "chat": chat,
         "call": call,
-        **_fields(attempt),
-        "attempts": [_fields(other) for other in earlier[-MOST_EARLIER_ATTEMPTS:]],
+        **fields_of(attempt),
+        "attempts": [fields_of(other) for other in earlier[-MOST_EARLIER_ATTEMPTS:]],
     }
 
 
@@ -74,8 +74,8 @@ def decode(bundle: Any) -> Bundle:
             raise TypeError("the chat is not a string")
         return Bundle(
             chat,
-            _attempt(bundle),
-            tuple(_attempt(other) for other in earlier[-MOST_EARLIER_ATTEMPTS:]),
+            attempt_of(bundle),
+            tuple(attempt_of(other) for other in earlier[-MOST_EARLIER_ATTEMPTS:]),
             call if type(call) is int and call >= 0 else None,
             left_out=max(0, len(earlier) - MOST_EARLIER_ATTEMPTS),
         )
@@ -83,7 +83,8 @@ def decode(bundle: Any) -> Bundle:
         raise HistoryError(f"The turn is damaged ({type(error).__name__}: {quoted(str(error))}).") from error
 
 
-def _fields(attempt: Attempt) -> dict[str, Any]:
+def fields_of(attempt: Attempt) -> dict[str, Any]:
+    """Return an attempt as JSON."""
     return {
         "id": attempt.id,
         "after": list(attempt.after),
@@ -108,7 +109,8 @@ def _fields(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _attempt(data: dict[str, Any]) -> Attempt:
+def attempt_of(data: dict[str, Any]) -> Attempt:
+    """Read an attempt. Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` if it is damaged."""
     id_, after = data["id"], data["after"]
     if not isinstance(id_, str) or not all(isinstance(other, str) for other in after):
         raise TypeError("an id is not a string")

@@ -10,7 +10,8 @@ from typing import Any
 from glm_magic.chat.conversation import Attempt, Conversation, Turn, contexts_of, in_order
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError, quoted, summed_up
-from glm_magic.notebook import bundle, ipynb
+from glm_magic.notebook import bundle, comparison, ipynb
+from glm_magic.notebook.runs import SavedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def turns_in(cells: Iterable[dict[str, Any]], problems: list[str]) -> Iterator[S
         cell_id = known_as if isinstance(known_as, str) and known_as not in seen else where
         seen.add(cell_id)
         calls = 0
-        for data in _bundles(cell):
+        for data in _bundles(cell, bundle.MIME_TYPE):
             try:
                 found = bundle.decode(data)
             except HistoryError as error:
@@ -113,12 +114,27 @@ def turns_in(cells: Iterable[dict[str, Any]], problems: list[str]) -> Iterator[S
             yield SavedTurn(found.chat, place, found.attempt, found.earlier, where)
 
 
-def _bundles(cell: dict[str, Any]) -> Iterator[Any]:
+def saved_runs(path: Path, problems: list[str]) -> Iterator[SavedRun]:
+    """Yield the runs of the comparisons in a notebook; append a sentence to `problems` for each damaged one.
+
+    Raises `HistoryError` if the file is not a notebook.
+    """
+    for number, cell in enumerate(ipynb.cells_as_saved(path), start=1):
+        for data in _bundles(cell, comparison.MIME_TYPE):
+            own: list[str] = []
+            try:
+                yield from comparison.decode(data, own)
+            except HistoryError as error:
+                own.append(error.what)
+            problems += [f"Cell {number}: {problem}" for problem in own]
+
+
+def _bundles(cell: dict[str, Any], kind: str) -> Iterator[Any]:
     outputs = cell.get("outputs")
     for output in outputs if isinstance(outputs, list) else ():
         data = output.get("data") if isinstance(output, dict) else None
-        if isinstance(data, dict) and bundle.MIME_TYPE in data:
-            yield data[bundle.MIME_TYPE]
+        if isinstance(data, dict) and kind in data:
+            yield data[kind]
 
 
 def _conversation(

@@ -1,4 +1,4 @@
-"""Recorded turns: the JSON Lines file that new turns are appended to, and the turns in files and folders."""
+"""Recorded turns and runs: the JSON Lines file that new ones are appended to, and those in files and folders."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import contextlib
 import errno
 import json
 import os
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import bundle, files
-from glm_magic.notebook.document import SavedTurn, saved_turns
+from glm_magic.notebook.document import SavedTurn, saved_runs, saved_turns
+from glm_magic.notebook.runs import RunKey, SavedRun
 from glm_magic.notebook.store import SUFFIX as STORE
 from glm_magic.notebook.store import Store
 
 NOTEBOOK, LINES = ".ipynb", ".jsonl"
 _KINDS = (NOTEBOOK, LINES, STORE)
 
+_Recorded = TypeVar("_Recorded")
+
 
 class Journal:
     """A file of turns, one per line as ``{"cell": …, "turn": {…}}``; it holds each answer once.
 
+    The runs of comparisons have lines of their own: ``{"cell": …, "run": {…}, "turn": {…}}``.
     Every method raises `HistoryError` if the system refuses.
     """
 
@@ -38,11 +43,15 @@ class Journal:
         except FileNotFoundError:
             text = b""
         turns: list[SavedTurn] = []
+        known: set[str] = set()
         for number, line in enumerate(text.split(b"\n"), start=1):
             if not line.strip():
                 continue
             try:
                 data = json.loads(line)
+                if _is_run(data):
+                    known.add(data["turn"]["id"])
+                    continue
                 found = bundle.decode(data["turn"] if isinstance(data, dict) and "turn" in data else data)
             except (ValueError, RecursionError):
                 problems.append(f"Line {number}: not JSON, or only partly written.")
@@ -54,8 +63,27 @@ class Journal:
                     problems.append(f"Line {number}: {found.problem}")
                 place = Place(cell if isinstance(cell, str) else "", found.call or 0)
                 turns.append(SavedTurn(found.chat, place, found.attempt, found.earlier, f"line {number}"))
-        self._known = {turn.attempt.id for turn in turns}
+        self._known = known | {turn.attempt.id for turn in turns}
         return turns
+
+    def runs(self, problems: list[str]) -> list[SavedRun]:
+        """Return the runs of comparisons, oldest first; append a sentence to `problems` for each damaged line."""
+        try:
+            text = files.read(self.path)
+        except FileNotFoundError:
+            text = b""
+        runs: list[SavedRun] = []
+        for number, line in enumerate(text.split(b"\n"), start=1):
+            with contextlib.suppress(ValueError, RecursionError):  # `turns` says it
+                data = json.loads(line)
+                if not _is_run(data):
+                    continue
+                try:
+                    key = RunKey(**data["run"])
+                    runs.append(SavedRun(key, bundle.decode(data["turn"]).attempt))
+                except (TypeError, HistoryError):
+                    problems.append(f"Line {number}: the run is damaged.")
+        return runs
 
     def add(self, turns: list[tuple[Place, dict[str, Any]]]) -> None:
         """Append turns, each given as its place and its bundle; those that are already in the file are skipped."""
@@ -63,9 +91,20 @@ class Journal:
             self.turns([])
         assert self._known is not None
         fresh = [(place, turn) for place, turn in turns if turn["id"] not in self._known]
-        if not fresh:
-            return
-        lines = b"".join(_line(place, turn) for place, turn in fresh)
+        if fresh:
+            self._append(b"".join(_line(place, turn) for place, turn in fresh))
+            self._known |= {turn["id"] for _, turn in fresh}
+
+    def add_run(self, place: Place, run: SavedRun) -> None:
+        """Append the run of a comparison, unless its answer is in the file already."""
+        if self._known is None:
+            self.turns([])
+        assert self._known is not None
+        if run.attempt.id not in self._known:
+            self._append(_line(place, bundle.encode("", run.attempt), run=asdict(run.key)))
+            self._known.add(run.attempt.id)
+
+    def _append(self, lines: bytes) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | files.NO_WAIT, 0o666)
@@ -77,7 +116,6 @@ class Journal:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise HistoryError(f"{self.path} cannot be written: {error.strerror or error}") from None
-        self._known |= {turn["id"] for _, turn in fresh}
 
     def clear(self) -> None:
         """Delete the file."""
@@ -94,26 +132,42 @@ def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
     A file of a folder that cannot be read costs only its own turns, and adds a sentence to `problems`.
     Raises `HistoryError` if there is nothing to read at `path`.
     """
+    return [
+        replace(turn, where=f"{file}, {turn.where}" if file else turn.where)
+        for file, turn in _in_files(path, _turns_in, problems)
+    ]
+
+
+def recorded_runs(path: Path, problems: list[str]) -> list[SavedRun]:
+    """Return the runs of comparisons in the files that `recorded` reads turns from."""
+    return [run for _, run in _in_files(path, _runs_in, problems)]
+
+
+def _in_files(
+    path: Path, read: Callable[[Path, list[str]], list[_Recorded]], problems: list[str]
+) -> Iterator[tuple[str, _Recorded]]:
+    """Yield what `read` finds in each file, with the name of the file in a folder."""
     if not path.is_dir():
-        return _in_file(path, problems)
+        for found in read(path, problems):
+            yield "", found
+        return
     try:
-        found = sorted(file for file in path.iterdir() if file.suffix in _KINDS and file.is_file())
+        files_there = sorted(file for file in path.iterdir() if file.suffix in _KINDS and file.is_file())
     except OSError as error:
         raise HistoryError(f"{path} cannot be read: {error.strerror or error}") from None
-    if not found:
+    if not files_there:
         raise HistoryError(f"No {NOTEBOOK}, {LINES} or {STORE} file in {path}.")
-    turns: list[SavedTurn] = []
-    for file in found:
+    for file in files_there:
         own: list[str] = []
         try:
-            turns += [replace(turn, where=f"{file.name}, {turn.where}") for turn in _in_file(file, own)]
+            for found in read(file, own):
+                yield file.name, found
         except HistoryError as error:
             own.append(error.what)
         problems += [f"{file.name}: {problem}" for problem in own]
-    return turns
 
 
-def _in_file(path: Path, problems: list[str]) -> list[SavedTurn]:
+def _turns_in(path: Path, problems: list[str]) -> list[SavedTurn]:
     if path.suffix == LINES and path.exists():
         return Journal(path).turns(problems)
     if path.suffix == STORE and path.exists():
@@ -121,12 +175,31 @@ def _in_file(path: Path, problems: list[str]) -> list[SavedTurn]:
             return store.turns(None, problems)
     if path.suffix == NOTEBOOK:
         return list(saved_turns(path, problems))
-    raise HistoryError(
+    raise _not_a_recording(path)
+
+
+def _runs_in(path: Path, problems: list[str]) -> list[SavedRun]:
+    if path.suffix == LINES and path.exists():
+        return Journal(path).runs(problems)
+    if path.suffix == STORE and path.exists():
+        with contextlib.closing(Store(path)) as store:
+            return store.runs.at(None, None, problems)
+    if path.suffix == NOTEBOOK:
+        return list(saved_runs(path, problems))
+    raise _not_a_recording(path)
+
+
+def _not_a_recording(path: Path) -> HistoryError:
+    return HistoryError(
         f"{path} is not a recording." if path.exists() else f"{path} cannot be read: there is no such file.",
         f"A recording is an {NOTEBOOK}, {LINES} or {STORE} file, or a folder of them.",
     )
 
 
-def _line(place: Place, turn: dict[str, Any]) -> bytes:
-    text = json.dumps({"cell": place.cell, "turn": turn}, ensure_ascii=False, sort_keys=True)
+def _is_run(data: Any) -> bool:
+    return isinstance(data, dict) and isinstance(data.get("run"), dict) and isinstance(data.get("turn"), dict)
+
+
+def _line(place: Place, turn: dict[str, Any], **more: Any) -> bytes:
+    text = json.dumps({"cell": place.cell, "turn": turn, **more}, ensure_ascii=False, sort_keys=True)
     return text.encode() + b"\n"

@@ -300,7 +300,7 @@ def test_a_store_of_a_later_version_is_neither_read_nor_written(store: Store, pa
     store.add(MINE, [turn("1")], now=1.0)
     store.close()
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 99")
     with pytest.raises(HistoryError, match="later glm_magic"):
         store.add(MINE, [turn("2")], now=1.0)
     with pytest.raises(HistoryError, match="later glm_magic"):

@@ -1,0 +1,284 @@
+"""`Comparison`: the runs of a comparison, what they come to, and what a person makes of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, overload
+
+from glm_magic.comparing import frames, shown
+from glm_magic.comparing.axes import Configuration
+from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.runs import Run
+from glm_magic.comparing.shown import Progress
+from glm_magic.comparing.summary import Summary, score_names, summaries
+from glm_magic.display.differences import side_by_side
+from glm_magic.display.grid import Grid
+from glm_magic.errors import OptionError, SetupError, near_miss, quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What a comparison does beyond itself: `changed` shows and keeps it again, `judged` keeps a run's rating and note.
+
+    `pick` makes a run's answer the turn's answer, or none; `use` sets a column's configuration and returns the line
+    that says so. None where there is no notebook.
+    """
+
+    changed: Callable[[], None] = lambda: None
+    judged: Callable[[Run], None] = lambda _: None
+    pick: Callable[[Run | None], None] | None = None
+    use: Callable[[Configuration], str] | None = None
+
+
+class Difference:
+    """Two answers, or two other texts, beside each other, with what differs marked."""
+
+    def __init__(self, before: str, after: str) -> None:
+        self._data = side_by_side(before, after)
+
+    def __repr__(self) -> str:
+        return self._data["text/plain"]
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return self._data
+
+
+class Comparison(Sequence[Run]):
+    """A sequence of runs, counted from 0: by row, then by column, then by repeat.
+
+    Columns are named by their letter (``"B"``), by the name of their wording, or by their number from 0.
+    """
+
+    def __init__(self, plan: Plan, runs: Sequence[Run], *, margin: float | None = None) -> None:
+        self._plan = plan
+        self._runs = list(runs)
+        self._margin = margin
+        self._baseline = 0
+        self._lock = threading.Lock()
+        self.progress = Progress()
+        self.hands = Hands()
+
+    # --- the runs --------------------------------------------------------------------------------
+
+    @overload
+    def __getitem__(self, at: int) -> Run: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Run]: ...
+    def __getitem__(self, at: int | slice) -> Run | list[Run]:
+        return self._runs[at]
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self._runs)
+
+    def __repr__(self) -> str:
+        done = sum(run.is_done for run in self._runs)
+        return f"Comparison({self._plan.wanted.shape}: {done} of {len(self)} answers)"
+
+    def __str__(self) -> str:
+        return "\n\n".join(f"[{at}] {run.text}" for at, run in enumerate(self._runs))
+
+    @property
+    def plan(self) -> Plan:
+        """What it asks."""
+        return self._plan
+
+    @property
+    def columns(self) -> tuple[Configuration, ...]:
+        """The configurations that are compared."""
+        return tuple(self._plan.wanted.configurations)
+
+    @property
+    def rows(self) -> tuple[Mapping[str, Any], ...]:
+        """The rows of the table that is asked about; a single empty one where there is no table."""
+        return tuple(self._plan.wanted.rows)
+
+    @property
+    def failed(self) -> list[Run]:
+        """The runs that failed."""
+        return [run for run in self._runs if run.state == "failed"]
+
+    @property
+    def picked(self) -> Run | None:
+        """The run whose answer is the turn's answer, if any."""
+        return next((run for run in self._runs if run.is_picked), None)
+
+    @property
+    def cost(self) -> float | None:
+        """The cost of all answers by GLM's price list, in CNY; None if none is known."""
+        costs = [run.reply.cost for run in self._runs if run.reply is not None and run.reply.cost is not None]
+        return sum(costs) if costs else None
+
+    # --- what they come to -----------------------------------------------------------------------
+
+    def frame(self) -> Any:
+        """Return one row per run, as a pandas DataFrame; without pandas as a polars one, or as a list of dicts."""
+        return frames.frame(self._records())
+
+    def summary(self) -> Any:
+        """Return one row per column, as `frame` does: scores, intervals, difference from the baseline, verdict."""
+        found = self.summaries()
+        said = zip([each for each in found if each.difference is not None], self._verdicts(found), strict=False)
+        sentences = {summary.column.label: text for summary, text in said}
+        return frames.frame(frames.summary_records(self._plan, found, sentences))
+
+    def summaries(self) -> tuple[Summary, ...]:
+        """Return what each column comes to."""
+        return summaries(self.columns, self._runs, self._baseline, margin=self._margin)
+
+    def verdict(self) -> str:
+        """Return what is decided between the columns, in sentences."""
+        return "\n".join(self._verdicts(self.summaries()))
+
+    def diff(self, first: int | Run, second: int | Run) -> Difference:
+        """Return two answers beside each other, word by word; they are named by their numbers."""
+        return Difference(*(self._run(each).text for each in (first, second)))
+
+    def diff_prompts(self, first: int | str, second: int | str) -> Difference:
+        """Return the wordings of two columns beside each other, word by word."""
+        return Difference(*(self.columns[self._column(each)].prompt for each in (first, second)))
+
+    def plot(self, what: str = "") -> Any:
+        """Draw a score, ``tokens``, ``seconds`` or ``cost`` by column, and return matplotlib's axes.
+
+        By default it is the first score, with its interval; without scores the seconds. Raises `SetupError` without
+        matplotlib, which the extra ``explore`` installs, and `OptionError` for anything else.
+        """
+        from glm_magic.comparing.plots import plot  # noqa: PLC0415 - it needs matplotlib
+
+        return plot(self.summaries(), what or next(iter(score_names(self._runs)), "seconds"))
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write one row per run as CSV."""
+        frames.to_csv(self._records(), path)
+
+    def to_parquet(self, path: str | Path) -> None:
+        """Write one row per run as Parquet, which pandas with pyarrow, or polars, does."""
+        frames.to_parquet(self._records(), path)
+
+    def to_jsonl(self, path: str | Path) -> None:
+        """Write one line of JSON per run."""
+        frames.to_jsonl(self._records(), path)
+
+    # --- what a person makes of them -------------------------------------------------------------
+
+    def rate(self, run: int | Run, rating: int | None, note: str | None = None) -> None:
+        """Keep a rating from 1 to 5 (None takes it back), and a note, with a run. Raises `OptionError`."""
+        if rating is not None and (type(rating) is not int or not 1 <= rating <= 5):
+            raise OptionError(f"A rating is a whole number from 1 to 5, not {quoted(repr(rating))}.")
+        found = self._run(run)
+        if found.saved is None:
+            raise OptionError(f"Run {self._plan.index(found.spot)} has no answer to rate.", "comparison.failed")
+        words = found.note if note is None else note
+        saved = replace(found.saved, rating=rating, note=words)
+        changed = replace(found, rating=rating, note=words, saved=saved)
+        self.put(changed)
+        self.hands.judged(changed)
+        self.hands.changed()
+
+    def baseline(self, column: int | str) -> None:
+        """Measure the other columns against this one. Raises `OptionError` if there is no such column."""
+        self._baseline = self._column(column)
+        self.hands.changed()
+
+    def pick(self, column: int | str, row: int = 0, repeat: int = 0) -> Run:
+        """Make an answer the answer of this cell's turn; later cells are sent after it. Return its run.
+
+        Raises `OptionError` if there is no such answer.
+        """
+        spot = (row, self._column(column), repeat)
+        wanted = self._plan.wanted
+        if not (0 <= row < len(wanted.rows) and 0 <= repeat < wanted.repeats):
+            raise OptionError(
+                f"There is no row {row} with a repeat {repeat}.",
+                f"Rows are 0 to {len(wanted.rows) - 1}, repeats 0 to {wanted.repeats - 1}.",
+            )
+        run = self._runs[self._plan.index(spot)]
+        if not run.is_done:
+            raise OptionError("That run has no answer to pick.", "Run the cell again: it asks what is missing.")
+        for other in self._runs:
+            if other.is_picked != (other is run):
+                saved = replace(other.saved, is_picked=other is run) if other.saved is not None else None
+                self.put(replace(other, is_picked=other is run, saved=saved))
+        run = self._runs[self._plan.index(spot)]
+        if self.hands.pick is not None:
+            self.hands.pick(run)
+        self.hands.changed()
+        return run
+
+    def use(self, column: int | str) -> str:
+        """Set a column's configuration as ``%glm_config`` would, and return that line.
+
+        Raises `SetupError` outside a notebook, `OptionError` if there is no such column.
+        """
+        configuration = self.columns[self._column(column)]
+        if self.hands.use is None:
+            raise SetupError("There is no %glm_config here.", f"Its settings: {dict(configuration.options)}")
+        return self.hands.use(configuration)
+
+    # --- for who asks and shows it -----------------------------------------------------------------
+
+    @property
+    def baseline_index(self) -> int:
+        """The number of the column that the others are measured against."""
+        return self._baseline
+
+    def put(self, run: Run) -> None:
+        """Put a run in its place."""
+        with self._lock:
+            self._runs[self._plan.index(run.spot)] = run
+
+    def at(self, spot: tuple[int, int, int]) -> Run:
+        """Return the run at a spot."""
+        return self._runs[self._plan.index(spot)]
+
+    def grid(self) -> Grid:
+        """Return it as it is shown."""
+        found = self.summaries()
+        return shown.grid(
+            self._plan,
+            self._runs,
+            found,
+            primary=self.primary,
+            baseline=self._baseline,
+            progress=self.progress,
+        )
+
+    @property
+    def primary(self) -> str:
+        """The name of the score that decides: the first; ``""`` without scores."""
+        return next(iter(score_names(self._runs)), "")
+
+    def _verdicts(self, found: Sequence[Summary]) -> tuple[str, ...]:
+        return shown.verdicts(self._plan, found, self.primary, self._baseline)
+
+    def _records(self) -> list[dict[str, Any]]:
+        return frames.records(self._plan, self._runs)
+
+    def _run(self, which: int | Run) -> Run:
+        if isinstance(which, Run):
+            return self.at(which.spot)
+        try:
+            return self._runs[which]
+        except (IndexError, TypeError):
+            raise OptionError(f"There is no run {which!r}.", f"Runs are 0 to {len(self) - 1}.") from None
+
+    def _column(self, which: int | str) -> int:
+        """Return the number of a column. Raises `OptionError` if there is none."""
+        names: dict[str | int, int] = {}
+        for at, column in enumerate(self.columns):
+            names |= {at: at, column.label: at}
+            if column.variant:
+                names.setdefault(column.variant, at)
+        if which in names:
+            return names[which]
+        meant = near_miss(str(which), [str(name) for name in names])
+        known = ", ".join(column.label for column in self.columns)
+        raise OptionError(
+            f"There is no column {quoted(repr(which))}.", f"Did you mean {meant}?" if meant else f"There are {known}."
+        )

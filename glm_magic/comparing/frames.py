@@ -1,0 +1,171 @@
+"""A comparison as a table: one row per run, or one per column."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from glm_magic.comparing.axes import Configuration
+from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.runs import Run
+from glm_magic.comparing.shown import as_json
+from glm_magic.comparing.summary import Summary
+from glm_magic.errors import HistoryError, SetupError
+
+_OWN = frozenset(
+    [
+        *("column", "variant", "model", "row", "repeat", "state", "text", "finish_reason", "prompt_tokens"),
+        *("completion_tokens", "cost", "seconds", "first_token_seconds", "rating", "note", "picked", "error"),
+    ]
+)
+
+
+def records(plan: Plan, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return a dict per run: its configuration, the fields of its row, its answer, its scores, its error.
+
+    A field of the row, or a score, that has the name of another value gets ``row.`` or ``score.`` before its name.
+    """
+    varied = dict.fromkeys(name for column in plan.wanted.configurations for name in column.options)
+    return [_record(plan, run, [name for name in varied if name != "model"]) for run in runs]
+
+
+def _record(plan: Plan, run: Run, varied: Sequence[str]) -> dict[str, Any]:
+    question = plan.question(run.spot)
+    reply = run.reply
+    usage = reply.usage if reply is not None else None
+    record: dict[str, Any] = {"column": run.column.label, **_configuration(run.column, question.model, varied)}
+    record["row"] = run.spot[0]
+    for name, value in as_json(run.row).items():
+        record[name if name not in _OWN and name not in record else f"row.{name}"] = value
+    record |= {
+        "repeat": run.spot[2],
+        "state": run.state,
+        "text": reply.text if reply is not None else None,
+        "finish_reason": reply.finish_reason if reply is not None else None,
+        "prompt_tokens": usage.prompt_tokens if usage else None,
+        "completion_tokens": usage.completion_tokens if usage else None,
+        "cost": reply.cost if reply is not None else None,
+        "seconds": reply.seconds if reply is not None else None,
+        "first_token_seconds": reply.first_token_seconds if reply is not None else None,
+    }
+    for name, value in run.scores.items():
+        record[name if name not in record and name not in _OWN else f"score.{name}"] = value
+    errors = [run.error.what] if run.error is not None else []
+    errors += [f"{name}: {what}" for name, what in run.score_errors.items()]
+    return {
+        **record,
+        "rating": run.rating,
+        "note": run.note,
+        "picked": run.is_picked,
+        "error": "; ".join(errors) or None,
+    }
+
+
+def _configuration(column: Configuration, model: str, varied: Sequence[str]) -> dict[str, Any]:
+    variant = {"variant": column.variant} if column.variant else {}
+    return {**variant, "model": model, **{name: column.options.get(name) for name in varied}}
+
+
+def summary_records(plan: Plan, found: Sequence[Summary], sentences: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return a dict per column: what it is, how its runs ended, its scores with their intervals, what is decided.
+
+    `sentences` are the verdicts by the columns' labels.
+    """
+    varied = dict.fromkeys(name for column in plan.wanted.configurations for name in column.options)
+    rows = []
+    for at, summary in enumerate(found):
+        column = summary.column
+        others = [name for name in varied if name != "model"]
+        row: dict[str, Any] = {
+            "column": column.label,
+            **_configuration(column, plan.questions[0][at].model, others),
+            "runs": summary.runs,
+            "answers": summary.done,
+            "failed": summary.failed,
+        }
+        for name, estimate in summary.scores.items():
+            row |= {name: estimate.mean, f"{name} low": estimate.low, f"{name} high": estimate.high}
+        if any(each.difference is not None for each in found):
+            verdict = summary.difference
+            row |= {
+                "difference": verdict.mean if verdict else None,
+                "difference low": verdict.low if verdict else None,
+                "difference high": verdict.high if verdict else None,
+                "decided": verdict.decided if verdict else "baseline",
+                "verdict": sentences.get(column.label, ""),
+            }
+        rows.append(
+            {
+                **row,
+                "prompt_tokens": summary.prompt_tokens,
+                "completion_tokens": summary.completion_tokens,
+                "cost": summary.cost,
+                "median_seconds": summary.median_seconds,
+                "p95_seconds": summary.p95_seconds,
+            }
+        )
+    return rows
+
+
+def frame(found: Sequence[Mapping[str, Any]]) -> Any:
+    """Return records as a pandas DataFrame, without pandas as a polars one, without both as they are."""
+    try:
+        import pandas  # noqa: ICN001, PLC0415 - only where the person has it
+
+        return pandas.DataFrame(list(found))
+    except ImportError:
+        pass
+    try:
+        import polars  # noqa: ICN001, PLC0415
+
+        return polars.DataFrame(list(found), infer_schema_length=None, strict=False)
+    except ImportError:
+        return list(found)
+
+
+def to_csv(found: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Write records as CSV with a header. Raises `HistoryError` if the system refuses."""
+
+    def write(target: Path) -> None:
+        with target.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(found[0]) if found else [])
+            writer.writeheader()
+            writer.writerows(found)
+
+    _written(path, write)
+
+
+def to_jsonl(found: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Write records as JSON Lines. Raises `HistoryError` if the system refuses."""
+    lines = "".join(json.dumps(record, ensure_ascii=False, default=str) + "\n" for record in found)
+    _written(path, lambda target: target.write_text(lines, encoding="utf-8"))
+
+
+def to_parquet(found: Sequence[Mapping[str, Any]], path: str | Path) -> None:
+    """Write records as Parquet, by polars or pandas.
+
+    Raises `HistoryError` if the system refuses, `SetupError` if there is no library that writes it.
+    """
+    table = frame(found)
+    write = getattr(table, "write_parquet", None) or getattr(table, "to_parquet", None)
+    if write is None:
+        raise SetupError("Parquet needs pandas with pyarrow, or polars.", "%pip install polars")
+
+    def whole(target: Path) -> None:
+        try:
+            write(target)
+        except ImportError:
+            raise SetupError("pandas writes Parquet by pyarrow.", "%pip install pyarrow") from None
+
+    _written(path, whole)
+
+
+def _written(path: str | Path, write: Any) -> None:
+    target = Path(path).expanduser()
+    try:
+        write(target)
+    except OSError as error:
+        raise HistoryError(f"{target} cannot be written: {error.strerror or error}.") from None

@@ -1,0 +1,186 @@
+"""Asks the runs of a comparison, many at once, and keeps each answer as it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from glm_magic.asking.ask import Circumstances, attempt_of, priced
+from glm_magic.asking.loop import Loop
+from glm_magic.asking.session import Session
+from glm_magic.chat.events import Notice, ReasoningDelta, TextDelta
+from glm_magic.chat.reply import Reply
+from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.runs import Run
+from glm_magic.display.grid import Spot
+from glm_magic.errors import (
+    AnswerError,
+    AuthenticationError,
+    BalanceError,
+    GlmError,
+    ModelUnknown,
+    SetupError,
+    UsageCap,
+    described,
+)
+from glm_magic.notebook.runs import SavedRun
+
+# What one request fails with, all others to the same model will.
+_HOPELESS = (AuthenticationError, BalanceError, UsageCap, ModelUnknown, SetupError)
+
+_PULL_SECONDS = 0.1
+_GRACE_SECONDS = 2.0  # for requests to let go of their connections
+
+
+@dataclass(slots=True)
+class News:
+    """What has happened since the last look: runs that `began`, text that has `grown`, and runs that have `ended`."""
+
+    began: list[Spot] = field(default_factory=list)
+    grown: dict[Spot, str] = field(default_factory=dict)
+    ended: list[Run] = field(default_factory=list)
+    notice: str = ""  # why requests wait
+
+
+class Running:
+    """The runs of a plan that are under way, each asked once.
+
+    `keep` is called with each answer as it ends, before anybody is told. At most `at_once` are asked at a time, each
+    in a thread of its own; `circumstances` say how the code of the notebook takes part.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        plan: Plan,
+        missing: Iterable[Spot],
+        *,
+        at_once: int,
+        keep: Callable[[SavedRun], None],
+        circumstances: Circumstances | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._session = session
+        self._plan = plan
+        self._left = deque(missing)
+        self.total = len(self._left)
+        self._at_once = min(at_once, self.total)
+        self._keep = keep
+        self._code = threading.RLock()  # functions of the notebook run one at a time
+        self._circumstances = replace(circumstances or Circumstances(), stopped=self.is_stopped)
+        self._wall = wall
+        self._lock = threading.Condition()
+        self._news = News()
+        self._threads: list[threading.Thread] = []
+        self._working = 0
+        self._stopping = threading.Event()
+        self._hopeless: dict[tuple[str, str], GlmError] = {}
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._working = self._at_once
+        self._threads = [
+            threading.Thread(target=self._work, name="glm_magic comparison", daemon=True) for _ in range(self._at_once)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def is_stopped(self) -> bool:
+        """Whether it was stopped."""
+        return self._stopping.is_set()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is under way any more."""
+        with self._lock:
+            return not self._working
+
+    def news(self, timeout: float = _PULL_SECONDS) -> News:
+        """Wait for at most `timeout` seconds for the end, and return what has happened meanwhile."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._working, timeout)
+            news, self._news = self._news, News()
+            return news
+
+    def stop(self) -> News:
+        """Stop what is under way, and return what has happened; what has arrived is in the runs that have ended."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(_GRACE_SECONDS)
+        return self.news(0)
+
+    # --- in the threads ------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    spot = self._left.popleft()
+                except IndexError:
+                    return
+                self._tell(began=spot)
+                self._tell(ended=self._ended(spot))
+        finally:
+            with self._lock:
+                self._working -= 1
+                self._lock.notify_all()
+
+    def _tell(self, *, began: Spot | None = None, ended: Run | None = None) -> None:
+        with self._lock:
+            if began is not None:
+                self._news.began.append(began)
+            if ended is not None:
+                self._news.grown.pop(ended.spot, None)
+                self._news.ended.append(ended)
+
+    def _ended(self, spot: Spot) -> Run:
+        """Ask the run at a spot, and return what came of it."""
+        plan, wanted = self._plan, self._plan.wanted
+        run = Run(spot, wanted.rows[spot[0]], wanted.configurations[spot[1]])
+        question = plan.question(spot)
+        who = plan.key(spot).service, question.model
+        if who in self._hopeless:
+            return replace(run, state="failed", error=self._hopeless[who])
+        created = self._wall()
+        under_way = self._session.loop(question, self._circumstances)
+        try:
+            reply = self._followed(spot, under_way)
+        except GlmError as error:
+            if isinstance(error, _HOPELESS):
+                self._hopeless[who] = error
+            partial = error.partial if isinstance(error, AnswerError) else None
+            return replace(run, state="failed", error=error, reply=partial)
+        except BaseException as error:  # a bug of ours or of a tool: the other runs go on
+            return replace(run, state="failed", error=GlmError(described(error)))
+        reply = priced(question, reply)
+        if reply.interrupted:
+            return replace(run, state="interrupted", reply=reply)
+        saved = SavedRun(plan.key(spot), attempt_of(question, reply, created))
+        if reply.text.strip() and not reply.open_calls:
+            self._keep(saved)
+            return replace(run, state="done", reply=reply, saved=saved)
+        what = "The answer is empty." if not reply.open_calls else "The model called a tool that was not run."
+        return replace(run, state="failed", reply=reply, error=AnswerError(what))
+
+    def _followed(self, spot: Spot, under_way: Loop) -> Reply:
+        with contextlib.closing(iter(under_way)) as events:  # type: ignore[type-var]
+            for event in events:
+                if isinstance(event, (TextDelta, Notice, ReasoningDelta)):
+                    self._hear(spot, event)
+                if self._stopping.is_set():
+                    break
+            else:
+                return under_way.partial()
+        return under_way.partial(interrupted=True)
+
+    def _hear(self, spot: Spot, event: TextDelta | Notice | ReasoningDelta) -> None:
+        with self._lock:
+            if isinstance(event, TextDelta):
+                grown = self._news.grown
+                grown[spot] = grown.get(spot, "") + event.text
+            elif isinstance(event, Notice):
+                self._news.notice = event.text

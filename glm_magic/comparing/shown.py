@@ -1,0 +1,262 @@
+"""A comparison as the values of a grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.rows import is_missing
+from glm_magic.comparing.runs import Run
+from glm_magic.comparing.sentences import WITHOUT_SCIPY, sentence
+from glm_magic.comparing.summary import Summary
+from glm_magic.comparing.verdict import Estimate, Verdict, more_needed
+from glm_magic.display.grid import Answer, Column, Grid, Interval, Row
+from glm_magic.display.reply_facts import flaws, in_json
+from glm_magic.display.tables import shorten
+
+_SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}
+_LONGEST_SETTING = 40  # characters
+_LONGEST_VALUE = 200  # of a row's value
+_MOST_SHADOWED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the runs are: how many were `kept`, are asked and have `ended`; and the `seconds` since the first.
+
+    `in_flight` and `why` (requests wait, or ``""``) are None and ``""`` where nothing is under way.
+    """
+
+    kept: int = 0
+    asked: int = 0
+    ended: int = 0
+    seconds: float = 0.0
+    in_flight: int | None = None
+    why: str = ""
+
+
+def answer(run: Run) -> Answer:
+    """Return a run as the grid shows it."""
+    reply = run.reply
+    facts: list[str] = []
+    if reply is not None:
+        facts.append(f"{reply.seconds:.1f} s")
+        if reply.usage is not None:
+            facts.append(f"{reply.usage.completion_tokens} out")
+        facts += [flaw for flaw in flaws(reply) if flaw not in ("replayed", "interrupted")]
+    return Answer(
+        run.text,
+        run.state,
+        reply.reasoning if reply is not None else "",
+        run.error.what if run.error is not None else "",
+        tuple(facts),
+        {**run.scores, **{name: f"{name}: {what}" for name, what in run.score_errors.items()}},
+        run.rating,
+        run.note,
+        run.is_picked,
+    )
+
+
+def rows(plan: Plan) -> tuple[Row, ...]:
+    """Return the rows of the grid, with their values as short texts."""
+    if not plan.wanted.has_table:
+        return tuple(Row(number) for number in range(1, len(plan.wanted.rows) + 1))
+    return tuple(
+        Row(number, {name: _text(value) for name, value in row.items()})
+        for number, row in enumerate(plan.wanted.rows, start=1)
+    )
+
+
+def columns(plan: Plan, found: Sequence[Summary], primary: str, baseline: int) -> tuple[Column, ...]:
+    """Return the heads of the grid's columns; `primary` is the name of the score that decides."""
+    several = len({column.prompt for column in plan.wanted.configurations}) > 1
+    heads = []
+    for at, summary in enumerate(found):
+        column = summary.column
+        verdict = summary.difference
+        heads.append(
+            Column(
+                column.label,
+                settings(plan, at),
+                _column_facts(summary),
+                _interval(summary.scores.get(primary)),
+                primary,
+                _difference(verdict) if at != baseline else None,
+                verdict.decided if verdict is not None and verdict.decided != "undecided" else "",
+                column.prompt if several else "",
+            )
+        )
+    return tuple(heads)
+
+
+def settings(plan: Plan, column: int) -> tuple[str, ...]:
+    """Return what is set for a column, in short: its wording, its model, and what else is varied."""
+    configuration = plan.wanted.configurations[column]
+    model = plan.questions[0][column].model
+    facts = [configuration.variant] if configuration.variant else []
+    facts.append(f"{model} (embedded)" if plan.questions[0][column].is_embedded else model)
+    for name, value in configuration.options.items():
+        if name == "model":
+            continue
+        if name == "system":
+            facts.append(shorten(f"system: {value}", _LONGEST_SETTING) if value else "no system message")
+        else:
+            facts.append(shorten(f"{_SHORT.get(name, name)} {_plain(value)}", _LONGEST_SETTING))
+    return tuple(facts)
+
+
+def title(plan: Plan, runs: Sequence[Run], progress: Progress, found: Sequence[Summary]) -> tuple[str, ...]:
+    """Return the facts about the whole comparison."""
+    total = plan.wanted.total
+    there = sum(run.state not in ("waiting", "running") for run in runs)
+    facts = [plan.wanted.shape, f"{there:,} of {total:,}" if there < total else f"{total:,} answers"]
+    failed = sum(run.state == "failed" for run in runs)
+    if failed:
+        facts[-1] = f"{total - failed:,} of {total:,} answers" if there == total else facts[-1]
+        facts.append(f"{failed:,} failed")
+    interrupted = sum(run.state == "interrupted" for run in runs)
+    if interrupted or (there < total and progress.in_flight is None):
+        facts.append(f"{interrupted + total - there:,} not asked to the end: run the cell again")
+    if progress.kept and progress.asked:
+        facts.append(f"{progress.kept:,} kept, {progress.asked:,} asked")
+    if progress.in_flight is not None:
+        facts.append(f"{progress.in_flight} at once{_time_left(progress)}")
+        if progress.why:
+            facts.append(progress.why)
+    costs = [summary.cost for summary in found if summary.cost is not None]
+    if costs and sum(costs):
+        facts.append(f"{sum(costs):.6f} CNY")
+    if plan.before:
+        facts.append(f"{len(plan.before)} earlier {'turn' if len(plan.before) == 1 else 'turns'} sent")
+    return tuple(facts)
+
+
+def verdicts(plan: Plan, found: Sequence[Summary], primary: str, baseline: int) -> tuple[str, ...]:
+    """Return what is decided between the columns and the baseline, a sentence for each."""
+    compared = [summary for summary in found if summary.difference is not None]
+    if not compared:
+        return ()
+    if all(summary.difference is not None and summary.difference.why == "no scipy" for summary in compared):
+        return (WITHOUT_SCIPY,)
+    return tuple(
+        sentence(
+            summary.difference,
+            name=summary.column.label,
+            baseline=found[baseline].column.label,
+            score=primary,
+            columns=len(compared),
+            more=_more(plan, summary, found),
+        )
+        for summary in compared
+        if summary.difference is not None
+    )
+
+
+def grid(
+    plan: Plan, runs: Sequence[Run], found: Sequence[Summary], *, primary: str, baseline: int, progress: Progress
+) -> Grid:
+    """Return the whole comparison as a grid."""
+    wanted = plan.wanted
+    shape = range(len(wanted.rows)), range(len(wanted.configurations)), range(wanted.repeats)
+    answers = tuple(
+        tuple(tuple(answer(runs[plan.index((row, column, repeat))]) for repeat in shape[2]) for column in shape[1])
+        for row in shape[0]
+    )
+    return Grid(
+        title(plan, runs, progress, found),
+        columns(plan, found, primary, baseline),
+        rows(plan),
+        answers,
+        verdicts(plan, found, primary, baseline),
+        baseline,
+    )
+
+
+def shadowed(names: Sequence[str]) -> str:
+    """Return that the columns of a table hide names of the notebook; ``""`` if none do."""
+    if not names:
+        return ""
+    shown = ", ".join(names[:_MOST_SHADOWED]) + (" …" if len(names) > _MOST_SHADOWED else "")
+    return f"hidden by a column of the table: {shown}"
+
+
+def _column_facts(summary: Summary) -> tuple[str, ...]:
+    facts = []
+    if summary.median_seconds is not None and summary.p95_seconds is not None:
+        facts.append(f"{summary.median_seconds:.1f} s (p95 {summary.p95_seconds:.1f})")
+    if summary.done and summary.completion_tokens:
+        facts.append(f"{summary.completion_tokens / summary.done:.0f} out")
+    if summary.cost:
+        facts.append(f"{summary.cost:.6f} CNY")
+    if summary.failed:
+        facts.append(f"{summary.failed:,} failed")
+    if summary.score_errors:
+        facts.append(f"{summary.score_errors:,} not scored")
+    return tuple(facts)
+
+
+def _interval(estimate: Estimate | None) -> Interval | None:
+    if estimate is None or estimate.mean is None:
+        return None
+    return Interval(estimate.mean, estimate.low, estimate.high)
+
+
+def _difference(verdict: Verdict | None) -> Interval | None:
+    if verdict is None or verdict.mean is None:
+        return None
+    return Interval(verdict.mean, verdict.low, verdict.high)
+
+
+def _more(plan: Plan, summary: Summary, found: Sequence[Summary]) -> str:
+    """Return about how many more requests would decide an undecided column, and what they would cost."""
+    verdict = summary.difference
+    if verdict is None:
+        return ""
+    per_unit = len(found) * (1 if verdict.is_one_row else plan.wanted.repeats)
+    needed = more_needed(verdict, per_unit=per_unit)
+    if not needed:
+        return ""
+    done = sum(each.done for each in found)
+    costs = [each.cost for each in found if each.cost is not None]
+    cost = f" (about {sum(costs) / done * needed:.6f} CNY)" if done and costs and sum(costs) else ""
+    return f"a difference of this size takes about {needed:,} more requests to show{cost}"
+
+
+def _time_left(progress: Progress) -> str:
+    left = progress.asked - progress.ended
+    if not progress.ended or not left:
+        return ""
+    seconds = progress.seconds / progress.ended * left
+    return f", about {math.ceil(seconds)} s left" if seconds < 120 else f", about {math.ceil(seconds / 60)} min left"
+
+
+def _text(value: object) -> str:
+    if is_missing(value):
+        return ""
+    text = str(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else in_json(value)
+
+
+def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a row as JSON: what JSON does not have becomes text."""
+    return {name: _json(value) for name, value in values.items()}
+
+
+def _json(value: Any) -> Any:
+    if is_missing(value):
+        return None
+    if hasattr(value, "item") and not isinstance(value, (str, bytes)):  # numpy's numbers
+        try:
+            value = value.item()
+        except (TypeError, ValueError):
+            return _text(value)
+    if isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)

@@ -1,0 +1,102 @@
+"""What the runs of each column come to: scores, intervals, the difference from the baseline, time and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median, quantiles
+
+from glm_magic.comparing.axes import Configuration
+from glm_magic.comparing.runs import Run
+from glm_magic.comparing.verdict import Estimate, Verdict, interval, paired, shared_level
+
+RATED = "rated"  # the score that the ratings by hand are
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One column: how many runs it has and how they ended, and what they took.
+
+    `scores` are by name. `difference` is that of the first score from the baseline; None for the baseline itself,
+    and where there is no score. Times are in seconds, None without an answer; `cost` is None where it is not known.
+    """
+
+    column: Configuration
+    runs: int
+    done: int
+    failed: int
+    scores: Mapping[str, Estimate] = field(default_factory=dict)
+    difference: Verdict | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+    median_seconds: float | None = None
+    p95_seconds: float | None = None
+    score_errors: int = 0
+
+
+def summaries(
+    columns: Sequence[Configuration], runs: Sequence[Run], baseline: int = 0, *, margin: float | None = None
+) -> tuple[Summary, ...]:
+    """Return the summary of each column; `runs` are those of the whole comparison."""
+    names = score_names(runs)
+    by_column: list[list[Run]] = [[] for _ in columns]
+    for run in runs:
+        by_column[run.spot[1]].append(run)
+    rows = 1 + max((run.spot[0] for run in runs), default=-1)
+    level = shared_level(len(columns) - 1)
+    first = names[0] if names else ""
+    against = _rows(by_column[baseline], first, rows) if names else []
+    found = []
+    for at, (column, own) in enumerate(zip(columns, by_column, strict=True)):
+        difference = None
+        if names and at != baseline:
+            difference = paired(against, _rows(own, first, rows), level=level, margin=margin)
+        found.append(_summary(column, own, {name: interval(_rows(own, name, rows)) for name in names}, difference))
+    return tuple(found)
+
+
+def score_names(runs: Sequence[Run]) -> tuple[str, ...]:
+    """Return the names of the scores, in the order in which they first appear; ratings by hand come last."""
+    names = dict.fromkeys(name for run in runs for name in run.scores)
+    if any(run.rating is not None for run in runs):
+        names[RATED] = None
+    return tuple(names)
+
+
+def score_of(run: Run, name: str) -> float | None:
+    """Return a score of a run as a number, None if it has none."""
+    if name == RATED and RATED not in run.scores:
+        return None if run.rating is None else float(run.rating)
+    value = run.scores.get(name)
+    return None if value is None else float(value)
+
+
+def _summary(
+    column: Configuration, runs: Sequence[Run], scores: Mapping[str, Estimate], difference: Verdict | None
+) -> Summary:
+    done = [run.reply for run in runs if run.is_done and run.reply is not None]
+    usages = [reply.usage for reply in done if reply.usage is not None]
+    costs = [reply.cost for reply in done if reply.cost is not None]
+    seconds = [reply.seconds for reply in done]
+    return Summary(
+        column,
+        len(runs),
+        len(done),
+        sum(run.state == "failed" for run in runs),
+        scores,
+        difference,
+        sum(usage.prompt_tokens for usage in usages),
+        sum(usage.completion_tokens for usage in usages),
+        sum(costs) if costs else None,
+        median(seconds) if seconds else None,
+        quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else (seconds[0] if seconds else None),
+        sum(bool(run.score_errors) for run in runs),
+    )
+
+
+def _rows(runs: Sequence[Run], name: str, rows: int) -> list[list[float | None]]:
+    by_row: list[list[float | None]] = [[] for _ in range(rows)]
+    for run in runs:
+        by_row[run.spot[0]].append(score_of(run, name))
+    return by_row
