@@ -1,0 +1,1 @@
+"""Ready-made scores for ``--score`` and `glm_magic.compare`."""
