@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from statistics import median, quantiles
+from statistics import fmean, median, quantiles
 
 from glm_magic.comparing.axes import Configuration
 from glm_magic.comparing.runs import Run
@@ -36,9 +36,17 @@ class Summary:
 
 
 def summaries(
-    columns: Sequence[Configuration], runs: Sequence[Run], baseline: int = 0, *, margin: float | None = None
+    columns: Sequence[Configuration],
+    runs: Sequence[Run],
+    baseline: int = 0,
+    *,
+    margin: float | None = None,
+    with_intervals: bool = True,
 ) -> tuple[Summary, ...]:
-    """Return the summary of each column; `runs` are those of the whole comparison."""
+    """Return the summary of each column; `runs` are those of the whole comparison.
+
+    Without intervals, which take time, the scores are means alone.
+    """
     names = score_names(runs)
     by_column: list[list[Run]] = [[] for _ in columns]
     for run in runs:
@@ -47,12 +55,13 @@ def summaries(
     level = shared_level(len(columns) - 1)
     first = names[0] if names else ""
     against = _rows(by_column[baseline], first, rows) if names else []
+    estimate = interval if with_intervals else _mean
     found = []
     for at, (column, own) in enumerate(zip(columns, by_column, strict=True)):
         difference = None
-        if names and at != baseline:
+        if names and at != baseline and with_intervals:
             difference = paired(against, _rows(own, first, rows), level=level, margin=margin)
-        found.append(_summary(column, own, {name: interval(_rows(own, name, rows)) for name in names}, difference))
+        found.append(_summary(column, own, {name: estimate(_rows(own, name, rows)) for name in names}, difference))
     return tuple(found)
 
 
@@ -93,6 +102,11 @@ def _summary(
         quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else (seconds[0] if seconds else None),
         sum(bool(run.score_errors) for run in runs),
     )
+
+
+def _mean(rows: Sequence[Sequence[float | None]]) -> Estimate:
+    units = [fmean(known) for row in rows if (known := [score for score in row if score is not None])]
+    return Estimate(fmean(units) if units else None, None, None, len(units))
 
 
 def _rows(runs: Sequence[Run], name: str, rows: int) -> list[list[float | None]]:

@@ -12,6 +12,9 @@ from glm_magic.tools.schemas import Schema
 from glm_magic.tools.tool import Tool, checked, tool
 
 
+_DEFINE = "Define the function first, in a cell of its own."
+
+
 def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: str) -> tuple[Tool, ...]:
     """Return the tools that `names`, with commas between, are in the notebook. Raises `OptionError`.
 
@@ -70,14 +73,19 @@ _SCHEMA_MARKS = ("__pydantic_core_schema__", "__dataclass_fields__", "__required
 _JSON_SCHEMA_WORDS = ("type", "properties", "enum", "const", "anyOf", "oneOf", "allOf", "$ref")
 
 
-def _named(name: str, scope: Mapping[str, Any], known: list[str], where: str) -> object:
+def table(name: str, scope: Mapping[str, Any], *, known: list[str]) -> object:
+    """Return the value that ``--each`` names. Raises `OptionError` if there is none."""
+    return _named(name, scope, known, f"--each {quoted(name)}", hint="Make the table first, in a cell of its own.")
+
+
+def _named(name: str, scope: Mapping[str, Any], known: list[str], where: str, hint: str = _DEFINE) -> object:
     """Return what a name, or a name and its attributes, is in the notebook."""
     first, *attributes = name.split(".")
     if first not in scope:
         meant = near_miss(first, known)
         raise OptionError(
             f"{where}: there is no {quoted(first)} in this notebook.",
-            f"Did you mean {meant}?" if meant else "Define the function first, in a cell of its own.",
+            f"Did you mean {meant}?" if meant else hint,
         )
     value = scope[first]
     for attribute in attributes:

@@ -14,6 +14,12 @@ from glm_magic.errors import OptionError
 from glm_magic.settings.declared import SETTINGS, Setting, alternatives
 
 
+class Several(tuple[Any, ...]):
+    """The values of a setting that a comparison compares."""
+
+    __slots__ = ()
+
+
 class Given(NamedTuple):
     """A value as it was given: its text, and whether an expression inserted some of it."""
 
@@ -89,11 +95,38 @@ def documented(*options: Option) -> Callable[[_Magic], _Magic]:
 def _setting_value(setting: Setting) -> Read:
     def read(option: Option, given: tuple[Given, ...]) -> Any:
         text, is_inserted = given[0]
-        if setting.name in _ONE_AT_A_TIME and "," in text and not is_inserted:
-            raise OptionError(f"{option.flag} takes one value, not a list: {text!r}.", "Ask once for each value.")
+        if setting.name in _COMPARED and "," in text and not is_inserted:  # what is inserted is one value, never split
+            return Several(_item(setting, item, option) for item in text.split(","))
         return setting.parse(text, as_typed=option.flag)
 
     return read
+
+
+def _item(setting: Setting, item: str, option: Option) -> Value:
+    if not item.strip():
+        raise OptionError(f"{option.flag} has an empty item in its list.", f"For example: {_EXAMPLES[setting.name]}")
+    return setting.parse(item.strip(), as_typed=option.flag)
+
+
+def _both(value: Value | Several, more: Value) -> Several:
+    """Return what is compared where an option is given again."""
+    return Several((*(value if isinstance(value, Several) else (value,)), more))
+
+
+def _count(option: Option, given: tuple[Given, ...]) -> int:
+    text = given[0].text.strip()
+    if not text.isascii() or not text.isdigit() or not int(text):
+        raise OptionError(f"{option.flag} takes a whole number of at least 1, not {given[0].text!r}.")
+    return int(text)
+
+
+def _names(option: Option, given: tuple[Given, ...]) -> tuple[str, ...]:
+    """Read names with commas between them."""
+    text, is_inserted = given[0]
+    names = (text,) if is_inserted else tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise OptionError(f"{option.flag} has an empty name in its list.", f"For example: {option.flag} right,short")
+    return names
 
 
 def _named(example: str) -> Read:
@@ -131,7 +164,7 @@ _SET_OTHERWISE = {
     "stream": "Use --no-stream for one response instead of a stream.",
     "tools": "Use -T NAME, with a function of the notebook, or a dict in the API's own form.",
     "response_format": "Use --json or --schema NAME.",
-    "n": "Ask once for each answer.",
+    "n": "Use -n.",
     **{name: f"Use {setting.flag}." for name, setting in SETTINGS.items() if setting.field},
 }
 
@@ -169,15 +202,23 @@ def _words(_: Option, given: tuple[Given, ...]) -> tuple[str, ...]:
 
 # --- the options ----------------------------------------------------------------------------------
 
-_ONE_AT_A_TIME = ("model", "temperature", "top_p", "max_tokens")
+# A comma list of these compares.
+_COMPARED = ("model", "temperature", "top_p", "max_tokens")
+_EXAMPLES = {
+    "model": "-m GLM-4-Air,GLM-4-Plus",
+    "temperature": "-t 0,0.5,1",
+    "top_p": "-p 0.5,0.9",
+    "max_tokens": "--max-tokens 50,200",
+}
 
 
 def _of_setting(name: str, **declared: Any) -> Option:
     setting = SETTINGS[name]
     limits = f" ({setting.range})" if setting.low is not None else ""
+    compares = "; a comma list compares" if name in _COMPARED else ""
     return Option(
         setting.flag,
-        setting.help + limits,
+        setting.help + limits + compares,
         setting.short,
         setting.metavar,
         fills=f"settings.{name}",
@@ -190,7 +231,7 @@ def _of_setting(name: str, **declared: Any) -> Option:
 ASK_OPTIONS: tuple[Option, ...] = (
     *map(_of_setting, ("model", "temperature", "top_p", "max_tokens")),
     _of_setting("stop", repeats=lambda words, more: (*([words] if isinstance(words, str) else words), more)),
-    _of_setting("system"),
+    _of_setting("system", repeats=_both),
     Option(
         "--param",
         "any other request field, repeatable; VALUE is parsed as JSON, else sent as text",
@@ -261,6 +302,30 @@ ASK_OPTIONS: tuple[Option, ...] = (
         read=lambda option, given: python_name(given[0].text, option.flag),
     ),
     _of_setting("format"),
+    Option("--repeat", "ask N times, and compare the answers", "n", "N", fills="repeats", read=_count),
+    Option(
+        "--variants",
+        "compare several wordings, each after a line `--- NAME`; what stands before the first belongs to all",
+        fills="variants",
+    ),
+    Option(
+        "--each",
+        "ask about each row of a DataFrame or list of dicts; its columns are names in the prompt",
+        metavar="NAME",
+        fills="each",
+        read=_named("--each reviews"),
+        completes="table",
+    ),
+    Option(
+        "--score",
+        "score each answer by functions (reply) or (reply, row) (a comma list; the first decides)",
+        metavar="NAME",
+        fills="scores",
+        read=_names,
+        completes="score",
+    ),
+    Option("--fresh", "with a comparison: ask all anew, also what has an answer", fills="fresh"),
+    Option("--yes", "with a comparison: ask more than 10,000 requests", fills="yes"),
     Option("--bg", "run in the background: the cell returns at once and goes on filling in", fills="background"),
     Option("--replay", "answer from a recorded answer to the same request, if there is one", fills="replay"),
     Option("--no-replay", "ask, even if an answer is recorded", fills="replay", value=False),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.errors import OptionError, near_miss
-from glm_magic.magics.options import ASK_OPTIONS, Given, Option, python_name
-from glm_magic.magics.words import Evaluate, Word, check_dashes, read_word
+from glm_magic.magics.options import ASK_OPTIONS, Given, Option, Several, python_name
+from glm_magic.magics.words import Evaluate, Word, as_template, check_dashes, read_word
 from glm_magic.settings.declared import SETTINGS, Value
 
 
@@ -26,13 +26,17 @@ class Line:
     bare_text: str = ""
 
 
-def parse(line: str, options: tuple[Option, ...], magic: str, evaluate: Evaluate) -> Line:
-    """Read the options at the beginning of a line. Raises `OptionError`, `SettingError` or `PromptError`."""
+def parse(line: str, options: tuple[Option, ...], magic: str, evaluate: Evaluate, late: Container[str] = ()) -> Line:
+    """Read the options at the beginning of a line; the values of those in `late` keep their ``{{ }}``.
+
+    Raises `OptionError`, `SettingError` or `PromptError`.
+    """
     reader = Reader(line, options, magic)
     parsed = Line()
     by_field: dict[str, Option] = {}
     for option, words in reader:
-        value = option.filled_by(tuple(_given(word, evaluate) for word in words))
+        fill = as_template if option.flag in late else evaluate
+        value = option.filled_by(tuple(_given(word, fill) for word in words))
         before = by_field.get(option.fills)
         if before is option and option.repeats is not None:
             value = option.repeats(parsed.filled[option.fills], value)
@@ -141,6 +145,7 @@ class AskLine:
     """What a ``%glm`` or ``%%glm`` line says; `prompt` is the rest of a ``%glm`` line, as typed."""
 
     settings: dict[str, Value] = field(default_factory=dict)
+    axes: dict[str, Several] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
     stream: bool = True
     json: bool = False
@@ -151,11 +156,22 @@ class AskLine:
     role: str = "user"
     background: bool = False
     replay: bool | None = None
+    repeats: int = 0
+    variants: bool = False
+    each: str = ""
+    scores: tuple[str, ...] = ()
+    fresh: bool = False
+    yes: bool = False
     out: str = ""
     dry_run: bool = False
     quiet: bool = False
     raw: bool = False
     prompt: str = ""
+
+    @property
+    def compares(self) -> bool:
+        """Whether it asks for a comparison."""
+        return bool(self.axes or self.repeats or self.variants or self.each or self.scores)
 
 
 def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
@@ -163,7 +179,9 @@ def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
     out = ""
     if is_cell and (bound := re.fullmatch(r"(?s)(.*?)(?:^|\s)([^\W\d]\w*)\s*<<\s*", line)):
         line, out = bound[1], python_name(bound[2], "NAME <<")
-    parsed = parse(line, ASK_OPTIONS, "%%glm" if is_cell else "%glm", evaluate)
+    magic = "%%glm" if is_cell else "%glm"
+    has_rows = any(option.flag == "--each" for option, _ in Reader(line, ASK_OPTIONS, magic))
+    parsed = parse(line, ASK_OPTIONS, magic, evaluate, late=(SETTINGS["system"].flag,) if has_rows else ())
     if is_cell and parsed.rest.strip():
         if parsed.bare_text:
             option, text = re.split(r"[\s=]+", parsed.bare_text, maxsplit=1)
@@ -178,11 +196,33 @@ def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
         )
     if out and "out" in parsed.filled:
         raise OptionError(f"These cannot be combined: --out and {out} <<.", "Choose one.")
-    settings = {
+    chosen = {
         name.removeprefix("settings."): value for name, value in parsed.filled.items() if name.startswith("settings.")
     }
+    axes = {name: value for name, value in chosen.items() if isinstance(value, Several)}
+    settings = {name: value for name, value in chosen.items() if name not in axes}
     others = {name: value for name, value in parsed.filled.items() if name in _FIELDS}
-    return AskLine(**{"out": out, **others}, settings=settings, prompt=parsed.rest)
+    asked = AskLine(**{"out": out, **others}, settings=settings, axes=axes, prompt=parsed.rest)
+    _check_comparison(asked)
+    return asked
+
+
+def _check_comparison(line: AskLine) -> None:
+    if not line.compares:
+        for flag, given in (("--fresh", line.fresh), ("--yes", line.yes)):
+            if given:
+                raise OptionError(
+                    f"{flag} is about a comparison, and this cell compares nothing.",
+                    "A comparison has a list (-t 0,1), -n, --variants, --each or --score.",
+                )
+        return
+    if line.role != "user":
+        raise OptionError("--role asks nothing, so there is nothing to compare.", "Leave one of the two out.")
+    if line.settings.get("approve"):
+        raise OptionError(
+            "--approve asks before each call, and a comparison asks many questions at once.",
+            "Leave --approve out, or ask one question.",
+        )
 
 
 _FIELDS = frozenset(each.name for each in fields(AskLine))

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 
-from glm_magic.chat.templates import OPEN, Piece, expression_end
+from glm_magic.chat.templates import CLOSE, OPEN, Piece, expression_end
 from glm_magic.errors import OptionError
 
 Evaluate = Callable[[str], str]
@@ -46,6 +46,11 @@ class Word:
         """Return the part of the word after its first ``=``."""
         rest = self.typed.partition("=")[2]
         return Word((rest, *self.pieces[1:]), self.start, self.end, quoted=True)
+
+
+def as_template(source: str) -> str:
+    """Return an expression as it is typed, to be evaluated later."""
+    return f"{OPEN} {source} {CLOSE}"
 
 
 def read_word(line: str, at: int, *, is_pair: bool = False) -> Word | None:

@@ -1,0 +1,180 @@
+"""A comparison under way: what is kept is taken, what is missing is asked, and each answer is scored as it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from glm_magic.asking.ask import Circumstances
+from glm_magic.asking.session import Session
+from glm_magic.comparing import shown
+from glm_magic.comparing.comparison import Comparison
+from glm_magic.comparing.kept import Keeping, KeptRuns
+from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.running import News, Running
+from glm_magic.comparing.runs import Run, kept
+from glm_magic.comparing.shown import Progress
+from glm_magic.comparing.summary import summaries
+from glm_magic.display.grid import Answer, Changes, Spot
+from glm_magic.errors import NotRecorded
+from glm_magic.notebook.comparison import RunAt, Shown, encode
+from glm_magic.notebook.runs import SavedRun
+
+_PULL_SECONDS = 0.1
+_HEAD_SECONDS = 1.0  # between two looks at what the columns come to
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The runs that need not be asked: those kept, by key, and those of a recording that is replayed."""
+
+    kept: dict[Any, SavedRun]
+    recorded: dict[Any, SavedRun]
+
+    def of(self, plan: Plan, spot: Spot) -> SavedRun | None:
+        """Return the answer to the run at a spot, None if it is to be asked."""
+        key = plan.key(spot)
+        return self.kept.get(key) or self.recorded.get((key.fingerprint, key.nth, key.repeat))
+
+
+class Comparing:
+    """A comparison under way. `start` it, and call `step` until it `is_over`; `stop` ends it early.
+
+    Only runs that are not `known` are asked. Raises `NotRecorded` at once if there are some and `ask` is false.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        plan: Plan,
+        known: Known,
+        keeper: KeptRuns,
+        keeping: Keeping,
+        *,
+        circumstances: Circumstances | None = None,
+        ask: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        runs: list[Run] = []
+        missing: list[Spot] = []
+        for spot in plan.spots():
+            run = Run(spot, plan.wanted.rows[spot[0]], plan.wanted.configurations[spot[1]])
+            saved = known.of(plan, spot)
+            if saved is None:
+                missing.append(spot)
+                runs.append(run)
+            else:
+                runs.append(kept(saved, run, plan.question(spot), replayed=True))
+                keeper.note(keeping, saved)
+        if missing and not ask:
+            raise NotRecorded(
+                f"{len(missing):,} of {len(runs):,} answers of this comparison are not recorded; nothing was sent.",
+                "Ask them with --no-replay, then save the notebook (or set record=FILE.jsonl).",
+            )
+        self.comparison = Comparison(plan, runs)
+        self.asked = len(missing)
+        self._plan = plan
+        self._clock = clock
+        self._began = clock()
+        self._ended = 0
+        self._heads_at = 0.0
+        self._running = Running(
+            session,
+            plan,
+            sorted(missing, key=lambda spot: (spot[2], spot[0], spot[1])),  # each row first, then the repeats
+            at_once=int(plan.questions[0][0].settings["concurrency"] or 32),
+            keep=lambda saved: keeper.add(keeping, saved),
+            circumstances=circumstances,
+        )
+        self._tell(in_flight=0 if missing else None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is under way any more."""
+        return self._running.is_over
+
+    def start(self) -> None:
+        """Begin to ask what is missing."""
+        self._began = self._clock()
+        self._running.start()
+
+    def step(self) -> Changes:
+        """Wait for a tenth of a second at most, and return what has changed."""
+        is_over = self._running.is_over
+        return self._taken(self._running.news(0 if is_over else _PULL_SECONDS))
+
+    def stop(self) -> None:
+        """Stop what is under way; what has finished is kept."""
+        self._taken(self._running.stop())
+
+    def end(self) -> None:
+        """Note that nothing is under way any more."""
+        self._tell(in_flight=None)
+
+    def _taken(self, news: News) -> Changes:
+        answers: dict[Spot, Answer] = {}
+        for spot in news.began:
+            run = replace(self.comparison.at(spot), state="running")
+            self.comparison.put(run)
+            answers[spot] = shown.answer(run)
+        for run in news.ended:
+            self.comparison.put(run)
+            answers[run.spot] = shown.answer(run)
+        self._ended += len(news.ended)
+        self._tell(in_flight=sum(run.state == "running" for run in self.comparison), why=news.notice)
+        grown = {spot: text for spot, text in news.grown.items() if spot not in answers}
+        return self._with_heads(Changes(answers, grown))
+
+    def _with_heads(self, changes: Changes) -> Changes:
+        """Add the title, and about once a second what the columns come to: intervals are worked out at the end."""
+        comparison = self.comparison
+        title = shown.title(self._plan, comparison, comparison.progress, ())
+        now = self._clock()
+        if now - self._heads_at < _HEAD_SECONDS:
+            return replace(changes, title=title)
+        self._heads_at = now
+        found = summaries(comparison.columns, comparison, comparison.baseline_index, with_intervals=False)
+        heads = shown.columns(self._plan, found, comparison.primary, comparison.baseline_index)
+        return replace(changes, title=title, columns=heads)
+
+    def _tell(self, *, in_flight: int | None, why: str = "") -> None:
+        self.comparison.progress = Progress(
+            kept=len(self.comparison) - self.asked,
+            asked=self.asked,
+            ended=self._ended,
+            seconds=self._clock() - self._began,
+            in_flight=in_flight,
+            why=why,
+        )
+
+
+def bundle(comparison: Comparison, chat: str) -> dict[str, Any]:
+    """Return what the notebook keeps of a comparison."""
+    plan = comparison.plan
+    columns = [
+        {
+            "label": column.label,
+            "variant": column.variant,
+            "prompt": column.prompt,
+            "model": plan.questions[0][at].model,
+            "settings": list(shown.settings(plan, at)),
+        }
+        for at, column in enumerate(comparison.columns)
+    ]
+    runs = [
+        RunAt(run.spot, run.saved, run.error.what if run.error is not None else "", dict(run.scores))
+        for run in comparison
+    ]
+    return encode(
+        Shown(
+            chat,
+            columns,
+            [shown.as_json(row) for row in comparison.rows] if plan.wanted.has_table else [],
+            plan.wanted.repeats,
+            runs,
+            tuple(attempt.id for attempt in plan.before),
+            comparison.baseline_index,
+        )
+    )
