@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "interrupted"]
+Score: TypeAlias = "float | bool | str | None"  # a text is what went wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Answer:
     reasoning: str = ""
     error: str = ""
     facts: tuple[str, ...] = ()
-    scores: Mapping[str, float | bool | str | None] = field(default_factory=dict)
+    scores: Mapping[str, Score] = field(default_factory=dict)
     rating: int | None = None
     note: str = ""
     is_picked: bool = False

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from glm_magic.display.grid import Answer, Column, Interval
+from glm_magic.display.grid import Answer, Column, Interval, Score
 from glm_magic.display.tables import shorten
 
 _LONGEST_NOTE = 60  # characters
@@ -107,7 +107,7 @@ def _alike(alike: int, done: int) -> str:
     return f"{done} alike" if alike == done else f"{alike} of {done} alike" if alike > 1 else f"{done} differ"
 
 
-def _score(scores: Sequence[float | bool | str | None]) -> str:
+def _score(scores: Sequence[Score]) -> str:
     given = [score for score in scores if score is not None]
     if not given:
         return ""
