@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 State: TypeAlias = Literal["waiting", "running", "done", "failed", "interrupted"]
+Score: TypeAlias = "float | bool | str | None"  # a text is what went wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Answer:
     reasoning: str = ""
     error: str = ""
     facts: tuple[str, ...] = ()
-    scores: Mapping[str, float | bool | str | None] = field(default_factory=dict)
+    scores: Mapping[str, Score] = field(default_factory=dict)
     rating: int | None = None
     note: str = ""
     is_picked: bool = False
@@ -99,6 +100,22 @@ class Changes:
     title: tuple[str, ...] | None = None
     verdict: tuple[str, ...] | None = None
     columns: tuple[Column, ...] | None = None
+
+
+def blinded(grid: Grid) -> Grid:
+    """Return what may be seen of a blind grid: texts and judgements, and nothing that tells the columns apart."""
+    answers = tuple(tuple(tuple(map(blinded_answer, cell)) for cell in row) for row in grid.answers)
+    return replace(grid, columns=blinded_columns(grid.columns), answers=answers, verdict=(), more="", is_blind=True)
+
+
+def blinded_columns(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Return the columns with their labels alone."""
+    return tuple(Column(column.label, ()) for column in columns)
+
+
+def blinded_answer(answer: Answer) -> Answer:
+    """Return an answer without what tells which configuration gave it: time, cost, reasoning and error texts."""
+    return replace(answer, reasoning="", error="", facts=(), scores={})
 
 
 @dataclass(frozen=True, slots=True)

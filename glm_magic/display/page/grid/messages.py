@@ -1,0 +1,121 @@
+"""A grid as JSON for the browser: the whole of it, and patches of what has changed; all texts are neutralised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from glm_magic.display import summaries
+from glm_magic.display.grid import Action, Answer, Column, Grid, Score, Spot
+from glm_magic.display.safe_text import one_line, plain
+
+_LONGEST = 100_000  # characters of a text; the rest is in Python
+_LONGEST_NOTE = 2_000
+_RATINGS = range(1, 6)
+
+
+def whole(grid: Grid, patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a grid: its rows, how many repeats its cells have, and the patch that fills it."""
+    shape = [[len(cell) for cell in row] for row in grid.answers]
+    if all(row == shape[0] for row in shape):
+        shape = shape[:1]
+    values = ([row.number, {one_line(name): text(value) for name, value in row.values.items()}] for row in grid.rows)
+    return {"rows": list(values), "shape": shape, "patch": patch}
+
+
+def heads(grid: Grid) -> dict[str, Any]:
+    """Return everything of a grid but its answers, as a patch."""
+    return {
+        "title": texts(grid.title),
+        "verdict": texts(grid.verdict),
+        "columns": columns(grid.columns),
+        "baseline": grid.baseline,
+        "blind": grid.is_blind,
+        "more": one_line(grid.more),
+    }
+
+
+def columns(of_grid: Iterable[Column]) -> list[dict[str, Any]]:
+    """Return the heads of columns; where a score is drawn depends on all of them."""
+    of_grid = tuple(of_grid)
+    between = summaries.scale(of_grid)
+    return [
+        _filled(
+            {
+                "label": one_line(column.label),
+                "settings": texts(column.settings),
+                "facts": texts(column.facts),
+                "score": one_line(summaries.of_score(column)),
+                "places": summaries.places(column.score, between) if column.score else None,
+                "difference": one_line(summaries.of_difference(column)),
+                "verdict": column.verdict,
+                "prompt": text(column.prompt),
+            }
+        )
+        for column in of_grid
+    ]
+
+
+def answer(of_grid: Answer) -> dict[str, Any]:
+    """Return an answer."""
+    scores = (f"{one_line(name)} {_score(score)}" for name, score in of_grid.scores.items())
+    return _filled(
+        {
+            "state": of_grid.state,
+            "text": text(of_grid.text),
+            "reasoning": text(of_grid.reasoning),
+            "error": text(of_grid.error),
+            "facts": texts(of_grid.facts),
+            "scores": list(scores),
+            "rating": of_grid.rating,
+            "note": text(of_grid.note),
+            "picked": of_grid.is_picked,
+        }
+    )
+
+
+def cell(row: int, column: int, summary: summaries.Summary) -> list[Any]:
+    """Return what a cell says in short."""
+    return [row, column, summary.shown, summary.value, texts(summary.marks)]
+
+
+def text(of_grid: str) -> str:
+    """Return a text, cut if it is very long."""
+    cut = f"… ({len(of_grid) - _LONGEST:,} more characters)" if len(of_grid) > _LONGEST else ""
+    return plain(of_grid[:_LONGEST]) + cut
+
+
+def texts(of_grid: Iterable[str]) -> list[str]:
+    """Return short texts."""
+    return [one_line(short) for short in of_grid]
+
+
+def read_action(content: Mapping[str, Any], size: Spot) -> Action | None:
+    """Return what a person has done, in a grid of this many rows, columns and repeats; None for anything else."""
+    kind, spot, value = content.get("kind"), content.get("spot", (0, 0, 0)), content.get("value")
+    if not isinstance(spot, (list, tuple)) or len(spot) != len(size):
+        return None
+    if not all(type(at) is int and 0 <= at < most for at, most in zip(spot, size, strict=True)):
+        return None
+    row, column, repeat = spot
+    match kind:
+        case "stop" | "more" | "reveal":
+            return Action(kind)
+        case "pick" | "baseline":
+            return Action(kind, (row, column, repeat))
+        case "rate" if value is None or (type(value) is int and value in _RATINGS):
+            return Action(kind, (row, column, repeat), value)
+        case "note" if value is None or isinstance(value, str):
+            return Action(kind, (row, column, repeat), (value or "")[:_LONGEST_NOTE])
+        case _:
+            return None
+
+
+def _score(score: Score) -> str:
+    if isinstance(score, bool):
+        return "✓" if score else "✗"
+    return summaries.number(score) if isinstance(score, (int, float)) else one_line(score or "none")
+
+
+def _filled(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in ("", None, False, [], ())}

@@ -1,0 +1,158 @@
+"""A grid as HTML without a script: what is saved, and read where there is no kernel."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from glm_magic.display import summaries
+from glm_magic.display.grid import Answer, Column, Grid, Row
+from glm_magic.display.page.grid.texts import as_markdown, as_plain, in_words
+from glm_magic.display.safe_text import NO_MATHS, plain
+from glm_magic.display.tables import shorten
+from glm_magic.display.view import SEPARATOR
+
+MOST_BYTES = 2_000_000  # of HTML
+_LONGEST = (100_000, 20_000, 5_000, 2_000, 1_000, 500, 200)  # characters of a text, until all of them fit
+_MARKUP_BYTES = 150  # of an answer
+_FOLDED_FROM = 400  # characters, or
+_FOLDED_LINES = 8
+_EXCERPT = 200
+_STYLE = Path(__file__).with_name("static.css").read_text(encoding="utf-8").replace("\n", "")
+# Pages that drop style sheets keep what stands in an element: a text keeps its lines there too.
+_TABLE_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; text-align: left"
+
+
+def static(grid: Grid, key: str = "") -> dict[str, str]:
+    """Return the grid as ``text/html``, ``text/markdown`` and ``text/plain``; by `key` its element is found again."""
+    return {"text/html": as_html(grid, key), "text/markdown": as_markdown(grid), "text/plain": as_plain(grid)}
+
+
+def as_html(grid: Grid, key: str = "", *, most: int = MOST_BYTES) -> str:
+    """Return the grid as HTML of at most about `most` bytes; it says what was cut."""
+    longest = _longest(grid, most)
+    body, left = [], most
+    for number, row in enumerate(grid.rows):
+        made = _row(grid, number, row, longest)
+        left -= len(made.encode())
+        if left < 0:
+            break
+        body.append(made)
+    notes = _notes(grid, longest, len(body))
+    known_by = f' data-glm-grid="{html.escape(key)}"' if key else ""
+    heads = "".join(_head(grid, at) for at in range(len(grid.columns)))
+    said = "".join(f'<div class="glm-grid-verdict">{_escaped(sentence)}</div>' for sentence in grid.verdict)
+    below = "".join(f'<div class="glm-grid-title">{_escaped(note)}</div>' for note in notes)
+    return (
+        f'<div class="glm-grid {NO_MATHS}"{known_by}><style>{_STYLE}</style>'
+        f'<div class="glm-grid-title">{_escaped(SEPARATOR.join(grid.title))}</div>{said}'
+        f'<table style="{_TABLE_STYLE}"><thead><tr><th scope="col">row</th>{heads}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table>{below}</div>"
+    )
+
+
+def _longest(grid: Grid, most: int) -> int:
+    """Return how many characters of each text there is room for."""
+    sizes = [
+        len(text.encode("utf-8", "replace"))
+        for row in grid.answers
+        for cell in row
+        for answer in cell
+        for text in (answer.text, answer.reasoning, answer.error)
+    ]
+    room = most - _MARKUP_BYTES * sum(len(cell) for row in grid.answers for cell in row)
+    return next((at for at in _LONGEST if sum(min(size, at) for size in sizes) <= room), _LONGEST[-1])
+
+
+def _notes(grid: Grid, longest: int, rows: int) -> Iterator[str]:
+    texts = (text for row in grid.answers[:rows] for cell in row for answer in cell for text in _texts(answer))
+    if any(len(text) > longest for text in texts):
+        yield f"Texts are cut to {longest:,} characters here."
+    if rows < len(grid.rows):
+        yield f"The first {rows:,} of {len(grid.rows):,} rows are shown here."
+
+
+def _texts(answer: Answer) -> tuple[str, ...]:
+    return answer.text, answer.reasoning, answer.error
+
+
+def _head(grid: Grid, at: int) -> str:
+    column: Column = grid.columns[at]
+    is_baseline = at == grid.baseline and not grid.is_blind and len(grid.columns) > 1
+    settings = SEPARATOR.join(column.settings)
+    parts = [
+        f"<b>{_escaped(column.label)}{' ★ baseline' if is_baseline else ''}</b> {_escaped(settings)}".rstrip(),
+        *([f"<div>{_escaped(summaries.of_score(column))}</div>{_drawn(grid, column)}"] if column.score else []),
+        *(f"<div>{_escaped(said)}</div>" for said in [summaries.of_difference(column)] if said),
+        *([f"<small>{_escaped(SEPARATOR.join(column.facts))}</small>"] if column.facts else []),
+        *([_fold("prompt", column.prompt)] if column.prompt else []),
+    ]
+    return f'<th scope="col">{"".join(parts)}</th>'
+
+
+def _drawn(grid: Grid, column: Column) -> str:
+    """Return a score and its interval as a dot on a line; what it says stands beside it in words."""
+    assert column.score is not None, "there is something to draw"
+    low, mean, high = summaries.places(column.score, summaries.scale(grid.columns))
+    return (
+        f'<i aria-hidden="true"><s style="left: {low}%; width: {round(high - low, 1)}%"></s>'
+        f'<u style="left: {mean}%"></u></i>'
+    )
+
+
+def _row(grid: Grid, number: int, row: Row, longest: int) -> str:
+    values = "".join(f"<div>{_value(name, value, longest, row)}</div>" for name, value in row.values.items())
+    cells = "".join(
+        f"<td>{_cell(cell, column.score_name, longest)}</td>"
+        for cell, column in zip(grid.answers[number], grid.columns, strict=True)
+    )
+    return f'<tr><th scope="row">{row.number}{values}</th>{cells}</tr>'
+
+
+def _value(name: str, value: str, longest: int, row: Row) -> str:
+    label = f"<small>{_escaped(name)}</small>" if len(row.values) > 1 else ""
+    return f"{label}{_text(value, longest)}"
+
+
+def _cell(answers: Sequence[Answer], score_name: str, longest: int) -> str:
+    """Return the answer that stands for all, then the others that say something else, folded."""
+    if not answers:
+        return ""
+    summary = summaries.of_cell(answers, score_name)
+    first = answers[summary.shown]
+    others = [answer for answer in answers if answer is not first]
+    is_said = len(answers) > 1 and all(answer.text.strip() == first.text.strip() for answer in others)
+    more = "".join(f"<div>{_answer(answer, longest)}</div>" for answer in others)
+    marks = f"<small>{_escaped(SEPARATOR.join(summary.marks))}</small>" if summary.marks else ""
+    if is_said:
+        facts = (f"<small>{_escaped(SEPARATOR.join(answer.facts))}</small>" for answer in others if answer.facts)
+        more = "".join(facts)
+    unfolded = f"<details><summary>{len(others)} more</summary>{more}</details>" if more else ""
+    return f"{_answer(first, longest)}{marks}{unfolded}"
+
+
+def _answer(answer: Answer, longest: int) -> str:
+    bad = answer.state in ("failed", "interrupted")
+    text = _text(in_words(answer), longest)
+    parts = [
+        f'<div class="glm-grid-bad">{text}</div>' if bad else text,
+        *([_fold("thinking", answer.reasoning[:longest])] if answer.reasoning else []),
+        *([f"<small>{_escaped(SEPARATOR.join(answer.facts))}</small>"] if answer.facts else []),
+    ]
+    return "".join(parts)
+
+
+def _text(text: str, longest: int) -> str:
+    shown = text if len(text) <= longest else f"{text[:longest]}… ({len(text) - longest:,} more characters)"
+    if len(shown) <= _FOLDED_FROM and shown.count("\n") < _FOLDED_LINES:
+        return _escaped(shown.strip("\n"))
+    return f"<details><summary><span>{_escaped(shorten(shown, _EXCERPT))}</span></summary>{_escaped(shown)}</details>"
+
+
+def _fold(summary: str, text: str) -> str:
+    return f"<details><summary>{summary} · {len(text):,} characters</summary>{_escaped(text)}</details>"
+
+
+def _escaped(text: str) -> str:
+    return html.escape(plain(text), quote=False)

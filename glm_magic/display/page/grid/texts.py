@@ -1,0 +1,113 @@
+"""A grid as a Markdown table, for pages that show no HTML, and as plain text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from glm_magic.display import summaries
+from glm_magic.display.grid import Answer, Column, Grid, Row
+from glm_magic.display.prose import encoded
+from glm_magic.display.safe_text import plain
+from glm_magic.display.tables import WIDTH, shorten, table, wrapped
+from glm_magic.display.view import SEPARATOR
+
+_LONGEST = 400  # characters of an answer
+_MOST_ROWS = 200
+_ACTING = "\\`*_{}[]()<>#|~$&@"  # what Markdown or a front end could read as more than text
+
+
+def as_markdown(grid: Grid) -> str:
+    """Return the grid as Markdown."""
+    heads = ["", *(SEPARATOR.join(head_lines(grid, at)) for at in range(len(grid.columns)))]
+    rows = [[_row_name(row), *map(_as_text, cells)] for row, cells in _rows(grid, _MOST_ROWS)]
+    lines = [
+        f"**{_inline(SEPARATOR.join(grid.title))}**",
+        *map(_inline, grid.verdict),
+        "\n".join(
+            [
+                _line(heads),
+                _line(["---"] * len(heads), is_rule=True),
+                *map(_line, rows),
+            ]
+        ),
+        *map(_inline, _cut(grid, _MOST_ROWS)),
+    ]
+    return "\n\n".join(line for line in lines if line != "****")
+
+
+def as_plain(grid: Grid, *, most: int = WIDTH, most_rows: int = _MOST_ROWS) -> str:
+    """Return the grid as plain text, in lines of at most `most` columns."""
+    heads = ["", *(column.label for column in grid.columns)]
+    rows = [[_row_name(row), *map(_as_text, cells)] for row, cells in _rows(grid, most_rows)]
+    shown = table(SEPARATOR.join(grid.title), heads, rows, most=most)["text/plain"]
+    columns = [SEPARATOR.join(head_lines(grid, at)) for at in range(len(grid.columns))] if not grid.is_blind else []
+    said = [line for text in (*_cut(grid, most_rows), *columns, *grid.verdict) for line in wrapped(plain(text), most)]
+    return "\n".join([shown, *said])
+
+
+def head_lines(grid: Grid, at: int) -> list[str]:
+    """Return what stands above a column, without its wording."""
+    column: Column = grid.columns[at]
+    is_baseline = at == grid.baseline and not grid.is_blind and len(grid.columns) > 1
+    return [
+        line
+        for line in (
+            f"{column.label} ★ baseline" if is_baseline else column.label,
+            SEPARATOR.join(column.settings),
+            summaries.of_score(column),
+            summaries.of_difference(column),
+            SEPARATOR.join(column.facts),
+        )
+        if line
+    ]
+
+
+def in_words(answer: Answer) -> str:
+    """Return the answer's text; or what is there in its place."""
+    match answer.state:
+        case "failed":
+            return f"failed: {answer.error}" if answer.error else "failed"
+        case "interrupted":
+            return f"{answer.text} [interrupted]".strip()
+        case "waiting":
+            return "waiting"
+        case _:
+            return answer.text
+
+
+def _rows(grid: Grid, most: int) -> list[tuple[Row, list[tuple[Sequence[Answer], str]]]]:
+    names = [column.score_name for column in grid.columns]
+    return [
+        (row, list(zip(cells, names, strict=True)))
+        for row, cells in zip(grid.rows[:most], grid.answers[:most], strict=True)
+    ]
+
+
+def _row_name(row: Row) -> str:
+    values = ", ".join(f"{name}: {shorten(value, 80)}" for name, value in row.values.items())
+    return f"{row.number} {values}".strip()
+
+
+def _as_text(cell: tuple[Sequence[Answer], str]) -> str:
+    answers, score_name = cell
+    if not answers:
+        return ""
+    summary = summaries.of_cell(answers, score_name)
+    text = shorten(in_words(answers[summary.shown]), _LONGEST)
+    return f"{text} [{SEPARATOR.join(summary.marks)}]" if summary.marks else text
+
+
+def _cut(grid: Grid, most: int) -> list[str]:
+    left = len(grid.rows) - most
+    return [f"… {left:,} more rows"] if left > 0 else []
+
+
+def _line(cells: Sequence[str], *, is_rule: bool = False) -> str:
+    return f"| {' | '.join(cells if is_rule else map(_inline, cells))} |"
+
+
+def _inline(text: str) -> str:
+    """Return text as one line of Markdown that reads the same: no markup, no link, no maths."""
+    line = encoded(" ".join(plain(text).split()), _ACTING)
+    return re.sub(r"(?i)(?<=www)\.|:(?=//|\w+:)", lambda found: f"&#{ord(found[0])};", line)
