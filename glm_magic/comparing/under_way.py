@@ -54,6 +54,7 @@ class Comparing:
         keeping: Keeping,
         *,
         circumstances: Circumstances | None = None,
+        at_once: int = 32,
         ask: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,7 +85,7 @@ class Comparing:
             session,
             plan,
             sorted(missing, key=lambda spot: (spot[2], spot[0], spot[1])),  # each row first, then the repeats
-            at_once=int(plan.questions[0][0].settings["concurrency"] or 32),
+            at_once=at_once,
             keep=lambda saved: keeper.add(keeping, saved),
             circumstances=circumstances,
         )

@@ -43,6 +43,11 @@ def _acting(guard: AbstractContextManager[None]) -> Iterator[None]:
         _A_TOOL_RUNS.reset(token)
 
 
+def marked_as_acting() -> AbstractContextManager[None]:
+    """Return what marks that a tool runs in another thread than the cell's."""
+    return _acting(contextlib.nullcontext())
+
+
 def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending:
     """Ask, show what comes, and bind the reply. Raises `GlmError`, or `Interrupted` if the person stops it."""
     if line.background:
@@ -77,7 +82,7 @@ def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending
 
 def _in_background(shared: Shared, question: Question, line: AskLine) -> Pending:
     here, stopping = shared.outputs.here(), threading.Event()
-    circumstances = Circumstances(acting=lambda: _acting(contextlib.nullcontext()), stopped=stopping.is_set)
+    circumstances = Circumstances(acting=marked_as_acting, stopped=stopping.is_set)
     asking = shared.session.ask(question, circumstances)
     pending = Pending(asking, stopping)
     asking.take_place()

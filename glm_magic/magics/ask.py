@@ -11,8 +11,9 @@ from glm_magic.chat import prompt
 from glm_magic.chat.messages import Message, Role
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
+from glm_magic.comparing.comparison import Comparison
 from glm_magic.errors import Interrupted, OptionError
-from glm_magic.magics import answering, approving, facts, names
+from glm_magic.magics import answering, approving, comparing, facts, names
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine, read_ask_line
 from glm_magic.magics.shared import Shared
@@ -20,7 +21,7 @@ from glm_magic.settings.declared import SETTINGS
 from glm_magic.tools.tool import Tool
 
 
-def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | None:
+def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | Comparison | None:
     """Do what a ``%glm`` line or a ``%%glm`` cell says; `written` is the line.
 
     Raises `GlmError` or `Interrupted`.
@@ -34,13 +35,19 @@ def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | Non
             line = replace(line, chat=_chat(shared, line))
             shared.wait_for("" if line.chat == ONE_SHOT else line.chat, place)
             text = line.prompt if cell is None else this_run.as_typed(cell)
-            question = _planned(shared, line, text, place)
+            if line.compares:
+                compared = comparing.planned(shared, line, text, place, _wishes(shared, line))
+                question = None
+            else:
+                compared, question = None, _planned(shared, line, text, place)
             shared.interrupts.check()
         except BaseException as error:
             shared.keep_on_page(place)
             if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
                 raise Interrupted("Stopped. Nothing was sent.") from None
             raise
+        if compared is not None:
+            return comparing.run(shared, compared, line)
         return answering.answer(shared, question, line) if question is not None else None
 
 

@@ -229,7 +229,7 @@ class _Values:
     def _of(self, kind: str, typed: str, choices: Iterable[str], *, is_quoted: bool) -> Found:
         separators, named = KINDS.get(kind, ("", None))
         typed = re.split(f"[{re.escape(separators)}]", typed)[-1] if separators else typed
-        if "." in typed and kind in ("function", "schema"):
+        if "." in typed and kind in ("function", "schema", "table", "score"):
             return _python(self.shell, typed)
         texts = named(self, typed) if named else []
         found = _fitting(typed, texts if is_quoted else map(quoted, texts), kind)
@@ -243,6 +243,12 @@ class _Values:
 
     def functions(self, _: str) -> Iterable[str]:
         return self._named(names.is_tool)
+
+    def tables(self, _: str) -> Iterable[str]:
+        return self._named(names.is_table)
+
+    def scores(self, _: str) -> Iterable[str]:
+        return self._named(names.is_score)
 
     def schemas(self, _: str) -> Iterable[str]:
         return self._named(names.is_schema)
@@ -276,6 +282,8 @@ KINDS: dict[str, tuple[str, Callable[[_Values, str], Iterable[str]]]] = {
     "model": (",", _Values.models),
     "chat": ("", _Values.chat_names),
     "function": (",[", _Values.functions),
+    "table": ("", _Values.tables),
+    "score": (",", _Values.scores),
     "schema": (",[]()| ", _Values.schemas),
     "file": ("", _Values.files),
     "turn": ("", _Values.turns),

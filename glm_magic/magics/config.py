@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from collections.abc import Mapping
 
 from glm_magic.asking.recordings import OFF
 from glm_magic.display.tables import table
@@ -50,6 +51,16 @@ def config_line(shared: Shared) -> str:
         if value != others.find(SETTINGS[name])[0]
     ]
     return " ".join(["%glm_config", *words]) if words else "%glm_config --reset"
+
+
+def set_here(shared: Shared, values: Mapping[str, Value]) -> str:
+    """Set settings in this kernel, and return the line that does the same."""
+    shared.session.layers.assigned.update(values)
+    shared.mirror.show()
+    words = [
+        f"{name}={quoted(SETTINGS[name].written(value)) if value is not None else ''}" for name, value in values.items()
+    ]
+    return " ".join(["%glm_config", *words])
 
 
 def _set_and_show(shared: Shared, named: list[tuple[str, str | None]]) -> None:

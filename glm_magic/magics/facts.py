@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from glm_magic.chat.conversation import Attempt, Conversation, Turn
 from glm_magic.chat.messages import Message, Usage
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
+from glm_magic.comparing.plan import Plan
 from glm_magic.display.dry_run import dry_run as show_dry_run
 from glm_magic.display.reply_facts import OF_THE_STREAM, calls, flaws, in_json, time, tokens, what_was_set, who
 from glm_magic.display.view import Ending
@@ -132,6 +134,22 @@ def dry_run(question: Question) -> dict[str, str]:
         [*left_out, f"1 request, about {tokens} prompt tokens{price} plus the answer. Nothing was sent."],
         json.dumps(images.shortened(body), ensure_ascii=False, indent=2),
     )
+
+
+def comparison_dry_run(plan: Plan, missing: int) -> dict[str, str]:
+    """Return what a comparison would ask, and what it might cost, and its first request, by MIME type."""
+    first = plan.questions[0][0]
+    shown = dry_run(first)
+    total = plan.wanted.total
+    prompt_tokens = sum(
+        estimated_tokens(question.body) * plan.wanted.repeats for row in plan.questions for question in row
+    )
+    kept = f", {total - missing:,} of them kept already" if missing < total else ""
+    said = f"{plan.wanted.shape}: {total:,} requests{kept}, about {prompt_tokens:,} prompt tokens plus the answers."
+    return {
+        "text/html": f"<div>{html.escape(said)} The first request:</div>{shown['text/html']}",
+        "text/plain": f"{said}\nThe first request:\n\n{shown['text/plain']}",
+    }
 
 
 def written_parameters(attempt: Attempt) -> dict[str, str]:

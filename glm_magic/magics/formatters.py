@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.displayhook import CapturingDisplayHook, DisplayHook
 
 from glm_magic.display import safe_text
+from glm_magic.display.page.grid.static import static
 from glm_magic.errors import printable
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from IPython.lib.pretty import RepresentationPrinter
 
     from glm_magic.chat.reply import Reply
+    from glm_magic.comparing.comparison import Comparison
     from glm_magic.magics.background import Pending
 
 
@@ -28,10 +30,10 @@ class ReplyFormatter:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._just_shown: Reply | Pending | None = None
+        self._just_shown: Reply | Pending | Comparison | None = None
         self._known: set[type] = set()
 
-    def show_once(self, reply: Reply | Pending | None) -> None:
+    def show_once(self, reply: Reply | Pending | Comparison | None) -> None:
         """Remember the reply that the running cell has streamed, so that it is not shown again as the cell's value."""
         self._just_shown = reply
         if reply is not None and not hasattr(self._shell, "kernel"):
@@ -72,15 +74,20 @@ class ReplyFormatter:
             formatter.ipython_display_formatter.pop(kind, None)
             formatter.formatters["text/plain"].pop(kind, None)
 
-    def _display(self, reply: Reply | Pending) -> None:
+    def _display(self, reply: Reply | Pending | Comparison) -> None:
         if reply is self._just_shown and _is_the_value_of_a_cell():
             return
         is_there = getattr(reply, "done", True) and not getattr(reply, "failed", False)
-        data = data_of(cast("Reply", reply)) if is_there else {"text/plain": repr(reply)}
+        if not is_there:
+            data = {"text/plain": repr(reply)}
+        elif hasattr(reply, "grid"):
+            data = static(reply.grid())
+        else:
+            data = data_of(reply)
         self._shell.display_pub.publish(data=data, metadata={})
 
     @staticmethod
-    def _pretty(reply: Reply | Pending, printer: RepresentationPrinter, cycle: Any) -> None:  # noqa: ARG004
+    def _pretty(reply: Reply | Pending | Comparison, printer: RepresentationPrinter, cycle: Any) -> None:  # noqa: ARG004
         printer.text(printable(repr(reply)))
 
 

@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from IPython.core.completer import context_matcher
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
     from glm_magic.asking.session import Session
     from glm_magic.chat.reply import Reply
+    from glm_magic.comparing.comparison import Comparison
     from glm_magic.magics.background import Pending
     from glm_magic.magics.shared import Shared
+
+    Answer: TypeAlias = "Reply | Pending | Comparison | None"
 
 
 @dataclass(slots=True)
@@ -106,7 +109,7 @@ class GLMMagics(Magics):
     @needs_local_scope
     @line_cell_magic
     @documented(*ASK_OPTIONS)
-    def glm(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Reply | Pending | None:
+    def glm(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Answer:
         """Ask a model, and stream its answer below the cell.
 
         ::

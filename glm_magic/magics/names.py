@@ -11,7 +11,6 @@ from glm_magic.tools import schemas
 from glm_magic.tools.schemas import Schema
 from glm_magic.tools.tool import Tool, checked, tool
 
-
 _DEFINE = "Define the function first, in a cell of its own."
 
 
@@ -54,6 +53,24 @@ def is_tool(value: object) -> bool:
     if isinstance(value, Mapping):
         kind = value.get("type")
         return isinstance(kind, str) and kind in value
+    return callable(value) and not _is_type(value)
+
+
+def is_table(value: object) -> bool:
+    """Whether a value looks like a table: a DataFrame, a list of dicts, or a dict of lists."""
+    if isinstance(value, Mapping):
+        return bool(value) and all(isinstance(column, (list, tuple)) for column in value.values())
+    if isinstance(value, (list, tuple)):
+        return bool(value) and isinstance(value[0], Mapping)
+    return (
+        hasattr(value, "columns")
+        and not isinstance(value, type)
+        and (hasattr(value, "to_dict") or hasattr(value, "to_dicts"))
+    )
+
+
+def is_score(value: object) -> bool:
+    """Whether a value looks like a score: a function, or another value that can be called."""
     return callable(value) and not _is_type(value)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.chat import strict_json
 from glm_magic.errors import OptionError
-from glm_magic.settings.declared import SETTINGS, Setting, alternatives
+from glm_magic.settings.declared import SETTINGS, Setting, Value, alternatives
 
 
 class Several(tuple[Any, ...]):

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +18,12 @@ from IPython.core.displaypub import CapturingDisplayPublisher
 
 from glm_magic.display import safe_text
 from glm_magic.display.page import widgets
+from glm_magic.display.page.grid.view import PageGrid
 from glm_magic.display.page.line import line
 from glm_magic.display.page.parts import Parts
 from glm_magic.display.page.view import PageView
 from glm_magic.display.terminal import view as terminal
+from glm_magic.display.terminal.grid import TerminalGrid
 from glm_magic.display.view import NoView
 from glm_magic.magics.formatters import data_of_prompt
 
@@ -30,7 +32,9 @@ if TYPE_CHECKING:
 
     from glm_magic.chat.conversation import Attempt, Conversation
     from glm_magic.chat.place import Place
+    from glm_magic.display.grid import Action, GridView
     from glm_magic.display.page.bar import Bars
+    from glm_magic.display.page.grid.widget import Grids
     from glm_magic.display.view import Ending, Show, View
 
 
@@ -81,6 +85,7 @@ class Outputs:
         self._marks: Any = None
         self._marked: tuple[Conversation, ...] = ()
         self._bars: Bars | None = None
+        self._grids: Grids | None = None
 
     @property
     def is_in_a_kernel(self) -> bool:
@@ -180,6 +185,37 @@ class Outputs:
         else:
             self._views.pop(place, None)
         return view
+
+    def grid_view(
+        self, key: str, on_action: Callable[[Action], None], *, live: bool, show: Show | None = None
+    ) -> GridView:
+        """Return a new view for a comparison, which is found again by `key`; `on_action` hears what a person does.
+
+        A `live` one can be used while the kernel lives. `show` is what it paints through, if the cell does not go on
+        running.
+        """
+        if not self.is_a_page:
+            return TerminalGrid(sys.stdout if show is None else None)
+        return PageGrid(
+            show or self.show,
+            next(self._names),
+            time.monotonic,
+            on_action,
+            key=key,
+            grids=self._live_grids if live else lambda: None,
+            in_background=show is not None,
+            at_once=not self.can_be_updated,
+        )
+
+    def _live_grids(self) -> Grids | None:
+        if self._grids is None:
+            try:
+                from glm_magic.display.page.grid.widget import Grids  # noqa: PLC0415 - slow, and seldom needed
+
+                self._grids = Grids()
+            except Exception:  # no widgets, or no comms: the grid is static
+                return None
+        return self._grids
 
     def _live_bars(self) -> Bars | None:
         if self._bars is None:

@@ -15,6 +15,8 @@ from glm_magic.asking.session import Session
 from glm_magic.chat import prompt
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
+from glm_magic.comparing.comparison import Comparison
+from glm_magic.comparing.kept import KeptRuns
 from glm_magic.display.page.line import line
 from glm_magic.errors import AnswerError, GlmError, Interrupted
 from glm_magic.magics import new_cell
@@ -47,6 +49,7 @@ class Shared:
     formatter: ReplyFormatter
     mirror: Mirror
     page: SavedPage
+    kept_runs: KeptRuns
     local_names: Mapping[str, Any] = field(default_factory=dict)
 
     def within(self, local_names: Mapping[str, Any] | None) -> Shared:
@@ -80,7 +83,7 @@ class Shared:
         with contextlib.nullcontext() if is_over else said, self.interrupts.acting_at_once():
             self.background.wait(pendings, place)
 
-    def bind(self, reply: Reply | Pending, name: str) -> None:
+    def bind(self, reply: Reply | Pending | Comparison, name: str) -> None:
         """Bind the reply to `_glm`, and to `name` unless it is empty; it is not shown again as the cell's value."""
         self.formatter.show_once(reply)
         self.shell.user_ns[LAST_REPLY] = reply
@@ -142,4 +145,5 @@ def begin(shell: InteractiveShell, layers: Layers, cells: Cells, mirror: Mirror,
         ReplyFormatter(shell),
         mirror,
         SavedPage(notebook),
+        KeptRuns(session.recordings, time.time),
     )

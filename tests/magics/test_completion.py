@@ -52,6 +52,7 @@ shop = SimpleNamespace(price=get_time, stock=3)
 value, values = 3, [1, 2]
 row = {"name": "Ann", "note": "none"}
 city_list = list[City]
+reviews = [{"text": "Lovely."}]
 maybe_city = typing.Optional[City]
 """
 
@@ -225,6 +226,8 @@ def test_values_of_options(loaded: InteractiveShell, typed: str, lines: list[str
         ('%%glm --schema "dict[str, Ci|', ["City", "city_list"]),
         ("%%glm --schema wi|", ["width"]),
         ("%%glm --schema Pl|", []),
+        ("%%glm --each re|", ["reviews"]),
+        ("%%glm --score get_time,get_w|", ["get_time,get_weather"]),
     ],
 )
 def test_names_of_the_notebook(loaded: InteractiveShell, typed: str, words: list[str]) -> None:

@@ -315,7 +315,7 @@ def test_dry_run_shows_the_exact_request_and_sends_nothing(notebook: Notebook, m
         ("%%glm -o 1x\nhi", OptionError, "Python name"),
         ("%%glm -f html\nhi", SettingError, "markdown or text"),
         ("%%glm --role tool\nhi", OptionError, "user or system or assistant"),
-        ("%%glm -t 0,1\nhi", OptionError, "one value"),
+        ("%%glm -t 0,,1\nhi", OptionError, "empty item"),
         ("%%glm\n\ud83d", PromptError, "Half a character"),
     ],
 )

@@ -66,6 +66,13 @@ SAYS = [
     ("--bg", AskLine(background=True)),
     ("--replay", AskLine(replay=True)),
     ("--no-replay", AskLine(replay=False)),
+    ("--repeat 3", AskLine(repeats=3)),
+    ("-n 3", AskLine(repeats=3)),
+    ("--variants", AskLine(variants=True)),
+    ("--each reviews", AskLine(each="reviews")),
+    ("--score right,short", AskLine(scores=("right", "short"))),
+    ("--fresh -n 2", AskLine(fresh=True, repeats=2)),
+    ("--yes -n 2", AskLine(yes=True, repeats=2)),
     ("-N", AskLine(dry_run=True)),
     ("--dry-run", AskLine(dry_run=True)),
     ("-q", AskLine(quiet=True)),
@@ -217,11 +224,31 @@ def test_an_unknown_or_abbreviated_option_is_an_error_with_the_near_miss(text, m
 
 
 @pytest.mark.parametrize(
-    "text", ["-m a,b", "-t 0,0.5", "--top-p=0.1,0.2", "--max-tokens 5,6", "-t0,1", "-m a,", "-m ,"]
+    ("text", "axes"),
+    [
+        ("-m a,b", {"model": ("a", "b")}),
+        ("-t 0,0.5", {"temperature": (0.0, 0.5)}),
+        ("-t0,1", {"temperature": (0.0, 1.0)}),
+        ("-t '0, 1'", {"temperature": (0.0, 1.0)}),
+        ("--top-p=0.1,0.2", {"top_p": (0.1, 0.2)}),
+        ("--max-tokens 5,6", {"max_tokens": (5, 6)}),
+        ("-s a -s '' -s b,c", {"system": ("a", "", "b,c")}),
+    ],
 )
-def test_a_comma_list_is_refused(text):
-    with pytest.raises(OptionError, match="takes one value, not a list"):
+def test_several_values_are_compared(text, axes):
+    assert cell(text) == AskLine(axes=axes)
+    assert cell(text).compares
+
+
+@pytest.mark.parametrize("text", ["-m a,", "-m ,", "-t 0,,1", "--max-tokens ,5", "--score a,,b"])
+def test_an_empty_item_of_a_list_is_refused(text):
+    with pytest.raises(OptionError, match="has an empty"):
         cell(text)
+
+
+def test_expressions_in_a_system_message_wait_for_their_row():
+    asked = cell("-s 'Of {{ two }}' --each reviews -m {{ model }}")
+    assert asked.settings == {"system": "Of {{ two }}", "model": "GLM-4-Plus"}
 
 
 def test_a_comma_in_a_text_or_a_template_is_no_list():
@@ -259,7 +286,7 @@ def test_a_wrong_value_is_an_error_that_names_the_option(text, words):
         ("--param temperature=1", "--param does not set 'temperature'"),
         ("--param messages=[]", "--param does not set 'messages'"),
         ("--param stream=false", "--param does not set 'stream'"),
-        ("--param n=2", "Ask once for each answer"),
+        ("--param n=2", "Use -n"),
         ('--param x={"a"', "begins as JSON"),
         ("--role system --no-history", "--no-history leaves it out"),
         ("-H --history", "cannot be combined"),

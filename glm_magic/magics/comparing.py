@@ -1,0 +1,251 @@
+"""A cell that compares: its line becomes a plan, its runs are asked at once, and a grid shows them."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from glm_magic.asking.ask import Circumstances
+from glm_magic.asking.question import Wishes
+from glm_magic.asking.recordings import source_of
+from glm_magic.chat import prompt
+from glm_magic.chat.messages import Message
+from glm_magic.chat.place import Place
+from glm_magic.comparing import axes
+from glm_magic.comparing.comparison import Comparison, Hands
+from glm_magic.comparing.kept import Keeping
+from glm_magic.comparing.plan import Plan, Wanted, plan
+from glm_magic.comparing.rows import Row, check_is_there, rows_of
+from glm_magic.comparing.runs import Run
+from glm_magic.comparing.under_way import Comparing, Known, bundle
+from glm_magic.display.grid import Action, GridView
+from glm_magic.errors import Interrupted
+from glm_magic.magics import answering, facts, names
+from glm_magic.magics.config import set_here
+from glm_magic.magics.parsing import AskLine
+from glm_magic.magics.shared import Shared
+from glm_magic.notebook.bundle import MIME_TYPE as TURN
+from glm_magic.notebook.comparison import MIME_TYPE as COMPARISON
+from glm_magic.settings.declared import Value
+
+
+def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wishes) -> Planned:
+    """Return what a cell compares; nothing is sent, and nothing changes. Raises `CellError` or `SetupError`."""
+    wanted = _wanted(shared, line, text, wishes)
+    wanted.check_size(yes=line.yes)
+    settings = shared.session.layers.values(line.settings)
+    source = source_of(settings["replay"], replay=line.replay)
+    keeping = Keeping(place, bool(settings["save_turns"]), str(settings["record"] or ""), source)
+    recorded = {} if line.fresh else shared.kept_runs.recorded(source)
+    with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
+        asked = plan(shared.session, wanted, place, recorded)
+    known = Known({} if line.fresh else shared.kept_runs.of(keeping), recorded)
+    return Planned(asked, known, keeping, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A comparison before anything is sent: its plan, what is known of it, and where it is kept."""
+
+    plan: Plan
+    known: Known
+    keeping: Keeping
+    settings: Mapping[str, Value]
+
+    @property
+    def missing(self) -> int:
+        """How many of its runs are to be asked."""
+        return sum(self.known.of(self.plan, spot) is None for spot in self.plan.spots())
+
+
+def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
+    """Do what the cell says: ask what is missing, or, in a dry run, show what that would be.
+
+    Raises `Interrupted` if the person stops it, and the first error if all runs failed.
+    """
+    if line.dry_run:
+        shared.outputs.show(dict(facts.comparison_dry_run(asked.plan, asked.missing)))
+        shared.keep_on_page(asked.plan.place)
+        return None
+    return _compare(shared, asked, line)
+
+
+def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
+    circumstances = Circumstances(acting=answering.marked_as_acting)
+    comparing = Comparing(
+        shared.session,
+        asked.plan,
+        asked.known,
+        shared.kept_runs,
+        asked.keeping,
+        circumstances=circumstances,
+        ask=asked.settings["replay_missing"] != "error" or asked.keeping.source == "off",
+    )
+    comparison = comparing.comparison
+    page = _Page(shared, comparison, asked, line)
+    page.begin()
+    shared.bind(comparison, line.out)
+    try:
+        comparing.start()
+        while not comparing.is_over:
+            page.view.paint(comparing.step())
+            shared.interrupts.check()
+        page.view.paint(comparing.step())
+    except KeyboardInterrupt:
+        comparing.stop()
+        comparing.end()
+        page.settle()
+        done = sum(run.is_done for run in comparison)
+        raise Interrupted(
+            f"Stopped. {done:,} of {len(comparison):,} answers are kept.", "Run the cell again for the rest."
+        ) from None
+    except BaseException:
+        comparing.stop()
+        raise
+    comparing.end()
+    page.settle()
+    if comparison.failed and len(comparison.failed) == len(comparison):
+        error = comparison.failed[0].error
+        assert error is not None, "it has failed"
+        raise error
+    return comparison
+
+
+class _Page:
+    """What the cell of a comparison shows and keeps, while it runs and as long as the kernel lives."""
+
+    def __init__(self, shared: Shared, comparison: Comparison, asked: Planned, line: AskLine) -> None:
+        self._shared = shared
+        self._comparison = comparison
+        self._asked = asked
+        self._chat = line.chat
+        self._key = _key(comparison)
+        self.view: GridView = shared.outputs.grid_view(self._key, self._acted, live=shared.cells.have_ids)
+        comparison.hands = Hands(self._changed, self._judged, self._pick, self._use)
+
+    def begin(self) -> None:
+        """Take the turn's place in the conversation, and show the grid."""
+        history = self._shared.session.history
+        history.take_place(self._asked.plan.questions[0][0])
+        self.view.begin(self._comparison.grid())
+
+    def settle(self) -> None:
+        """Show the grid as it is saved; a run that was picked before is the turn's answer again."""
+        history, picked = self._shared.session.history, self._comparison.picked
+        if picked is not None and picked.saved is not None:
+            history.commit(self._asked.plan.question(picked.spot), picked.saved.attempt)
+        else:
+            history.retire(self._asked.plan.questions[0][0])
+        self.view.settle(self._comparison.grid(), self._attached())
+
+    def _attached(self) -> dict[str, Any]:
+        """Return what the notebook keeps: the comparison, and the turn, if it has an answer or earlier ones."""
+        if not self._asked.settings["save_turns"]:
+            return {}
+        history, first = self._shared.session.history, self._asked.plan.questions[0][0]
+        kept = history.kept_without_answer(first)
+        return {COMPARISON: bundle(self._comparison, self._chat), **({TURN: kept} if kept else {})}
+
+    # --- what a person does ------------------------------------------------------------------
+
+    def _acted(self, action: Action) -> None:
+        comparison = self._comparison
+        row, column, repeat = action.spot
+        match action.kind:
+            case "pick":
+                comparison.pick(column, row, repeat)
+            case "baseline":
+                comparison.baseline(column)
+            case "rate":
+                comparison.rate(comparison.at(action.spot), action.value)
+            case "note":
+                run = comparison.at(action.spot)
+                comparison.rate(run, run.rating, str(action.value))
+            case _:
+                pass
+
+    def _changed(self) -> None:
+        self.view.rewrite(self._comparison.grid(), self._attached())
+
+    def _judged(self, run: Run) -> None:
+        assert run.saved is not None, "only an answer is rated"
+        self._shared.kept_runs.judge(self._asked.keeping, run.saved)
+
+    def _pick(self, run: Run | None) -> None:
+        saved = [other.saved for other in self._comparison if other.saved is not None]
+        id_ = run.saved.attempt.id if run is not None and run.saved is not None else ""
+        self._shared.kept_runs.pick(self._asked.keeping, saved, id_)
+        if run is not None and run.saved is not None:
+            self._shared.session.history.commit(self._asked.plan.question(run.spot), run.saved.attempt)
+
+    def _use(self, column: axes.Configuration) -> str:
+        return set_here(self._shared, column.options)
+
+
+def _wanted(shared: Shared, line: AskLine, text: str, wishes: Wishes) -> Wanted:
+    wordings = axes.variants(text) if line.variants else (axes.Variant("", text),)
+    rows: tuple[Row, ...] = ({},)
+    if line.each:
+        known = names.public(shared.names, shared.shell.user_ns_hidden)
+        rows = rows_of(names.table(line.each, shared.names, known=known), line.each)
+    filling = _Filling(shared.names, rows, has_table=bool(line.each), raw=line.raw)
+    return Wanted(
+        rows,
+        axes.configurations(wordings, line.axes),
+        line.repeats or 1,
+        filling.message,
+        filling.text,
+        wishes,
+        has_table=bool(line.each),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """Fills templates with the notebook's names, and the columns of a row in front of them."""
+
+    names: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    has_table: bool
+    raw: bool
+
+    def message(self, text: str, row: int) -> Message:
+        """Return the message of a wording for a row. Raises `PromptError`."""
+        if self.raw:
+            return Message("user", text)
+        value_of = prompt.value_evaluator(self._scope(row))
+
+        def there(source: str) -> object:
+            check_is_there(self.rows[row], row + 1, source)
+            return value_of(source)
+
+        return prompt.message(text, there)
+
+    def text(self, text: str, row: int) -> str:
+        """Return a system message for a row. Raises `PromptError`."""
+        if not self.has_table:  # it was filled when the line was read
+            return text
+        evaluate = prompt.evaluator(self._scope(row))
+
+        def there(source: str) -> str:
+            check_is_there(self.rows[row], row + 1, source)
+            return evaluate(source)
+
+        return prompt.fill(text, there)
+
+    def _scope(self, row: int) -> Mapping[str, Any]:
+        if not self.has_table:
+            return self.names
+        return ChainMap({**self.rows[row], "row": self.rows[row]}, dict(self.names))
+
+
+def _key(comparison: Comparison) -> str:
+    """Return the id by which the grid is found again: that of its answers where all are known, else a new one."""
+    ids = [run.saved.attempt.id for run in comparison if run.saved is not None]
+    if len(ids) < len(comparison):
+        return uuid.uuid4().hex[:16]
+    return hashlib.sha256(" ".join(ids).encode()).hexdigest()[:16]

@@ -1,0 +1,204 @@
+"""Comparisons, as they are used: cells, their grids, and what is asked."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+from glm_server import Answer, Received, error, stream
+from ipython_shell import Notebook
+
+from glm_magic.errors import GlmError, OptionError, PromptError
+from glm_magic.notebook.bundle import MIME_TYPE as TURN
+from glm_magic.notebook.comparison import MIME_TYPE
+
+REVIEWS = [{"text": "Lovely.", "label": "good"}, {"text": "Broken.", "label": "bad"}]
+
+
+def by_prompt(request: Received) -> Answer:
+    """Answer with what was asked, and under which temperature."""
+    body = request.body
+    return stream(f"{body['messages'][-1]['content']} at {body.get('temperature')}", model=body["model"])
+
+
+@pytest.fixture
+def asked(notebook: Notebook) -> Notebook:
+    notebook.server.echo = by_prompt
+    return notebook
+
+
+def texts(comparison: Any) -> list[str]:
+    return [run.text for run in comparison]
+
+
+# --- axes ----------------------------------------------------------------------------------------
+
+
+def test_comma_lists_multiply(asked: Notebook) -> None:
+    found = asked.run("%%glm -m GLM-4-Air,GLM-4-Plus -t 0,0.5,1 -n 2\nhi", "a")
+    assert len(found) == 12
+    sent = Counter((r.body["model"], r.body["temperature"]) for r in asked.server.requests)
+    assert sent == {(m, t): 2 for m in ("GLM-4-Air", "GLM-4-Plus") for t in (0.0, 0.5, 1.0)}
+    assert [column.label for column in found.columns] == ["A", "B", "C", "D", "E", "F"]
+    assert texts(found)[:4] == ["hi at 0.0", "hi at 0.0", "hi at 0.5", "hi at 0.5"]
+
+
+def test_system_messages_that_are_given_again_are_compared(asked: Notebook) -> None:
+    found = asked.run("%%glm -s 'Be brief.' -s \"\" -s 'Be kind.'\nhi", "a")
+    systems = {dict(r.messages).get("system") for r in asked.server.requests}
+    assert systems == {"Be brief.", None, "Be kind."}
+    assert len(found.columns) == 3
+
+
+def test_wordings_share_what_stands_before_the_first(asked: Notebook) -> None:
+    found = asked.run("%%glm --variants\nText: x\n--- short\nSum up.\n--- long  name\nSum up\nin detail.\n", "a")
+    assert texts(found) == ["Text: x\nSum up. at None", "Text: x\nSum up\nin detail.\n at None"]
+    assert [column.variant for column in found.columns] == ["short", "long  name"]
+
+
+@pytest.mark.parametrize(
+    "table", ["reviews", "dict(text=['Lovely.', 'Broken.'], label=['good', 'bad'])", "frame", "polar"]
+)
+def test_each_row_is_asked_about_with_its_columns_as_names(asked: Notebook, table: str) -> None:
+    import pandas as pd
+    import polars as pl
+
+    asked.shell.user_ns |= {"reviews": REVIEWS, "frame": pd.DataFrame(REVIEWS), "polar": pl.DataFrame(REVIEWS)}
+    asked.run(f"table = {table}", "t")
+    found = asked.run("%%glm --each table -s 'Of {{ row[\"label\"] }}'\n{{ text.upper() }}", "a")
+    assert texts(found) == ["LOVELY. at None", "BROKEN. at None"]
+    assert sorted(dict(r.messages)["system"] for r in asked.server.requests) == ["Of bad", "Of good"]
+
+
+def test_earlier_turns_are_sent_with_each_run_and_nothing_enters_the_history(asked: Notebook) -> None:
+    asked.run("%glm first", "a")
+    asked.run("%%glm -t 0,1\nsecond", "b")
+    for request in asked.server.requests[1:]:
+        assert [text for _, text in request.messages] == ["first", "first at None", "second"]
+    assert [text for _, text in asked.sent("%glm third", "c").messages] == ["first", "first at None", "third"]
+
+
+WRONG = [
+    ("-t 0,,1", OptionError, "empty item"),
+    ("-t 0,0", OptionError, "compares 0.0 twice"),
+    ("-t 0,7", Exception, "from 0 to"),
+    ("-n 0", OptionError, "whole number of at least 1"),
+    ("--each nothing", OptionError, "no nothing in this notebook"),
+    ("--each empty", OptionError, "has no rows"),
+    ("--each words", OptionError, "not a table"),
+    ("--each uneven", OptionError, "different lengths"),
+    ("--fresh", OptionError, "compares nothing"),
+    ("-n 2 --role system", OptionError, "--role asks nothing"),
+    ("-n 2 --approve", OptionError, "--approve"),
+    ("-n 10001", OptionError, "10,001 requests"),
+    ("--variants", PromptError, "needs wordings"),
+]
+
+
+@pytest.mark.parametrize(("options", "kind", "said"), WRONG)
+def test_what_cannot_be_compared_is_said_before_anything_is_sent(
+    asked: Notebook, options: str, kind: type[Exception], said: str
+) -> None:
+    asked.run("empty, words, uneven = [], 'abc', dict(a=[1], b=[1, 2])", "t")
+    with pytest.raises(kind, match=said):
+        asked.run(f"%%glm {options}\nhi", "a")
+    assert asked.server.requests == []
+
+
+@pytest.mark.parametrize("body", ["--- a\nx\n--- a\ny", "--- a\nx\n--- b\nx", "--- a\n\n--- b\ny", "---  \nx"])
+def test_wordings_need_names_and_texts_of_their_own(asked: Notebook, body: str) -> None:
+    with pytest.raises(PromptError):
+        asked.run(f"%%glm --variants\n{body}", "a")
+    assert asked.server.requests == []
+
+
+@pytest.mark.parametrize("value", ["None", "float('nan')"])
+def test_a_row_without_a_value_is_named_before_anything_is_sent(asked: Notebook, value: str) -> None:
+    asked.run(f"rows = [dict(text='x'), dict(text={value})]", "t")
+    with pytest.raises(PromptError, match="Row 2 has nothing in its column text"):
+        asked.run("%%glm --each rows\n{{ text }}", "a")
+    with pytest.raises(PromptError, match=r"Row 1: .*absent"):
+        asked.run("%%glm --each rows\n{{ absent }}", "a")
+    assert asked.server.requests == []
+
+
+def test_a_dry_run_counts_the_requests_and_shows_the_first(asked: Notebook) -> None:
+    asked.run("%%glm -t 0,1 -n 3\nhi", "a")
+    sent = len(asked.server.requests)
+    asked.run("%%glm -t 0,1,0.5 -n 3 -N\nhi", "a")
+    assert len(asked.server.requests) == sent
+    assert "3 configurations × 3 repeats: 9 requests, 6 of them kept already" in asked.page.text
+    assert '"temperature": 0.0' in asked.page.text
+
+
+# --- it only grows -------------------------------------------------------------------------------
+
+
+def test_running_again_asks_only_what_is_missing(asked: Notebook) -> None:
+    first = texts(asked.run("%%glm -t 0,1 -n 2\nhi", "a"))
+    assert len(asked.server.requests) == 4
+    again = asked.run("%%glm -t 0,1 -n 2\nhi", "a")
+    assert texts(again) == first
+    assert len(asked.server.requests) == 4
+    asked.run("%%glm -t 0,1,0.5 -n 3\nhi", "a")
+    assert len(asked.server.requests) == 9
+    asked.run("%%glm -t 0,1 -n 2 --fresh\nhi", "a")
+    assert len(asked.server.requests) == 13
+
+
+def test_two_equal_rows_are_two_runs(asked: Notebook) -> None:
+    asked.run("rows = [dict(x='a'), dict(x='a')]", "t")
+    asked.run("%%glm --each rows\n{{ x }}", "a")
+    assert len(asked.server.requests) == 2
+    asked.run("rows.append(dict(x='a'))", "t")
+    asked.run("%%glm --each rows\n{{ x }}", "a")
+    assert len(asked.server.requests) == 3
+
+
+def test_a_failure_stands_in_its_place_and_is_asked_again(notebook: Notebook) -> None:
+    def respond(request: Received) -> Answer:
+        is_hot = request.body["temperature"] == 1.0
+        return error(400, {"error": {"code": "1214", "message": "no"}}) if is_hot else by_prompt(request)
+
+    notebook.server.echo = respond
+    found = notebook.run("%%glm -t 0,1\nhi", "a")
+    assert [run.state for run in found] == ["done", "failed"]
+    assert [run.spot for run in found.failed] == [(0, 1, 0)]
+    assert "no" in notebook.page.text
+    notebook.server.echo = by_prompt
+    notebook.server.requests.clear()
+    found = notebook.run("%%glm -t 0,1\nhi", "a")
+    assert texts(found) == ["hi at 0.0", "hi at 1.0"]
+    assert len(notebook.server.requests) == 1
+
+
+def test_if_all_fail_the_cell_fails(notebook: Notebook) -> None:
+    notebook.server.echo = lambda _: error(400, {"error": {"code": "1214", "message": "nothing goes"}})
+    with pytest.raises(GlmError, match="nothing goes"):
+        notebook.run("%%glm -t 0,1\nhi", "a")
+
+
+def test_a_key_that_is_refused_is_not_tried_a_hundred_times(notebook: Notebook) -> None:
+    notebook.server.echo = lambda _: error(401, {"error": {"code": "1002", "message": "bad key"}})
+    with pytest.raises(GlmError):
+        notebook.run("%%glm -n 200\nhi", "a")
+    assert len(notebook.server.requests) <= 32
+
+
+# --- what is kept --------------------------------------------------------------------------------
+
+
+def test_the_bundle_holds_everything_and_a_picked_answer_is_the_turn(asked: Notebook) -> None:
+    found = asked.run("%%glm -t 0,1\nhi", "a")
+    [kept] = asked.page.saved(MIME_TYPE)
+    assert json.loads(json.dumps(kept)) == kept
+    assert [run["at"] for run in kept["runs"]] == [[0, 0, 0], [0, 1, 0]]
+    assert asked.page.saved(TURN) == []
+    found.pick("B")
+    [turn] = asked.page.saved(TURN)
+    assert turn["messages"][-1]["content"] == "hi at 1.0"
+    assert [text for _, text in asked.sent("%glm next", "b").messages] == ["hi", "hi at 1.0", "next"]
+    asked.run("%%glm -t 0,1,0.5\nhi", "a")
+    assert [text for _, text in asked.sent("%glm next", "b").messages] == ["hi", "hi at 1.0", "next"]
