@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from glm_magic.version import __version__
@@ -12,9 +13,10 @@ from glm_magic.version import __version__
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from glm_magic import scores
     from glm_magic.api import Chat
 
-__all__ = ["Chat", "__version__", "load_ipython_extension", "unload_ipython_extension"]
+__all__ = ["Chat", "__version__", "load_ipython_extension", "scores", "unload_ipython_extension"]
 
 
 def __getattr__(name: str) -> object:
@@ -22,6 +24,8 @@ def __getattr__(name: str) -> object:
         from glm_magic.api import Chat  # noqa: PLC0415
 
         return Chat
+    if name == "scores":
+        return importlib.import_module("glm_magic.scores")
     raise AttributeError(f"module 'glm_magic' has no attribute {name!r}")
 
 

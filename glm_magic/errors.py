@@ -17,6 +17,7 @@
         ├── BrokenStream        the stream ended before the answer did
         ├── TooManySteps        the model kept calling tools
         ├── AnswerMismatch      a structured answer that did not fit, twice
+        ├── JudgeError          a model that was to judge an answer gave no verdict
         └── ServiceError        the service refused, in its own words
             ├── AuthenticationError   the key or its account
             ├── BalanceError          the account cannot pay
@@ -177,6 +178,18 @@ class TooManySteps(AnswerError):
 
 class AnswerMismatch(AnswerError):
     """The answer does not fit ``--json`` or ``--schema``, nor did a second one."""
+
+
+class JudgeError(AnswerError):
+    """A model that was to judge an answer gave no verdict.
+
+    `raw` are its answers as far as there are any, `cost` is what they cost (None if that is not known).
+    """
+
+    def __init__(self, what: str, remedy: str = "", *, raw: Sequence[str] = (), cost: float | None = 0.0) -> None:
+        super().__init__(what, remedy)
+        self.raw = tuple(raw)
+        self.cost = cost
 
 
 class ServiceError(AnswerError):
