@@ -28,10 +28,7 @@ SENTENCES = (
     "The review is mixed: it praises the food and complains about the time that it took.",
     "Negative.",
     "Positive, on the whole; the tone is warm, and the one complaint is taken back in the same sentence.",
-    (
-        "It is hard to say. A single word can be praise or the opposite of it.\n\n"
-        "1. It may be tired.\n2. It may be content."
-    ),
+    "It is hard to say. A word can be praise or the opposite of it.\n\n1. It may be tired.\n2. It may be content.",
 )
 SETTINGS = (("GLM-4-Flash", "t 0"), ("GLM-4-Air", "t 0"), ("GLM-4-Air", "t 0", "terse"), ("GLM-4-Plus", "t 0.7"))
 _grids: list[Grids] = []

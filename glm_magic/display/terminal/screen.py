@@ -87,6 +87,10 @@ class Screen:
             line.truncate(self._size()[0], overflow="ellipsis")
         return self._written([[Segment(line.plain, self._console.get_style("dim"))]])
 
+    def drawn(self, what: RenderableType) -> list[str]:
+        """Return something of rich's, such as a table, as lines."""
+        return self._written(self._rendered(what))
+
     def _rendered(self, what: RenderableType, *, wrapped_at_words: bool = True) -> list[list[Segment]]:
         width, _ = self._size()
         if isinstance(what, Text) and not wrapped_at_words:

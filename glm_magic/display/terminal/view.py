@@ -58,7 +58,7 @@ def view(
 
 
 @contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
+def interrupts_held() -> Iterator[None]:
     """Defer interrupts to the end of a step: half a step would lose lines, or leave a draft behind."""
     held: list[int] = []
     try:
@@ -191,7 +191,7 @@ class TerminalView:
         self._in_line = False
 
     def _write(self, text: str) -> None:
-        self._out.write(_encodable(text, self._out.encoding))
+        self._out.write(encodable(text, self._out.encoding))
         self._out.flush()
 
 
@@ -229,7 +229,7 @@ class LiveView:
 
     def paint(self, event: Event) -> None:
         """Take an event; update the screen if it is due."""
-        with _interrupts_held():
+        with interrupts_held():
             self._paint(event)
 
     def _paint(self, event: Event) -> None:
@@ -248,7 +248,7 @@ class LiveView:
 
     def settle(self, ending: Ending) -> None:
         """Print the rest, and the facts."""
-        with _interrupts_held():
+        with interrupts_held():
             self._settle(ending)
 
     def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
@@ -382,7 +382,7 @@ def _line_of(ending: Ending) -> str:
     return SEPARATOR.join(safe_text.plain(fact) for fact in ending.facts)
 
 
-def _encodable(text: str, encoding: str | None) -> str:
+def encodable(text: str, encoding: str | None) -> str:
     """Replace characters that a file or an old terminal cannot encode."""
     if not encoding or encoding.lower().replace("-", "") == "utf8":
         return text

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import operator
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from glm_magic.display import summaries
-from glm_magic.display.grid import Action, Answer, Column, Grid, Score, Spot
+from glm_magic.display.grid import Action, Answer, Column, Grid, Score
 from glm_magic.display.safe_text import one_line, plain
 
 _LONGEST = 100_000  # characters of a text; the rest is in Python
@@ -14,9 +15,8 @@ _LONGEST_NOTE = 2_000
 _RATINGS = range(1, 6)
 
 
-def whole(grid: Grid, patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a grid: its rows, how many repeats its cells have, and the patch that fills it."""
-    shape = [[len(cell) for cell in row] for row in grid.answers]
+def whole(grid: Grid, shape: Sequence[Sequence[int]], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a grid: its rows, how many repeats its cells have (once if all rows are alike), and what fills it."""
     if all(row == shape[0] for row in shape):
         shape = shape[:1]
     values = ([row.number, {one_line(name): text(value) for name, value in row.values.items()}] for row in grid.rows)
@@ -90,14 +90,16 @@ def texts(of_grid: Iterable[str]) -> list[str]:
     return [one_line(short) for short in of_grid]
 
 
-def read_action(content: Mapping[str, Any], size: Spot) -> Action | None:
-    """Return what a person has done, in a grid of this many rows, columns and repeats; None for anything else."""
+def read_action(content: Mapping[str, Any], shape: Sequence[Sequence[int]]) -> Action | None:
+    """Return what a person has done in a grid with so many repeats in its cells; None for anything else."""
     kind, spot, value = content.get("kind"), content.get("spot", (0, 0, 0)), content.get("value")
-    if not isinstance(spot, (list, tuple)) or len(spot) != len(size):
+    try:
+        row, column, repeat = map(operator.index, spot)
+        is_there = min(row, column, repeat) >= 0 and repeat < shape[row][column]
+    except (TypeError, ValueError, IndexError):
         return None
-    if not all(type(at) is int and 0 <= at < most for at, most in zip(spot, size, strict=True)):
+    if not is_there:
         return None
-    row, column, repeat = spot
     match kind:
         case "stop" | "more" | "reveal":
             return Action(kind)
