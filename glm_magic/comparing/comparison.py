@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any, overload
 
 from glm_magic.comparing import frames, shown
+from glm_magic.comparing.appraisal import Appraiser
 from glm_magic.comparing.axes import Configuration
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.runs import Run
+from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.shown import Progress
 from glm_magic.comparing.summary import Summary, score_names, summaries
 from glm_magic.display.differences import side_by_side
 from glm_magic.display.grid import Grid
 from glm_magic.errors import OptionError, SetupError, near_miss, quoted
+from glm_magic.notebook.runs import SavedRun
+
+_JUDGED_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +57,10 @@ class Comparison(Sequence[Run]):
     Columns are named by their letter (``"B"``), by the name of their wording, or by their number from 0.
     """
 
-    def __init__(self, plan: Plan, runs: Sequence[Run], *, margin: float | None = None) -> None:
+    def __init__(self, plan: Plan, runs: Sequence[Run], appraiser: Appraiser, *, margin: float | None = None) -> None:
         self._plan = plan
         self._runs = list(runs)
+        self._appraisers = [appraiser]
         self._margin = margin
         self._baseline = 0
         self._lock = threading.Lock()
@@ -181,9 +187,40 @@ class Comparison(Sequence[Run]):
         self.hands.judged(changed)
         self.hands.changed()
 
-    def baseline(self, column: int | str) -> None:
-        """Measure the other columns against this one. Raises `OptionError` if there is no such column."""
-        self._baseline = self._column(column)
+    def score(self, *scores: Callable[..., Any]) -> Comparison:
+        """Score all answers by further functions, without asking again; return the comparison.
+
+        They take ``(reply)``, ``(reply, row)`` or ``(reply, baseline, row)``. Raises `OptionError` for anything else.
+        """
+        first = self._appraisers[0]
+        appraiser = replace(first, scorer=scorer(list(scores), has_rows=self._plan.wanted.has_table))
+        self._appraisers.append(appraiser)
+        self._appraise(appraiser)
+        return self
+
+    def baseline(self, column: int | str, *, ask: bool = False) -> None:
+        """Measure the other columns against this one.
+
+        Scores of pairs are worked out anew. Where judges would be asked for that, `ask` must be true. Raises
+        `OptionError` otherwise, and if there is no such column.
+        """
+        before, self._baseline = self._baseline, self._column(column)
+        pairwise = [appraiser for appraiser in self._appraisers if appraiser.scorer.is_pairwise]
+        requests = sum(appraiser.unknown(self.pairs()) for appraiser in pairwise)
+        if requests and not ask:
+            self._baseline = before
+            raise OptionError(
+                f"Judging against another baseline takes {requests:,} requests.",
+                f"To ask them: comparison.baseline({column!r}, ask=True)",
+            )
+        for appraiser in pairwise:
+            self._appraise(appraiser)
+        self.hands.changed()
+
+    def _appraise(self, appraiser: Appraiser) -> None:
+        for run in appraiser.each(self.pairs(), _JUDGED_AT_ONCE):
+            if run is not None:
+                self.put(run)
         self.hands.changed()
 
     def pick(self, column: int | str, row: int = 0, repeat: int = 0) -> Run:
@@ -220,6 +257,22 @@ class Comparison(Sequence[Run]):
         if self.hands.use is None:
             raise SetupError("There is no %glm_config here.", f"Its settings: {dict(configuration.options)}")
         return self.hands.use(configuration)
+
+    def pairs(self) -> list[tuple[Run, Run | None]]:
+        """Return each run with an answer, with the baseline's run of the same row and repeat, if that has one."""
+        found: list[tuple[Run, Run | None]] = []
+        for run in self._runs:
+            row, _, repeat = run.spot
+            other = self.at((row, self._baseline, repeat))
+            if run.is_done:
+                found.append((run, other if other.is_done else None))
+        return found
+
+    @property
+    def judged(self) -> list[SavedRun]:
+        """The answers of the judges that scored it."""
+        judges = [appraiser.judges for appraiser in self._appraisers if appraiser.judges is not None]
+        return [*{saved.attempt.id: saved for judge in judges for saved in judge.saved.values()}.values()]
 
     # --- for who asks and shows it -----------------------------------------------------------------
 

@@ -142,7 +142,7 @@ def plan(session: Session, wanted: Wanted, place: Place, recorded: Container[Rec
             except PromptError as error:
                 raise _of_row(error, row, wanted) from error
             of_row.append(question)
-            known.append(RunKey(_service(question, tools), question.fingerprint, seen[question.fingerprint]))
+            known.append(RunKey(service_of(question, tools), question.fingerprint, seen[question.fingerprint]))
             seen[question.fingerprint] += 1
         questions.append(tuple(of_row))
         keys.append(tuple(known))
@@ -155,7 +155,7 @@ def _of_row(error: PromptError, row: int, wanted: Wanted) -> GlmError:
     return PromptError(f"Row {row + 1}: {error.what}", error.remedy)
 
 
-def _service(question: Question, tools: str) -> str:
+def service_of(question: Question, tools: str = "") -> str:
     """Return the digest of who is asked, and of what the tools do."""
     where = question.endpoint.base_url if question.endpoint is not None else "embedded"
     return hashlib.sha256(f"{where}\n{tools}".encode()).hexdigest()[:16]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.session import Session
 from glm_magic.comparing import shown
+from glm_magic.comparing.appraisal import Appraiser
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.kept import Keeping, KeptRuns
 from glm_magic.comparing.plan import Plan
@@ -54,10 +55,13 @@ class Comparing:
         keeping: Keeping,
         *,
         circumstances: Circumstances | None = None,
+        appraiser: Appraiser,
         at_once: int = 32,
         ask: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._appraiser = appraiser
+        self._at_once = at_once
         runs: list[Run] = []
         missing: list[Spot] = []
         for spot in plan.spots():
@@ -67,14 +71,15 @@ class Comparing:
                 missing.append(spot)
                 runs.append(run)
             else:
-                runs.append(kept(saved, run, plan.question(spot), replayed=True))
+                run = kept(saved, run, plan.question(spot), replayed=True)
+                runs.append(self._scored(run))
                 keeper.note(keeping, saved)
         if missing and not ask:
             raise NotRecorded(
                 f"{len(missing):,} of {len(runs):,} answers of this comparison are not recorded; nothing was sent.",
                 "Ask them with --no-replay, then save the notebook (or set record=FILE.jsonl).",
             )
-        self.comparison = Comparison(plan, runs)
+        self.comparison = Comparison(plan, runs, appraiser)
         self.asked = len(missing)
         self._plan = plan
         self._clock = clock
@@ -106,6 +111,21 @@ class Comparing:
         is_over = self._running.is_over
         return self._taken(self._running.news(0 if is_over else _PULL_SECONDS))
 
+    def judge(self) -> Iterator[Changes]:
+        """Score what could not be scored run by run: pairs, and by judges; yield what changes, ten times a second.
+
+        Raises what ends it early.
+        """
+        if self._appraiser.is_simple:
+            return
+        comparison = self.comparison
+        for run in self._appraiser.each(comparison.pairs(), self._at_once):
+            answers = {}
+            if run is not None:
+                comparison.put(run)
+                answers[run.spot] = shown.answer(run)
+            yield self._with_heads(Changes(answers))
+
     def stop(self) -> None:
         """Stop what is under way; what has finished is kept."""
         self._taken(self._running.stop())
@@ -114,13 +134,20 @@ class Comparing:
         """Note that nothing is under way any more."""
         self._tell(in_flight=None)
 
+    def _scored(self, run: Run) -> Run:
+        if not self._appraiser.is_simple:
+            return run
+        with self._appraiser.acting():
+            return self._appraiser.scored(run)
+
     def _taken(self, news: News) -> Changes:
         answers: dict[Spot, Answer] = {}
         for spot in news.began:
             run = replace(self.comparison.at(spot), state="running")
             self.comparison.put(run)
             answers[spot] = shown.answer(run)
-        for run in news.ended:
+        for ended in news.ended:
+            run = self._scored(ended)
             self.comparison.put(run)
             answers[run.spot] = shown.answer(run)
         self._ended += len(news.ended)
@@ -177,5 +204,6 @@ def bundle(comparison: Comparison, chat: str) -> dict[str, Any]:
             runs,
             tuple(attempt.id for attempt in plan.before),
             comparison.baseline_index,
+            comparison.judged,
         )
     )

@@ -145,3 +145,19 @@ class GridView(Protocol):
 
     def rewrite(self, grid: Grid, attached: Mapping[str, Any]) -> None:
         """Replace the settled grid, after a rating or a pick, where outputs can be replaced."""
+
+
+class NoGrid:
+    """Shows nothing: in a terminal, a comparison in the background has nowhere to go."""
+
+    def begin(self, grid: Grid) -> None:
+        """Show nothing."""
+
+    def paint(self, changes: Changes) -> None:
+        """Show nothing."""
+
+    def settle(self, grid: Grid, attached: Mapping[str, Any]) -> None:
+        """Show nothing."""
+
+    def rewrite(self, grid: Grid, attached: Mapping[str, Any]) -> None:
+        """Show nothing."""

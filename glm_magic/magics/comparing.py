@@ -16,11 +16,13 @@ from glm_magic.chat import prompt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.comparing import axes
+from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison, Hands
 from glm_magic.comparing.kept import Keeping
 from glm_magic.comparing.plan import Plan, Wanted, plan
 from glm_magic.comparing.rows import Row, check_is_there, rows_of
 from glm_magic.comparing.runs import Run
+from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.under_way import Comparing, Known, bundle
 from glm_magic.display.grid import Action, GridView
 from glm_magic.errors import Interrupted
@@ -37,6 +39,8 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     """Return what a cell compares; nothing is sent, and nothing changes. Raises `CellError` or `SetupError`."""
     wanted = _wanted(shared, line, text, wishes)
     wanted.check_size(yes=line.yes)
+    known_names = names.public(shared.names, shared.shell.user_ns_hidden)
+    scores = scorer(names.scores(line.scores, shared.names, known=known_names), has_rows=wanted.has_table)
     settings = shared.session.layers.values(line.settings)
     source = source_of(settings["replay"], replay=line.replay)
     keeping = Keeping(place, bool(settings["save_turns"]), str(settings["record"] or ""), source)
@@ -44,7 +48,9 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
         asked = plan(shared.session, wanted, place, recorded)
     known = Known({} if line.fresh else shared.kept_runs.of(keeping), recorded)
-    return Planned(asked, known, keeping, settings)
+    judges = Judges(shared.session, shared.kept_runs, keeping, known.kept)
+    appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
+    return Planned(asked, known, keeping, settings, appraiser)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,7 @@ class Planned:
     known: Known
     keeping: Keeping
     settings: Mapping[str, Value]
+    appraiser: Appraiser
 
     @property
     def missing(self) -> int:
@@ -83,6 +90,7 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
         shared.kept_runs,
         asked.keeping,
         circumstances=circumstances,
+        appraiser=asked.appraiser,
         ask=asked.settings["replay_missing"] != "error" or asked.keeping.source == "off",
     )
     comparison = comparing.comparison
@@ -95,6 +103,9 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
             page.view.paint(comparing.step())
             shared.interrupts.check()
         page.view.paint(comparing.step())
+        for changes in comparing.judge():
+            page.view.paint(changes)
+            shared.interrupts.check()
     except KeyboardInterrupt:
         comparing.stop()
         comparing.end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from glm_magic.errors import OptionError, near_miss, quoted
@@ -88,6 +88,11 @@ def _is_type(value: object) -> bool:
 # pydantic's models, dataclasses, TypedDicts and Enums
 _SCHEMA_MARKS = ("__pydantic_core_schema__", "__dataclass_fields__", "__required_keys__", "__members__")
 _JSON_SCHEMA_WORDS = ("type", "properties", "enum", "const", "anyOf", "oneOf", "allOf", "$ref")
+
+
+def scores(written: Iterable[str], scope: Mapping[str, Any], *, known: list[str]) -> dict[str, object]:
+    """Return the values that ``--score`` names, by their names. Raises `OptionError` if there is none."""
+    return {name.rpartition(".")[2]: _named(name, scope, known, f"--score {quoted(name)}") for name in written}
 
 
 def table(name: str, scope: Mapping[str, Any], *, known: list[str]) -> object:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from glm_magic.display import safe_text
+from glm_magic.display.grid import NoGrid
 from glm_magic.display.page import widgets
 from glm_magic.display.page.grid.view import PageGrid
 from glm_magic.display.page.line import line
@@ -195,7 +196,7 @@ class Outputs:
         running.
         """
         if not self.is_a_page:
-            return TerminalGrid(sys.stdout if show is None else None)
+            return TerminalGrid(sys.stdout) if show is None else NoGrid()
         return PageGrid(
             show or self.show,
             next(self._names),

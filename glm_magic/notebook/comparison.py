@@ -47,6 +47,7 @@ class Shown:
     runs: Sequence[RunAt]
     after: tuple[str, ...] = ()
     baseline: int = 0
+    judged: Sequence[SavedRun] = ()  # the answers of judges
 
 
 def encode(shown: Shown) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def encode(shown: Shown) -> dict[str, Any]:
         if size > MOST_CHARACTERS:
             break
         runs.append(data)
+    judged = [_run(RunAt((-1, -1, -1), saved), questions, systems, parameters) for saved in shown.judged]
     return {
         "version": VERSION,
         "kind": "comparison",
@@ -81,6 +83,7 @@ def encode(shown: Shown) -> dict[str, Any]:
         "systems": list(systems),
         "parameters": [json.loads(text) for text in parameters],
         "runs": runs,
+        **({"judged": judged} if judged else {}),
         "left_out": len(shown.runs) - len(runs),
     }
 
@@ -98,7 +101,7 @@ def decode(data: Any, problems: list[str]) -> Iterator[SavedRun]:
         )
     if version != VERSION or not isinstance(data.get("runs"), list):
         raise HistoryError("It is not a comparison that glm_magic wrote.")
-    for number, run in enumerate(data["runs"], start=1):
+    for number, run in enumerate([*data["runs"], *data.get("judged", ())], start=1):
         try:
             if run["state"] != "failed":
                 yield _saved(run, data)

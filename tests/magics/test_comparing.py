@@ -202,3 +202,65 @@ def test_the_bundle_holds_everything_and_a_picked_answer_is_the_turn(asked: Note
     assert [text for _, text in asked.sent("%glm next", "b").messages] == ["hi", "hi at 1.0", "next"]
     asked.run("%%glm -t 0,1,0.5\nhi", "a")
     assert [text for _, text in asked.sent("%glm next", "b").messages] == ["hi", "hi at 1.0", "next"]
+
+
+# --- scores --------------------------------------------------------------------------------------
+
+
+def test_answers_are_scored_and_a_changed_score_costs_nothing(asked: Notebook) -> None:
+    asked.shell.user_ns["reviews"] = REVIEWS * 6
+    asked.run("def right(reply, row): return row['label'] in str(reply)", "f")
+    cell = "%%glm --each reviews --variants --score right\n--- a\n{{ text }}\n--- b\n{{ text }} is {{ label }}"
+    found = asked.run(cell, "a")
+    assert [run.scores["right"] for run in found[:2]] == [False, True]
+    assert found.summaries()[1].difference.decided == "better"
+    assert "B beats A" in asked.page.text
+    sent = len(asked.server.requests)
+    asked.run("def right(reply, row): return len(str(reply))", "f")
+    found = asked.run(cell, "a")
+    assert found[0].scores["right"] == len("Lovely. at None")
+    found.score(lambda reply: 1)
+    assert len(asked.server.requests) == sent
+
+
+def test_a_score_that_raises_is_the_error_of_its_run(asked: Notebook) -> None:
+    asked.run("def picky(reply): return {'one': 1}[str(reply)[:3]]", "f")
+    found = asked.run("%%glm --score picky -n 2\nhi", "a")
+    assert [dict(run.scores) for run in found] == [{}, {}]
+    assert "KeyError" in found[0].score_errors["picky"]
+
+
+@pytest.mark.parametrize(("name", "said"), [("absent", "no absent"), ("text", "text"), ("two", "two")])
+def test_what_is_no_score_is_said_before_anything_is_sent(asked: Notebook, name: str, said: str) -> None:
+    asked.run("text = 'x'\ndef two(a, b, c, d): return 1", "f")
+    with pytest.raises(OptionError, match=said):
+        asked.run(f"%%glm --score {name}\nhi", "a")
+    assert asked.server.requests == []
+
+
+def test_judges_are_asked_once_for_each_answer(asked: Notebook) -> None:
+    def respond(request: Received) -> Answer:
+        prompt = request.body["messages"][-1]["content"]
+        return stream("4") if "kind" in prompt else by_prompt(request)
+
+    asked.server.echo = respond
+    asked.run("from glm_magic.scores import judge\nkind = judge('How kind is it?', model='GLM-4-Plus')", "f")
+    cell = "%%glm -t 0,1 --score kind\nhi"
+    found = asked.run(cell, "a")
+    assert [(run.scores, run.score_errors) for run in found] == [({"kind": 4.0}, {})] * 2
+    assert len(asked.server.requests) == 4
+    asked.run(cell, "a")
+    assert len(asked.server.requests) == 4
+    [kept] = asked.page.saved(MIME_TYPE)
+    assert len(kept["judged"]) == 2
+
+
+def test_ratings_are_kept_with_the_notebook(asked: Notebook) -> None:
+    found = asked.run("%%glm -t 0,1\nhi", "a")
+    found.rate(1, 4, note="warm")
+    [kept] = asked.page.saved(MIME_TYPE)
+    assert (kept["runs"][1]["rating"], kept["runs"][1]["note"]) == (4, "warm")
+    again = asked.run("%%glm -t 0,1\nhi", "a")
+    assert (again[1].rating, again[1].note) == (4, "warm")
+    with pytest.raises(OptionError):
+        found.rate(0, 6)

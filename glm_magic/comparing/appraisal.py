@@ -1,0 +1,155 @@
+"""The scores of a comparison's runs: functions are called one after the other, judges are asked many at once."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from glm_magic.asking.ask import attempt_of, priced
+from glm_magic.asking.question import Question, Wishes
+from glm_magic.asking.session import Session
+from glm_magic.chat.messages import Message
+from glm_magic.chat.place import Place
+from glm_magic.chat.reply import Reply
+from glm_magic.comparing.kept import Keeping, KeptRuns
+from glm_magic.comparing.plan import service_of
+from glm_magic.comparing.runs import Run
+from glm_magic.comparing.scoring import Scorer
+from glm_magic.errors import StillPending
+from glm_magic.notebook.runs import RunKey, SavedRun
+from glm_magic.settings.declared import Value
+
+_PULL_SECONDS = 0.1
+
+# The settings that are the prompt's own, and not a judge's.
+_NOT_A_JUDGES: Mapping[str, Value] = {"system": "", "stop": None, "max_tokens": None}
+
+
+@dataclass(slots=True)
+class Judges:
+    """Asks judges outside of every conversation, and keeps their answers by the fingerprint of the request."""
+
+    session: Session
+    keeper: KeptRuns
+    keeping: Keeping
+    known: Mapping[RunKey, SavedRun]  # from before
+    wall: Callable[[], float] = time.time
+    saved: dict[str, SavedRun] = field(default_factory=dict)  # that this comparison has, by fingerprint
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def ask(self, prompt: str, options: Mapping[str, Value]) -> Reply:
+        """Return a judge's answer to `prompt`: the one that is kept, or a new one. Raises `GlmError`."""
+        question = self._question(prompt, options)
+        found = self._kept(question)
+        if found is not None:
+            self.saved[question.fingerprint] = found
+            return found.attempt.reply(request=question.body, embedded=question.is_embedded, replayed=True)
+        created = self.wall()
+        with contextlib.closing(iter(self.session.loop(question))) as events:  # type: ignore[type-var]
+            reply = Reply("")
+            for event in events:
+                reply = getattr(event, "reply", reply)
+                if self._stopping.is_set():
+                    raise StillPending("The judge was stopped.")
+        reply = priced(question, reply)
+        saved = SavedRun(RunKey(service_of(question), question.fingerprint), attempt_of(question, reply, created))
+        self.saved[question.fingerprint] = saved
+        self.keeper.add(self.keeping, saved)
+        return reply
+
+    def is_known(self, prompt: str, options: Mapping[str, Value]) -> bool:
+        """Whether a judge's answer to `prompt` is kept."""
+        return self._kept(self._question(prompt, options)) is not None
+
+    def stop(self) -> None:
+        """Stop the judges that are being asked."""
+        self._stopping.set()
+
+    def _question(self, prompt: str, options: Mapping[str, Value]) -> Question:
+        wishes = Wishes(options={**_NOT_A_JUDGES, **options}, keep=False, replay=False)
+        return self.session.plan(Message("user", prompt), Place(""), wishes)
+
+    def _kept(self, question: Question) -> SavedRun | None:
+        if question.fingerprint in self.saved:
+            return self.saved[question.fingerprint]
+        recorded = self.keeper.recorded(self.keeping.source)
+        key = RunKey(service_of(question), question.fingerprint)
+        return self.known.get(key) or recorded.get((question.fingerprint, 0, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Appraiser:
+    """Scores runs by a `scorer`. Functions of the notebook are called within `acting`."""
+
+    scorer: Scorer
+    judges: Judges | None = None
+    has_rows: bool = False
+    acting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether a run can be scored by itself, as soon as it ends."""
+        return not (self.scorer.judges or self.scorer.is_pairwise)
+
+    def scored(self, run: Run, baseline: Run | None = None) -> Run:
+        """Return a run with its scores; one without an answer has none."""
+        if run.reply is None or not run.is_done or not self.scorer.names:
+            return run
+        scored = self.scorer.score(
+            run.reply,
+            row=run.row if self.has_rows else None,
+            baseline=baseline.reply if baseline is not None and baseline.is_done else None,
+            ask=self.judges.ask if self.judges is not None else None,
+        )
+        return replace(
+            run,
+            scores={**run.scores, **scored.values},
+            score_errors={**run.score_errors, **scored.errors},
+            judge_cost=scored.cost,
+        )
+
+    def each(self, runs: Iterable[tuple[Run, Run | None]], at_once: int) -> Iterator[Run | None]:
+        """Yield runs with their scores, in any order; None where a tenth of a second has passed without one.
+
+        Judges are asked `at_once`; functions are called one after the other, in the caller's thread.
+        """
+        if not self.scorer.judges:
+            for run, baseline in runs:
+                with self.acting():
+                    scored = self.scored(run, baseline)
+                yield scored
+            return
+        pool = ThreadPoolExecutor(at_once, thread_name_prefix="glm_magic judge")
+        try:
+            waiting = [pool.submit(self.scored, run, baseline) for run, baseline in runs]
+            for future in waiting:
+                while not future.done():
+                    yield None
+                    with contextlib.suppress(TimeoutError):
+                        future.exception(_PULL_SECONDS)
+                yield future.result()
+        finally:
+            if self.judges is not None:
+                self.judges.stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def unknown(self, runs: Iterable[tuple[Run, Run | None]]) -> int:
+        """Return how many requests to judges scoring these runs would take."""
+        if self.judges is None:
+            return 0
+        prompts: dict[Any, None] = {}
+        for judge in self.scorer.judges:
+            for run, baseline in runs:
+                if run.reply is None or (judge.is_pairwise and baseline is None):
+                    continue
+                against = baseline.reply if baseline is not None else None
+                for prompt in judge.prompts(run.reply, against, run.row if self.has_rows else None):
+                    if not self.judges.is_known(prompt, judge.settings):
+                        prompts[prompt] = None
+        return len(prompts)
