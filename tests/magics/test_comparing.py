@@ -241,7 +241,7 @@ def test_what_is_no_score_is_said_before_anything_is_sent(asked: Notebook, name:
 def test_judges_are_asked_once_for_each_answer(asked: Notebook) -> None:
     def respond(request: Received) -> Answer:
         prompt = request.body["messages"][-1]["content"]
-        return stream("4") if "kind" in prompt else by_prompt(request)
+        return stream("VERDICT: 4") if "kind" in prompt else by_prompt(request)
 
     asked.server.echo = respond
     asked.run("from glm_magic.scores import judge\nkind = judge('How kind is it?', model='GLM-4-Plus')", "f")
