@@ -1,6 +1,6 @@
 """Work out prompts in a notebook: the `%%glm` cell magic and what belongs to it.
 
-``%load_ext glm_magic`` loads it; `Chat` asks from Python. Nothing heavy is imported before it is needed.
+``%load_ext glm_magic`` loads it; `Chat` and `compare` ask from Python. Nothing heavy is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -14,16 +14,14 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from glm_magic import scores
-    from glm_magic.api import Chat
+    from glm_magic.api import Chat, compare
 
-__all__ = ["Chat", "__version__", "load_ipython_extension", "scores", "unload_ipython_extension"]
+__all__ = ["Chat", "__version__", "compare", "load_ipython_extension", "scores", "unload_ipython_extension"]
 
 
 def __getattr__(name: str) -> object:
-    if name == "Chat":
-        from glm_magic.api import Chat  # noqa: PLC0415
-
-        return Chat
+    if name in ("Chat", "compare"):
+        return getattr(importlib.import_module("glm_magic.api"), name)
     if name == "scores":
         return importlib.import_module("glm_magic.scores")
     raise AttributeError(f"module 'glm_magic' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`Chat`: the same turns from Python, without IPython."""
+"""`Chat` and `compare`: the same from Python, without IPython."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from glm_magic.notebook import document
 from glm_magic.protocol.models import EMBEDDED
 from glm_magic.settings import declared
 from glm_magic.settings.declared import Value
-from glm_magic.settings.layers import starting_with
+from glm_magic.settings.layers import Layers, starting_with
 from glm_magic.tools.schemas import schema
 from glm_magic.tools.tool import checked, tool
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from glm_magic.asking.ask import Asking
     from glm_magic.asking.question import Question
     from glm_magic.chat.reply import Reply
+    from glm_magic.comparing.comparison import Comparison
     from glm_magic.tools.schemas import Schema
     from glm_magic.tools.tool import Tool
 
@@ -139,18 +140,11 @@ class Chat:
         """`settings` are those of ``%glm_config``: `model`, `temperature`, `system`, `base_url` and so on.
 
         The model may call the functions in `tools`, each call only if `approve` (if given) returns true for it.
-        ``GLM_TOOLS`` has no effect here. Answers must fit `schema`: a pydantic model, dataclass, TypedDict, JSON
-        Schema, or ``list`` of one. Raises `SettingError` for an unknown setting or a value out of its range,
-        `SetupError` for a `base_url` that cannot be asked, and `OptionError` for a tool or schema that cannot be used.
         The setting ``tools`` has no effect here. Answers must fit `schema`: a pydantic model, dataclass, TypedDict,
-        JSON Schema, or ``list`` of one. Raises `SettingError` for an unknown setting or a value out of its range, and
-        `OptionError` for a tool or schema that cannot be used.
+        JSON Schema, or ``list`` of one. Raises `SettingError` for an unknown setting or a value out of its range,
+        `SetupError` for a `base_url` that cannot be asked, and `OptionError` for a tool or schema that cannot be used.
         """
-        own = _checked(settings)
-        self._layers = starting_with(own)
-        for values in (self._layers.config, self._layers.assigned):
-            if values.get("replay") == THIS_NOTEBOOK and "replay" not in own:
-                values["replay"] = OFF
+        self._layers = _layers(_checked(settings))
         self._session = Session(self._layers)
         weakref.finalize(self, self._session.close)
         if settings.get("base_url"):
@@ -257,6 +251,76 @@ class Chat:
     def _agrees(self, tool: Tool, call: ToolCall) -> ToolCall | None:  # noqa: ARG002 - as the session asks
         assert self._approve is not None, "it is asked only where there is one"
         return call if self._approve(call) else None
+
+
+def compare(
+    prompt: object,
+    *,
+    rows: object = None,
+    repeats: int = 1,
+    score: object = (),
+    tools: Sequence[Callable[..., Any] | Mapping[str, Any]] = (),
+    schema: Any = None,
+    extra: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Ask many questions at once, and return the `Comparison` of their answers.
+
+    ::
+
+        found = compare(
+            {"plain": "Is this good? {{ text }}", "terse": "One word, good or bad: {{ text }}"},
+            model=["GLM-4-Air", "GLM-4-Flash"],
+            rows=reviews,
+            score=equals("label"),
+        )
+        found.summary()
+
+    `prompt` is a text, or a dict of wordings by name. Where there are `rows` (a DataFrame, a list of dicts, a dict of
+    lists), ``{{ }}`` in the prompt and in `system` is evaluated with a row's columns as names; without rows it is
+    plain text. `model`, `temperature`, `top_p`, `max_tokens` and `system` may be lists, which are compared. `score` is
+    a function ``(reply)``, ``(reply, row)`` or ``(reply, baseline, row)``, or a list of them. Other settings start
+    from what ``%glm_config`` has set, as those of a `Chat` do. With ``record=FILE``, what is recorded there is not
+    asked again. Raises `CellError` or `SetupError` before anything is sent; where all runs fail, the first error.
+    """
+    from glm_magic.comparing.calling import compared  # noqa: PLC0415 - a Chat needs none of it
+
+    several = {
+        name: value for name, value in settings.items() if name in _COMPARED and isinstance(value, (list, tuple))
+    }
+    single = _checked({name: value for name, value in settings.items() if name not in several})
+    checked = {name: [declared.setting(name).check(value) for value in values] for name, values in several.items()}
+    session = Session(_layers(single))
+    try:
+        return compared(
+            session,
+            prompt,
+            compared_settings=checked,
+            wishes=Wishes(
+                options={name: single[name] for name in ("system",) if name in single},  # it is filled for each row
+                extra=_extra(extra),
+                tools=_tools(tools),
+                schema=_schema(schema),
+                keep=False,
+            ),
+            table=rows,
+            repeats=repeats,
+            scores=score,
+        )
+    finally:
+        session.close()
+
+
+_COMPARED = ("model", "temperature", "top_p", "max_tokens", "system")
+
+
+def _layers(own: dict[str, Value]) -> Layers:
+    """Return layers that start from what is set in the kernel, but not to replay the answers of its cells."""
+    layers = starting_with(own)
+    for values in (layers.config, layers.assigned):
+        if values.get("replay") == THIS_NOTEBOOK and "replay" not in own:
+            values["replay"] = OFF
+    return layers
 
 
 def _checked(settings: Mapping[str, Value]) -> dict[str, Value]:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 from glm_magic.comparing import frames, shown
 from glm_magic.comparing.appraisal import Appraiser
@@ -29,13 +29,28 @@ class Hands:
     """What a comparison does beyond itself: `changed` shows and keeps it again, `judged` keeps a run's rating and note.
 
     `pick` makes a run's answer the turn's answer, or none; `use` sets a column's configuration and returns the line
-    that says so. None where there is no notebook.
+    that says so. None where there is no notebook. In the background, `pending` waits for its end and stops it.
     """
 
     changed: Callable[[], None] = lambda: None
     judged: Callable[[Run], None] = lambda _: None
     pick: Callable[[Run | None], None] | None = None
     use: Callable[[Configuration], str] | None = None
+    pending: Pending | None = None
+
+
+class Pending(Protocol):
+    """A comparison that runs in the background."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+
+    def wait(self, timeout: float | None = None) -> object:
+        """Wait for its end."""
+
+    def stop(self) -> None:
+        """Stop it; what has finished is kept."""
 
 
 class Difference:
@@ -88,6 +103,25 @@ class Comparison(Sequence[Run]):
 
     def __str__(self) -> str:
         return "\n\n".join(f"[{at}] {run.text}" for at, run in enumerate(self._runs))
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended; one in the background (``--bg``) goes on after its cell."""
+        return self.hands.pending is None or self.hands.pending.done
+
+    def wait(self, timeout: float | None = None) -> Comparison:
+        """Wait for at most `timeout` seconds for its end, and return it.
+
+        Raises the error with which it ended, `StillPending` after `timeout`, `Interrupted` if it was stopped.
+        """
+        if self.hands.pending is not None:
+            self.hands.pending.wait(timeout)
+        return self
+
+    def stop(self) -> None:
+        """Stop it, if it runs in the background; what has finished is kept."""
+        if self.hands.pending is not None:
+            self.hands.pending.stop()
 
     @property
     def plan(self) -> Plan:

@@ -84,12 +84,12 @@ def _in_background(shared: Shared, question: Question, line: AskLine) -> Pending
     here, stopping = shared.outputs.here(), threading.Event()
     circumstances = Circumstances(acting=marked_as_acting, stopped=stopping.is_set)
     asking = shared.session.ask(question, circumstances)
-    pending = Pending(asking, stopping)
+    pending = Pending(question.model, stopping)
     asking.take_place()
     view = _view(shared, question, line, show=here.show, on_stop=pending.stop)
 
     def work() -> None:
-        reply, error = pending.follow(view.paint)
+        reply, error = _followed(asking, view, stopping)
         try:
             _settle(shared, view, asking, line, reply, error=error)
             if error is not None:
@@ -105,6 +105,21 @@ def _in_background(shared: Shared, question: Question, line: AskLine) -> Pending
     if not (shared.outputs.is_a_page or pending.done):
         shared.outputs.show_text(f"[{question.model} answers in the background: _glm.wait()]")
     return pending
+
+
+def _followed(asking: Asking, view: View, stopping: threading.Event) -> tuple[Reply | None, BaseException | None]:
+    """Paint the events until the end, or until it is stopped; return the reply, or the error in its place."""
+    try:
+        with contextlib.closing(iter(asking)) as events:
+            for event in events:
+                view.paint(event)
+                if stopping.is_set():
+                    raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        return asking.interrupt(), None
+    except BaseException as error:  # SystemExit, say: no caller is there to take it
+        return None, error
+    return asking.reply, None
 
 
 def _settle(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import threading
 from collections.abc import Callable
@@ -11,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 from glm_magic.errors import GlmError, Interrupted, StillPending, described, printable
 
 if TYPE_CHECKING:
-    from glm_magic.asking.ask import Asking
-    from glm_magic.chat.events import Event
     from glm_magic.chat.place import Place
-    from glm_magic.chat.reply import Reply
 
 _WAIT_SECONDS = 0.1  # an interrupt is taken between two waits
 
@@ -26,11 +22,11 @@ class Pending:
     have are ordinary AttributeErrors, so that libraries can look at what they are given.
     """
 
-    def __init__(self, asking: Asking, stopping: threading.Event) -> None:
-        """`stopping` is the event that stops the answer."""
-        self._asking = asking
+    def __init__(self, model: str, stopping: threading.Event) -> None:
+        """`model` is what is asked; `stopping` is the event that stops the answer."""
+        self._model = model
         self._stopping = stopping
-        self._reply: Reply | None = None
+        self._reply: Any = None
         self._error: BaseException | None = None
         self._ended = threading.Event()
 
@@ -44,7 +40,7 @@ class Pending:
         """Whether it has ended with an error."""
         return isinstance(self._error, GlmError)
 
-    def wait(self, timeout: float | None = None) -> Reply:
+    def wait(self, timeout: float | None = None) -> Any:
         """Wait for at most `timeout` seconds and return the reply; a stopped one holds what had arrived.
 
         Raises the error with which it ended, `StillPending` after `timeout`, `Interrupted` if it was stopped
@@ -82,29 +78,13 @@ class Pending:
 
     def __repr__(self) -> str:
         if not self.done:
-            return f"Pending(model={self._asking.question.model!r})"
+            return f"Pending(model={self._model!r})"
         return printable(repr(self._error or self._reply))
 
     def _still_pending(self) -> StillPending:
-        return StillPending(
-            f"The answer of {self._asking.question.model} is still in progress.", "Wait for it: _glm.wait()"
-        )
+        return StillPending(f"The answer of {self._model} is still in progress.", "Wait for it: _glm.wait()")
 
-    def follow(self, paint: Callable[[Event], None]) -> tuple[Reply | None, BaseException | None]:
-        """Paint the events until the end, or until it is stopped; return the reply, or the error in its place."""
-        try:
-            with contextlib.closing(iter(self._asking)) as events:
-                for event in events:
-                    paint(event)
-                    if self._stopping.is_set():
-                        raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            return self._asking.interrupt(), None
-        except BaseException as error:  # SystemExit, say: no caller is there to take it
-            return None, error
-        return self._asking.reply, None
-
-    def end(self, reply: Reply | None, error: BaseException | None = None) -> None:
+    def end(self, reply: object, error: BaseException | None = None) -> None:
         """Record how it ended."""
         self._reply = reply
         self._error = error

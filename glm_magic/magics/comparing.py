@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import uuid
-from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from glm_magic.asking.ask import Circumstances
+from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Wishes
-from glm_magic.asking.recordings import source_of
-from glm_magic.chat import prompt
-from glm_magic.chat.messages import Message
+from glm_magic.asking.recordings import OFF, source_of
 from glm_magic.chat.place import Place
 from glm_magic.comparing import axes
 from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison, Hands
+from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.kept import Keeping
 from glm_magic.comparing.plan import Plan, Wanted, plan
-from glm_magic.comparing.rows import Row, check_is_there, rows_of
+from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.under_way import Comparing, Known, bundle
 from glm_magic.display.grid import Action, GridView
+from glm_magic.display.view import Show
 from glm_magic.errors import Interrupted
 from glm_magic.magics import answering, facts, names
+from glm_magic.magics.background import Pending
 from glm_magic.magics.config import set_here
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
@@ -82,30 +84,70 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
 
 
 def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
-    circumstances = Circumstances(acting=answering.marked_as_acting)
     comparing = Comparing(
         shared.session,
         asked.plan,
         asked.known,
         shared.kept_runs,
         asked.keeping,
-        circumstances=circumstances,
+        circumstances=Circumstances(acting=answering.marked_as_acting),
         appraiser=asked.appraiser,
-        ask=asked.settings["replay_missing"] != "error" or asked.keeping.source == "off",
+        ask=asked.settings["replay_missing"] != "error" or asked.keeping.source == OFF,
     )
     comparison = comparing.comparison
+    if line.background:
+        return _in_background(shared, asked, line, comparing)
     page = _Page(shared, comparison, asked, line)
     page.begin()
     shared.bind(comparison, line.out)
+    _follow(comparing, page, shared.interrupts.check)
+    return comparison
+
+
+def _in_background(shared: Shared, asked: Planned, line: AskLine, comparing: Comparing) -> Comparison:
+    here, stopping = shared.outputs.here(), threading.Event()
+    comparison = comparing.comparison
+    pending = Pending("the comparison", stopping)
+    page = _Page(shared, comparison, asked, line, show=here.show, pending=pending)
+    page.begin()
+
+    def check() -> None:
+        if stopping.is_set():
+            raise KeyboardInterrupt
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            _follow(comparing, page, check)
+        except BaseException as failure:
+            error = failure
+            here.fail(failure)
+        finally:
+            pending.end(comparison, error)
+
+    chat = "" if line.chat == ONE_SHOT else line.chat
+    shared.background.start(chat, asked.plan.place, pending, work)
+    shared.bind(comparison, line.out)
+    if not shared.outputs.is_a_page:
+        shared.outputs.show_text("[the comparison runs in the background: _glm.wait()]")
+    return comparison
+
+
+def _follow(comparing: Comparing, page: _Page, check: Callable[[], None]) -> None:
+    """Ask and score until the end; `check` raises `KeyboardInterrupt` where a person wants it to stop.
+
+    Raises `Interrupted` then, and the first error if all runs failed.
+    """
+    comparison = comparing.comparison
     try:
         comparing.start()
         while not comparing.is_over:
             page.view.paint(comparing.step())
-            shared.interrupts.check()
+            check()
         page.view.paint(comparing.step())
         for changes in comparing.judge():
             page.view.paint(changes)
-            shared.interrupts.check()
+            check()
     except KeyboardInterrupt:
         comparing.stop()
         comparing.end()
@@ -123,20 +165,28 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
         error = comparison.failed[0].error
         assert error is not None, "it has failed"
         raise error
-    return comparison
 
 
 class _Page:
     """What the cell of a comparison shows and keeps, while it runs and as long as the kernel lives."""
 
-    def __init__(self, shared: Shared, comparison: Comparison, asked: Planned, line: AskLine) -> None:
+    def __init__(
+        self,
+        shared: Shared,
+        comparison: Comparison,
+        asked: Planned,
+        line: AskLine,
+        *,
+        show: Show | None = None,
+        pending: Pending | None = None,
+    ) -> None:
         self._shared = shared
         self._comparison = comparison
         self._asked = asked
         self._chat = line.chat
         self._key = _key(comparison)
-        self.view: GridView = shared.outputs.grid_view(self._key, self._acted, live=shared.cells.have_ids)
-        comparison.hands = Hands(self._changed, self._judged, self._pick, self._use)
+        self.view: GridView = shared.outputs.grid_view(self._key, self._acted, live=shared.cells.have_ids, show=show)
+        comparison.hands = Hands(self._changed, self._judged, self._pick, self._use, pending)
 
     def begin(self) -> None:
         """Take the turn's place in the conversation, and show the grid."""
@@ -176,6 +226,8 @@ class _Page:
             case "note":
                 run = comparison.at(action.spot)
                 comparison.rate(run, run.rating, str(action.value))
+            case "stop":
+                comparison.stop()
             case _:
                 pass
 
@@ -203,7 +255,7 @@ def _wanted(shared: Shared, line: AskLine, text: str, wishes: Wishes) -> Wanted:
     if line.each:
         known = names.public(shared.names, shared.shell.user_ns_hidden)
         rows = rows_of(names.table(line.each, shared.names, known=known), line.each)
-    filling = _Filling(shared.names, rows, has_table=bool(line.each), raw=line.raw)
+    filling = Filling(rows, bool(line.each), has_templates=not line.raw, names=shared.names)
     return Wanted(
         rows,
         axes.configurations(wordings, line.axes),
@@ -213,45 +265,6 @@ def _wanted(shared: Shared, line: AskLine, text: str, wishes: Wishes) -> Wanted:
         wishes,
         has_table=bool(line.each),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Filling:
-    """Fills templates with the notebook's names, and the columns of a row in front of them."""
-
-    names: Mapping[str, Any]
-    rows: tuple[Row, ...]
-    has_table: bool
-    raw: bool
-
-    def message(self, text: str, row: int) -> Message:
-        """Return the message of a wording for a row. Raises `PromptError`."""
-        if self.raw:
-            return Message("user", text)
-        value_of = prompt.value_evaluator(self._scope(row))
-
-        def there(source: str) -> object:
-            check_is_there(self.rows[row], row + 1, source)
-            return value_of(source)
-
-        return prompt.message(text, there)
-
-    def text(self, text: str, row: int) -> str:
-        """Return a system message for a row. Raises `PromptError`."""
-        if not self.has_table:  # it was filled when the line was read
-            return text
-        evaluate = prompt.evaluator(self._scope(row))
-
-        def there(source: str) -> str:
-            check_is_there(self.rows[row], row + 1, source)
-            return evaluate(source)
-
-        return prompt.fill(text, there)
-
-    def _scope(self, row: int) -> Mapping[str, Any]:
-        if not self.has_table:
-            return self.names
-        return ChainMap({**self.rows[row], "row": self.rows[row]}, dict(self.names))
 
 
 def _key(comparison: Comparison) -> str:

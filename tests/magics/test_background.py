@@ -13,7 +13,7 @@ from waiting import comes_true
 from glm_magic.chat.events import Notice
 from glm_magic.display.page.view import PageView
 from glm_magic.errors import HistoryError, Interrupted, OptionError, ServiceError, StillPending
-from glm_magic.magics.background import Pending
+from glm_magic.magics import answering
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.service import embedded
 
@@ -99,7 +99,7 @@ def test_whatever_is_raised_in_the_background_ends_what_waits_for_it(
         raise kind("no")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Pending, "follow", fail)
+        patched.setattr(answering, "_followed", fail)
         pending = notebook.run("%%glm --bg\nask", "a")
         assert comes_true(lambda: pending.done)
     with pytest.raises(Exception, match="no"):

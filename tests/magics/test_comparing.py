@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from typing import Any
 
 import pytest
 from glm_server import Answer, Received, error, stream
 from ipython_shell import Notebook
+from waiting import comes_true
 
-from glm_magic.errors import GlmError, OptionError, PromptError
+from glm_magic.errors import GlmError, Interrupted, OptionError, PromptError
 from glm_magic.notebook.bundle import MIME_TYPE as TURN
 from glm_magic.notebook.comparison import MIME_TYPE
 
@@ -264,3 +266,40 @@ def test_ratings_are_kept_with_the_notebook(asked: Notebook) -> None:
     assert (again[1].rating, again[1].note) == (4, "warm")
     with pytest.raises(OptionError):
         found.rate(0, 6)
+
+
+# --- in the background ---------------------------------------------------------------------------
+
+
+def test_a_comparison_in_the_background_fills_in_after_its_cell(asked: Notebook) -> None:
+    gate = threading.Event()
+    asked.server.echo = lambda request: gate.wait(10) and by_prompt(request)
+    found = asked.run("%%glm -t 0,1 --bg\nhi", "a")
+    assert not found.done
+    assert [run.text for run in found] == ["", ""]
+    gate.set()
+    assert texts(found.wait()) == ["hi at 0.0", "hi at 1.0"]
+    assert found.done
+    [kept] = [data[MIME_TYPE] for data in asked.page.outputs.values() if MIME_TYPE in data]
+    assert len(kept["runs"]) == 2
+
+
+def test_a_comparison_in_the_background_is_stopped_and_keeps_what_has_finished(asked: Notebook) -> None:
+    gate = threading.Event()
+
+    def respond(request: Received) -> Answer:
+        if request.body["temperature"] == 1.0:
+            gate.wait(10)
+        return by_prompt(request)
+
+    asked.server.echo = respond
+    found = asked.run("%%glm -t 0,1 --bg\nhi", "a")
+    assert comes_true(lambda: found[0].is_done)
+    found.stop()
+    with pytest.raises(Interrupted, match="1 of 2 answers are kept"):
+        found.wait()
+    gate.set()
+    asked.server.echo = by_prompt
+    asked.server.requests.clear()
+    assert texts(asked.run("%%glm -t 0,1\nhi", "a")) == ["hi at 0.0", "hi at 1.0"]
+    assert len(asked.server.requests) == 1

@@ -1,0 +1,101 @@
+"""A comparison that is asked from Python, and returned when it has ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from glm_magic.asking.question import Wishes
+from glm_magic.asking.recordings import OFF, source_of
+from glm_magic.asking.session import Session
+from glm_magic.chat.place import Place
+from glm_magic.comparing import axes
+from glm_magic.comparing.appraisal import Appraiser, Judges
+from glm_magic.comparing.comparison import Comparison
+from glm_magic.comparing.filling import Filling
+from glm_magic.comparing.kept import Keeping, KeptRuns
+from glm_magic.comparing.plan import Wanted, plan
+from glm_magic.comparing.rows import Row, rows_of
+from glm_magic.comparing.scoring import scorer
+from glm_magic.comparing.under_way import Comparing, Known
+from glm_magic.errors import OptionError, quoted
+from glm_magic.settings.declared import Value
+
+
+def compared(
+    session: Session,
+    prompts: object,
+    *,
+    compared_settings: Mapping[str, Sequence[Value]],
+    wishes: Wishes,
+    table: object = None,
+    repeats: int = 1,
+    scores: object = (),
+) -> Comparison:
+    """Ask every question of the product, wait for the answers, and return them.
+
+    Raises `CellError` or `SetupError` before anything is sent; where all runs fail, the first error.
+    """
+    if type(repeats) is not int or repeats < 1:
+        raise OptionError(f"repeats is a whole number of at least 1, not {quoted(repr(repeats))}.")
+    wordings, given = _wordings(prompts)
+    has_table = table is not None
+    rows: tuple[Row, ...] = rows_of(table, "rows") if has_table else ({},)
+    filling = Filling(rows, has_table, has_templates=has_table, given=given)
+    wanted = Wanted(
+        rows,
+        axes.configurations(wordings, compared_settings),
+        repeats,
+        filling.message,
+        filling.text,
+        wishes,
+        has_table=has_table,
+    )
+    settings = session.layers.values(wishes.options)
+    source = source_of(settings["replay"])
+    keeping = Keeping(Place(""), save=False, record=str(settings["record"] or ""), source=source)
+    keeper = KeptRuns(session.recordings, time.time)
+    recorded = keeper.recorded(source)
+    found_scores = scorer(scores, has_rows=has_table)
+    asked = plan(session, wanted, keeping.place, recorded)
+    known = Known(keeper.of(keeping), recorded)
+    comparing = Comparing(
+        session,
+        asked,
+        known,
+        keeper,
+        keeping,
+        appraiser=Appraiser(found_scores, Judges(session, keeper, keeping, known.kept), has_table),
+        ask=settings["replay_missing"] != "error" or source == OFF,
+    )
+    comparison = comparing.comparison
+    try:
+        comparing.start()
+        while not comparing.is_over:
+            comparing.step()
+        comparing.step()
+        for _ in comparing.judge():
+            pass
+    except BaseException:
+        comparing.stop()
+        raise
+    comparing.end()
+    failed = comparison.failed
+    if failed and len(failed) == len(comparison) and failed[0].error is not None:
+        raise failed[0].error
+    return comparison
+
+
+def _wordings(prompts: object) -> tuple[tuple[axes.Variant, ...], dict[str, object]]:
+    """Return the wordings, and what each of their texts stands for."""
+    if isinstance(prompts, Mapping) and "type" not in prompts:  # a dict with a type is an image part
+        if not prompts:
+            raise OptionError("There is no wording to compare.", '{"short": "Sum up: {{ text }}", "long": …}')
+        found = tuple(axes.Variant(str(name), _text(text)) for name, text in prompts.items())
+        return found, dict(zip((each.text for each in found), prompts.values(), strict=True))
+    text = _text(prompts)
+    return (axes.Variant("", text),), {text: prompts}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else repr(value)
