@@ -148,7 +148,7 @@ def test_other_scores_without_spread_have_no_interval() -> None:
     found = paired([[3.0]] * 30, [[8.0]] * 30)
     assert (found.mean, found.low, found.decided, found.why) == (5.0, None, "undecided", "no spread")
     rounded = paired([[0.1 + 0.2]] * 30, [[1.0]] * 15 + [[0.7 + 0.3]] * 15)
-    assert rounded.why == "no spread"
+    assert (rounded.why, rounded.spread) == ("no spread", 0)
 
 
 # --- coverage -----------------------------------------------------------------------------------
