@@ -1,7 +1,7 @@
 """Scores by a model: what a judge is asked, and how its verdict is read.
 
-A judge's answer ends with a line of its own, ``VERDICT: …``; what has no such line is no verdict. Whoever runs the
-comparison asks the model, so a judge knows no service.
+A judge's answer ends with a line of its own, ``VERDICT: …``, or is the verdict alone; prose is no verdict. Whoever
+runs the comparison asks the model, so a judge knows no service.
 """
 
 from __future__ import annotations
@@ -157,6 +157,8 @@ class Judge:
                 raise JudgeError(f"The judge could not be asked: {described(error)}", raw=raw, cost=cost) from error
             raw.append(answer.text)
             cost = None if cost is None or answer.cost is None else cost + answer.cost
+            if answer.finish_reason == "length":  # of a 10, the 1 may have arrived
+                raise JudgeError("The judge's answer was cut off.", "Raise its max_tokens.", raw=raw, cost=cost)
         try:
             return Judgement(self.read(raw) if raw else TIED, tuple(raw), cost)
         except JudgeError as error:
@@ -193,13 +195,14 @@ class Judge:
     # --- what it answers ------------------------------------------------------------------------
 
     def _verdict(self, answer: str) -> str:
-        """Return the word after ``VERDICT:`` in the last line. Raises `JudgeError` if there is none that is allowed."""
-        lines = [line.strip(_MARKUP) for line in answer.splitlines() if line.strip(_MARKUP)]
-        found = [
-            match[1].strip(_MARKUP).rstrip(".").strip(_MARKUP).lower()
-            for line in lines
-            if (match := _VERDICT.fullmatch(line))
-        ]
+        """Return the verdict. Raises `JudgeError` if there is none, or not one of those allowed.
+
+        It stands after ``VERDICT:`` in the last line, or is all of the answer.
+        """
+        lines = [bare for line in answer.splitlines() if (bare := line.strip(_MARKUP))]
+        if len(lines) == 1 and _word(lines[0]) in self._allowed:
+            return _word(lines[0])
+        found = [_word(match[1]) for line in lines if (match := _VERDICT.fullmatch(line))]
         if not found or not _VERDICT.fullmatch(lines[-1]):
             said = f"it ended with: {quoted(lines[-1])}" if lines else "its answer was empty"
             raise JudgeError(f"The judge gave no verdict; {said}", self._hint)
@@ -220,6 +223,10 @@ class Judge:
     @property
     def _hint(self) -> str:
         return f"It was asked to end with {self._ending}."
+
+
+def _word(verdict: str) -> str:
+    return verdict.strip(_MARKUP).rstrip(".").strip(_MARKUP).lower()
 
 
 def _question(reply: Reply) -> str:

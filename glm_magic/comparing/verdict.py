@@ -255,7 +255,7 @@ def _is_constant(values: Sequence[float]) -> bool:
 
 def _deviation(values: Sequence[float]) -> float:
     """Return the standard deviation; `statistics.stdev` is exact, and a hundred times slower."""
-    if len(values) < 2:
+    if len(values) < 2 or _is_constant(values):
         return 0.0
     mean = fmean(values)
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))

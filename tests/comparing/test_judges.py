@@ -94,6 +94,8 @@ def test_a_verdict_is_read_from_the_last_line(text: str) -> None:
         ("VERDICT: 6", "none of those allowed: 6"),
         ("VERDICT: 4.5", "none of those allowed: 4.5"),
         ("VERDICT: four", "none of those allowed: four"),
+        ("A clear\n4", "gave no verdict; it ended with: 4"),
+        ("6", "gave no verdict"),
         ("VERDICT: 4\nVERDICT: 5", "several verdicts: 4, 5"),
     ],
 )
@@ -117,6 +119,15 @@ def test_a_model_that_cannot_be_asked_is_the_judges_failure() -> None:
 
     with pytest.raises(JudgeError, match=r"could not be asked: RateLimited: Too many requests\."):
         judge("Polite?").score(fails, ANSWER)
+
+
+def test_an_answer_that_was_cut_off_has_no_verdict() -> None:
+    def cut(prompt: str, settings: Mapping[str, object]) -> Reply:
+        return Reply("VERDICT: 1", finish_reason="length", cost=0.25)
+
+    with pytest.raises(JudgeError, match="cut off") as caught:
+        judge("Polite?", scale=(0, 10)).score(cut, ANSWER)
+    assert (caught.value.raw, caught.value.cost) == (("VERDICT: 1",), 0.25)
 
 
 def test_an_interrupt_is_not_swallowed() -> None:

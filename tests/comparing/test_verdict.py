@@ -148,7 +148,7 @@ def test_other_scores_without_spread_have_no_interval() -> None:
     found = paired([[3.0]] * 30, [[8.0]] * 30)
     assert (found.mean, found.low, found.decided, found.why) == (5.0, None, "undecided", "no spread")
     rounded = paired([[0.1 + 0.2]] * 30, [[1.0]] * 15 + [[0.7 + 0.3]] * 15)
-    assert rounded.why == "no spread"
+    assert (rounded.why, rounded.spread) == ("no spread", 0)
 
 
 # --- coverage -----------------------------------------------------------------------------------
@@ -174,6 +174,20 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says(kind: str, units
         low, high = ends(found)
         held += low <= MEANS[kind] <= high
     assert held / grids >= 0.91
+
+
+def test_few_passes_that_changed_decide_little(monkeypatch) -> None:
+    """The chance of a false decision, counted out: a row of 40 passes in one column alone with the chance `share`."""
+    monkeypatch.setattr(intervals, "_RESAMPLES", 999)
+    rows_, share = 40, 0.05
+    chance = 0.0
+    for won in range(13):
+        for lost in range(13):
+            changed = [1.0] * won + [-1.0] * lost + [0.0] * (rows_ - won - lost)
+            if paired([[0.0]] * rows_, [[change] for change in changed]).decided != "undecided":
+                ways = math.comb(rows_, won) * math.comb(rows_ - won, lost)
+                chance += ways * share ** (won + lost) * (1 - 2 * share) ** (rows_ - won - lost)
+    assert 0.02 < chance < 0.055  # resampled it would be 10%
 
 
 # --- at all times -------------------------------------------------------------------------------
@@ -211,6 +225,23 @@ def test_looking_after_each_row_decides_at_most_one_grid_in_twenty_without_a_dif
 ) -> None:
     scores = GRIDS_OF[kind](np.random.default_rng(columns), (GRIDS, 400, columns + 1))
     decided = looks(scores, shared_level(columns)).any(axis=(1, 2))
+    assert decided.mean() <= 0.05
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_repeats_that_come_after_the_rows_may_be_looked_at_as_well(columns: int) -> None:
+    rows_, repeats = 60, 3
+    scores = np.random.default_rng(columns).normal(size=(GRIDS, rows_, repeats, columns + 1))
+    differences = scores[..., 1:] - scores[..., :1]
+    means = differences.cumsum(axis=2) / np.arange(1, repeats + 1).reshape(1, 1, -1, 1)
+    decided = np.zeros(GRIDS, bool)
+    for repeat in range(repeats):
+        for asked in range(FIRST_LOOK if repeat == 0 else 1, rows_ + 1):
+            known = means[:, :asked, repeat]
+            if repeat:
+                known = np.concatenate([known, means[:, asked:, repeat - 1]], axis=1)
+            reach = intervals.multiplier(known.shape[1], shared_level(columns)) / math.sqrt(known.shape[1])
+            decided |= (np.abs(known.mean(axis=1)) > reach * known.std(axis=1, ddof=1)).any(axis=1)
     assert decided.mean() <= 0.05
 
 
