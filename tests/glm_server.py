@@ -2,7 +2,8 @@
 
 A test queues answers with `answer`; each request takes the next one, or echoes the last message when
 none is left. `requests` holds what was received. An `Answer` is a list of steps: bytes to write,
-`threading.Event`s to wait for, or `CUT` to drop the connection.
+`threading.Event`s to wait for, or `CUT` to drop the connection. A server that `bears` so many requests at once
+refuses the others.
 """
 
 from __future__ import annotations
@@ -118,8 +119,11 @@ class Received:
 class GlmServer:
     """Serves until `close`; use it as a context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, bears: int | None = None) -> None:
         self.requests: list[Received] = []
+        self.refused: list[Received] = []
+        self.bears = bears
+        self.at_once = self.most_at_once = 0
         self.connections = 0
         self.hung_up = threading.Event()  # set when a client leaves in mid-answer
         self._answers: list[Answer] = []
@@ -143,12 +147,24 @@ class GlmServer:
                 request = Received(self.path, {k.lower(): v for k, v in self.headers.items()}, raw, self.client_address)
                 with owner._lock:
                     owner.requests.append(request)
-                    answer = owner._answers.pop(0) if owner._answers else None
+                    is_refused = owner.bears is not None and owner.at_once >= owner.bears
+                    if is_refused:
+                        owner.refused.append(request)
+                    else:
+                        answer = owner._answers.pop(0) if owner._answers else None
+                        owner.at_once += 1
+                        owner.most_at_once = max(owner.most_at_once, owner.at_once)
+                if is_refused:
+                    self._write(error(429, {"error": {"code": "1302", "message": "too many at once"}}))
+                    return
                 try:
                     self._write(answer or owner.echo(request))
                 except OSError:
                     owner.hung_up.set()
                     self.close_connection = True
+                finally:
+                    with owner._lock:
+                        owner.at_once -= 1
 
             def _write(self, answer: Answer) -> None:
                 self.send_response(answer.status)

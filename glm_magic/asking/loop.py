@@ -11,7 +11,16 @@ from dataclasses import astuple, dataclass
 from typing import Any, TypeAlias
 
 from glm_magic.chat import strict_json
-from glm_magic.chat.events import PART_OF_AN_ANSWER, AskedAgain, Event, Finished, ToolCallDelta, ToolCalling, ToolResult
+from glm_magic.chat.events import (
+    PART_OF_AN_ANSWER,
+    AskedAgain,
+    Event,
+    Finished,
+    Notice,
+    ToolCallDelta,
+    ToolCalling,
+    ToolResult,
+)
 from glm_magic.chat.growing import ReplyBuilder
 from glm_magic.chat.messages import Message, ToolCall, Usage
 from glm_magic.chat.reply import Reply, Source, ToolRun
@@ -170,7 +179,11 @@ class Loop:
     # --- one request -------------------------------------------------------------------------
 
     def _ask(self, body: Mapping[str, Any]) -> Iterator[Event]:
+        waits_since: float | None = None
         for event in self._stream(body):
+            if waits_since is not None:
+                self._started += self._clock() - waits_since
+            waits_since = self._clock() if isinstance(event, Notice) and event.kind == "wait" else None
             if self._first_token is None and isinstance(event, PART_OF_AN_ANSWER):
                 self._first_token = self._clock() - self._started
             if isinstance(event, ToolCallDelta):

@@ -106,12 +106,15 @@ class AskedAgain:
     reason: str
 
 
-NoticeKind = Literal["download", "start", "retry"]
+NoticeKind = Literal["download", "start", "retry", "wait"]
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to say to the person who waits; the next notice, or the answer, replaces it."""
+    """Something to say to the person who waits; the next notice, or the answer, replaces it.
+
+    A `wait` is for other requests: it is no part of the time that this one takes.
+    """
 
     kind: NoticeKind
     text: str

@@ -293,6 +293,7 @@ ASK_OPTIONS: tuple[Option, ...] = (
     ),
     Option("--approve", SETTINGS["approve"].help, fills="settings.approve"),
     _of_setting("max_steps"),
+    _of_setting("concurrency"),
     Option(
         "--out",
         "bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same",

@@ -27,10 +27,12 @@ from glm_magic.service import faults
 from glm_magic.service.connection import Connection
 from glm_magic.service.endpoint import Endpoint
 from glm_magic.service.exchange import PULL_SECONDS, Exchange, Patience
+from glm_magic.service.limiter import LONGEST_PAUSE, Slot
+from glm_magic.service.limits import Limits
 
 __all__ = ["Client", "Patience"]
 
-_FIRST_DELAY, _LONGEST_DELAY, _LONGEST_ASKED_DELAY = 0.5, 8.0, 120.0
+_FIRST_DELAY, _LONGEST_DELAY = 0.5, 8.0
 _MOST_IDLE = 32  # connections kept for later requests
 # Readers of slow streams rest so long between two reads: 1 ms for each stream under way, so that all together
 # wake up at most a thousand times a second; never so long that the page would show it.
@@ -41,16 +43,19 @@ _MAY_PASS = (ConnectionFailed, RateLimited, ServiceDown)
 class Client:
     """Asks endpoints. Keeps connections warm between cells; one request has a connection to itself.
 
-    `sleep`, `clock` and `draw` (a random number from 0 to 1) are arguments so that tests need not wait.
+    Each request waits for its turn at the limiter of its endpoint and model, of `limits`. `sleep`, `clock` and `draw`
+    (a random number from 0 to 1) are arguments so that tests need not wait.
     """
 
     def __init__(
         self,
         *,
+        limits: Limits | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
+        self.limits = limits or Limits(clock=clock, sleep=sleep, draw=draw)
         self._sleep = sleep
         self._clock = clock
         self._draw = draw
@@ -66,18 +71,21 @@ class Client:
     def stream(self, endpoint: Endpoint, request: Mapping[str, Any], patience: Patience) -> Iterator[Event]:
         """Send `request` and yield what comes back, until the answer or an `AnswerError` ends it.
 
-        Failures that may pass are retried as long as nothing of an answer has come. A service that refuses
+        Failures that may pass are retried as long as nothing of an answer has come. A refusal because of too many
+        requests is none of these `retries`: the request waits at the limiter, as all others do. A service that refuses
         `stream_options`, or wants a slash at the end of its address, is asked that way at once and from then on.
         Closing the iterator ends the request.
         """
-        begun, tries = False, 0
+        begun, tries, said, delay = False, 0, "", 0.0
         if endpoint.base_url in self._without_usage:
             request = _without_usage(request)
         if endpoint.base_url in self._with_slash:
             endpoint = endpoint.with_slash
+        slot = self.limits.of(endpoint, str(request.get("model", ""))).slot(patience.concurrency, patience.silence)
         while True:
             try:
-                for event in self._ask_once(endpoint, request, patience):
+                yield from slot.wait(said)
+                for event in self._ask_once(endpoint, request, patience, slot):
                     begun = begun or isinstance(event, PART_OF_AN_ANSWER)
                     if isinstance(event, Facts) and event.finish_reason == "network_error" and not begun:
                         raise ServiceDown("The service could not answer (network_error).", "Run the cell again.")
@@ -94,18 +102,25 @@ class Client:
                 if not begun and _refuses_usage(error, request):
                     self._without_usage.add(endpoint.base_url)
                     request = _without_usage(request)
-                    continue
-                if not begun and error.was_stale:  # there are only so many kept connections, and this one is gone
-                    continue
-                if begun or tries >= patience.retries or not isinstance(error, _MAY_PASS):
-                    raise
-                if error.retry_after is not None and error.retry_after > _LONGEST_ASKED_DELAY:
-                    error.remedy = f"The service asks to wait {error.retry_after:.0f} s. Run the cell again after that."
-                    raise
-                tries += 1
-                yield from self._wait(self._delay(tries, error.retry_after), tries, patience.retries, error)
+                elif not begun and error.was_stale:  # there are only so many kept connections, and this one is gone
+                    pass
+                else:
+                    if begun or not _may_pass(error, slot):
+                        raise
+                    said = error.what
+                    if not slot.is_by_limit:
+                        if tries >= patience.retries:
+                            raise
+                        tries += 1
+                        delay = self._delay(tries, error.retry_after)
             else:
                 return
+            finally:
+                slot.end()
+            if delay:
+                yield from self._wait(delay, said, f"{tries} of {patience.retries}")
+                delay = 0.0
+            slot = slot.again()
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -114,11 +129,13 @@ class Client:
         for connection in idle:
             connection.hang_up()
 
-    def _ask_once(self, endpoint: Endpoint, request: Mapping[str, Any], patience: Patience) -> Iterator[Event]:
+    def _ask_once(
+        self, endpoint: Endpoint, request: Mapping[str, Any], patience: Patience, slot: Slot
+    ) -> Iterator[Event]:
         connection, was_idle = self._connection_to(endpoint)
         with self._lock:
             self._under_way += 1
-        exchange = Exchange(connection, endpoint, request, patience, clock=self._clock, rest=self._rest)
+        exchange = Exchange(connection, endpoint, request, patience, slot=slot, clock=self._clock, rest=self._rest)
         try:
             yield from exchange.events()
         except ConnectionFailed as error:  # a service may close a connection that has been idle, or used often
@@ -163,11 +180,23 @@ class Client:
             return asked
         return self._draw() * min(_FIRST_DELAY * 2.0**tries, _LONGEST_DELAY)
 
-    def _wait(self, delay: float, tries: int, retries: int, error: AnswerError) -> Iterator[Event]:
+    def _wait(self, delay: float, said: str, which: str) -> Iterator[Event]:
         until = self._clock() + delay
         while (left := until - self._clock()) > 0:
-            yield Notice("retry", f"{error.what} Retrying in {left:.0f} s ({tries} of {retries}).")
+            yield Notice("retry", f"{said} Retrying in {left:.0f} s ({which}).")
             self._sleep(min(PULL_SECONDS, left))
+
+
+def _may_pass(error: AnswerError, slot: Slot) -> bool:
+    """Whether to ask again after a failure before the first token; if it is too late for that, the error says so."""
+    if not isinstance(error, _MAY_PASS):
+        return False
+    if error.retry_after is not None and error.retry_after > LONGEST_PAUSE:
+        error.remedy = f"The service asks to wait {error.retry_after:.0f} s. Run the cell again after that."
+        return False
+    if slot.is_hopeless and slot.is_by_limit:
+        error.remedy = f"The service refused it {slot.refusals} times. {error.remedy}"
+    return not slot.is_hopeless
 
 
 def _refuses_usage(error: AnswerError, request: Mapping[str, Any]) -> bool:

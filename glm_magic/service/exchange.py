@@ -23,6 +23,7 @@ from glm_magic.chat.events import Event, Tick, joined
 from glm_magic.errors import SetupError
 from glm_magic.service import faults, wire
 from glm_magic.service.connection import Connection, unchanged
+from glm_magic.service.limiter import Slot
 from glm_magic.version import __version__
 
 if TYPE_CHECKING:
@@ -42,14 +43,16 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to wait, in seconds, and how often to retry.
+    """How long to wait, in seconds, how often to retry, and how many requests may be in flight.
 
-    `silence` is the longest time without content, not the longest answer.
+    `silence` is the longest time without content, not the longest answer; and the longest with nothing but refusals,
+    if it is more than two minutes.
     """
 
     silence: float = 300.0
     connect: float = 10.0
     retries: int = 3
+    concurrency: int = 32
 
 
 class _End(enum.Enum):
@@ -72,7 +75,10 @@ class _Bearer(httpx.Auth):
 
 
 class Exchange:
-    """One request on a connection of its own. `rest` says for how many seconds a reader may rest."""
+    """One request on a connection of its own, and in a `slot`, which it ends when the service is done with it.
+
+    `rest` says for how many seconds a reader may rest.
+    """
 
     def __init__(
         self,
@@ -81,6 +87,7 @@ class Exchange:
         request: Mapping[str, Any],
         patience: Patience,
         *,
+        slot: Slot,
         clock: Callable[[], float],
         rest: Callable[[], float],
     ) -> None:
@@ -88,6 +95,7 @@ class Exchange:
         self._endpoint = endpoint
         self._request = request
         self._patience = patience
+        self._slot = slot
         self._clock = clock
         self._rest = rest
         self._arrived: queue.SimpleQueue[list[Event] | BaseException | _End] = queue.SimpleQueue()
@@ -140,6 +148,7 @@ class Exchange:
                 self._send()
         except BaseException as error:
             self._hand_on()
+            self._slot.end(error)
             self._arrived.put(error)
         else:
             self._connection.before_read = unchanged  # an idle connection keeps no request alive
@@ -175,8 +184,11 @@ class Exchange:
         for events in wire.read(pieces, wire.Asked(model, self._endpoint.url)):
             heap += events
             self._has_content = True
+            if not self._slot.has_begun:
+                self._slot.begin()
         self._may_rest = False
         self._hand_on()
+        self._slot.end()  # not when the caller has pulled it all, who may take a long time
         self._arrived.put(_End.OF_ANSWER)
         for _ in pieces:  # read the rest, so that the connection can be used again
             if self._over.is_set():

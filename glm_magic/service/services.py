@@ -1,4 +1,4 @@
-"""Who answers: the connections, the key and the embedded model of this process.
+"""Who answers: the connections, their limits, the key and the embedded model of this process.
 
 Every session of a process shares one set of them (`shared`), so that two `Chat`s, or a `Chat` beside the magics,
 neither open connections twice nor start the embedded model twice.
@@ -23,6 +23,7 @@ from glm_magic.service import endpoint as endpoints
 from glm_magic.service.embedded import HOW_TO_INSTALL, EmbeddedModel, is_installed
 from glm_magic.service.endpoint import Endpoint
 from glm_magic.service.keys import KeyCabinet
+from glm_magic.service.limits import Limits, limits_file
 from glm_magic.settings.declared import Value, number
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Services:
     ) -> None:
         self.keys = KeyCabinet(environ)
         self.embedded = EmbeddedModel(environ)
+        self.limits = Limits(limits_file, clock=clock) if client is None else client.limits
         self._clock = clock
         self._client = client
         self._lock = threading.Lock()
@@ -121,11 +123,14 @@ class Services:
         from glm_magic.service.client import Client, Patience  # noqa: PLC0415 - it loads httpx
 
         patience = Patience(
-            number(settings, "timeout"), number(settings, "connect_timeout"), int(number(settings, "retries"))
+            number(settings, "timeout"),
+            number(settings, "connect_timeout"),
+            int(number(settings, "retries")),
+            int(number(settings, "concurrency")),
         )
         with self._lock:
             if self._client is None:
-                self._client = Client(clock=self._clock)
+                self._client = Client(limits=self.limits, clock=self._clock)
         if endpoint is None:
             endpoint = yield from self.embedded.ready(_text(settings["api_key_env"]))
         asking = cast("Generator[Event, None, None]", self._client.stream(endpoint, body, patience))

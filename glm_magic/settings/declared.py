@@ -306,6 +306,16 @@ SETTINGS: dict[str, Setting] = {
             metavar="N",
         ),
         Setting(
+            "concurrency",
+            int,
+            "maximum requests in flight; fewer are while the service does not take more",
+            default=32,
+            low=1,
+            high=1000,
+            option=True,
+            metavar="N",
+        ),
+        Setting(
             "replay",
             str,
             "where recorded answers come from: off, notebook (this one), an .ipynb, .jsonl or .db file, or a folder",

@@ -115,7 +115,7 @@ def many(url: str) -> None:
     print(f"chats at once, each with an answer of {PACE} chunks a second for {SECONDS} s, beside one")
     taken: dict[int, float] = {}
     for number, slower, cores in ((1, 1.0, 1.0), (32, 1.1, 0.3), (128, 1.15, 1.0)):
-        chats = [Chat(base_url=url, model="GLM-4-Air") for _ in range(number)]
+        chats = [Chat(base_url=url, model="GLM-4-Air", concurrency=number) for _ in range(number)]
         started, used = time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(number) as pool:
             replies = list(pool.map(lambda chat: chat(f"pace {PACE * SECONDS} {PACE}"), chats))

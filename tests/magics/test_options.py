@@ -50,6 +50,7 @@ SAYS = [
     ("--tool one,two -T three", AskLine(settings={"tools": "one,two,three"})),
     ("--approve", AskLine(settings={"approve": True})),
     ("--max-steps 3", AskLine(settings={"max_steps": 3})),
+    ("--concurrency 8", AskLine(settings={"concurrency": 8})),
     ("--no-stream", AskLine(stream=False)),
     ("-c other", AskLine(chat="other")),
     ("--chat other", AskLine(chat="other")),

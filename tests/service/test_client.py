@@ -231,13 +231,36 @@ def test_a_refusal_without_an_end_is_read_in_part(client: Client, server: GlmSer
 
 
 def test_what_may_pass_is_asked_again_with_backoff_and_said(patient: Client, clock: Clock, server: GlmServer) -> None:
-    server.answer(*[error(429, {"error": {"code": "1302", "message": "slow down"}})] * 2, stream("now"))
+    server.answer(*[error(500, {"error": {"code": "1234", "message": "again"}})] * 2, stream("now"))
     events = list(patient.stream(at(server), BODY, Patience(retries=3)))
     notices = [event.text for event in events if isinstance(event, Notice)]
     assert any("1 of 3" in text for text in notices)
     assert any("2 of 3" in text for text in notices)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "now"
     assert sum(clock.slept) == pytest.approx(1.0 + 2.0)
+
+
+def test_a_refusal_because_of_too_many_requests_uses_up_no_retry(
+    patient: Client, clock: Clock, server: GlmServer
+) -> None:
+    server.answer(*[error(429, {"error": {"code": "1302", "message": "slow down"}})] * 4, stream("now"))
+    events = list(patient.stream(at(server), BODY, Patience(retries=0)))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "now"
+    assert all("slow down" in event.text for event in events if isinstance(event, Notice))
+    assert sum(clock.slept) == pytest.approx(1.0 + 2.0 + 4.0 + 8.0)
+
+
+def test_a_service_that_refuses_everything_is_given_up_after_the_timeout(
+    patient: Client, clock: Clock, server: GlmServer
+) -> None:
+    server.answer(*[error(429, {"error": {"code": "1302", "message": "slow down"}})] * 40)
+    with pytest.raises(RateLimited, match=r"every request for 150 s .HTTP 429, code 1302"):
+        list(patient.stream(at(server), BODY, Patience(silence=150)))
+    assert clock.now == pytest.approx(150, abs=0.2)
+    sent = len(server.requests)
+    with pytest.raises(RateLimited):  # and a question after it is not sent before its time
+        list(patient.stream(at(server), BODY, Patience(silence=150)))
+    assert len(server.requests) == sent
 
 
 def test_retry_after_is_honoured(patient: Client, clock: Clock, server: GlmServer) -> None:

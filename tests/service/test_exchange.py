@@ -16,6 +16,7 @@ from glm_magic.errors import BrokenStream, ServiceDown, Stalled
 from glm_magic.service.client import Client, Patience
 from glm_magic.service.endpoint import endpoint
 from glm_magic.service.exchange import Exchange
+from glm_magic.service.limiter import Limiter
 
 BODY: dict[str, Any] = {"model": "GLM-4-Air", "messages": [{"role": "user", "content": "hi"}], "stream": True}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -88,6 +89,7 @@ def test_a_reader_rests_in_a_trickle_alone_and_not_at_its_beginning(
         endpoint("http://127.0.0.1/v1", None),
         BODY,
         Patience(),
+        slot=Limiter().slot(),
         clock=lambda: 0.0,
         rest=lambda: rested.append(1) or 0.0,  # type: ignore[func-returns-value]
     )
@@ -104,6 +106,7 @@ def test_a_reader_hands_on_what_it_has_read_before_it_rests() -> None:
         endpoint("http://127.0.0.1/v1", None),
         BODY,
         Patience(),
+        slot=Limiter().slot(),
         clock=lambda: 0.0,
         rest=lambda: handed_on.append(exchange._arrived.get_nowait()) or 0.0,  # type: ignore[func-returns-value]
     )

@@ -1,0 +1,109 @@
+"""The limiters of this process, one for each endpoint and model, and the file that remembers what each of them bore."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from glm_magic.service.embedded_child import ANSWERS_AT_ONCE
+from glm_magic.service.endpoint import Endpoint
+from glm_magic.service.limiter import START, Limiter, Pace
+
+_MOST_REMEMBERED = 500
+_MOST_BYTES = 100_000
+
+
+class Limits:
+    """Limiters by endpoint and model. A fork begins its own.
+
+    `file` tells where to remember; None remembers nothing. `timing` is for the limiters: `clock`, `sleep`, `draw`.
+    """
+
+    def __init__(self, file: Callable[[], Path] | None = None, **timing: Any) -> None:
+        self._file = file
+        self._timing = timing
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._limiters: dict[tuple[str, str], Limiter] = {}
+        self._process = os.getpid()
+
+    def of(self, endpoint: Endpoint | None, model: str) -> Limiter:
+        """Return the limiter of a model; None is the embedded model's endpoint."""
+        if self._process != os.getpid():  # forked: the requests, and perhaps the lock, belong to the parent
+            self._begin()
+        is_embedded = endpoint is None or endpoint.embedded
+        key = ("" if endpoint is None or is_embedded else endpoint.base_url, model)
+        with self._lock:
+            limiter = self._limiters.get(key)
+            if limiter is None:
+                limiter = self._limiters[key] = self._embedded() if is_embedded else self._remembered(key)
+        return limiter
+
+    def pace(self, endpoint: Endpoint | None, model: str) -> Pace:
+        """Return what the limiter of a model does now."""
+        return self.of(endpoint, model).pace
+
+    def _embedded(self) -> Limiter:
+        return Limiter(cap=ANSWERS_AT_ONCE, **self._timing)  # its server has so many slots; the rest would queue there
+
+    def _remembered(self, key: tuple[str, str]) -> Limiter:
+        name = hashlib.sha256("\n".join(key).encode(errors="replace")).hexdigest()[:32]  # no address and no name
+        known = self._read().get(name, START)
+        return Limiter(known, at_rest=functools.partial(self._remember, name, [known]), **self._timing)
+
+    def _remember(self, name: str, known: list[int], limit: int) -> None:
+        """Keep the limit, if it has changed; a file that cannot be written is left as it is."""
+        if self._file is None or known[0] == limit:
+            return
+        known[0] = limit
+        with contextlib.suppress(OSError), self._lock:
+            path = self._file()
+            kept = self._read()
+            kept.pop(name, None)
+            kept[name] = limit  # the latest stands last
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+            try:
+                with open(temporary, "x", encoding="ascii", opener=_private) as file:
+                    json.dump(dict(list(kept.items())[-_MOST_REMEMBERED:]), file)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, int]:
+        """Return what the file holds, as far as it makes sense."""
+        if self._file is None:
+            return {}
+        try:
+            with open(self._file(), "rb", opener=_no_wait) as file:
+                kept = json.loads(file.read(_MOST_BYTES))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        if not isinstance(kept, dict):
+            return {}
+        return {name: limit for name, limit in kept.items() if type(limit) is int and 1 <= limit <= 1000}
+
+
+def limits_file() -> Path:
+    """Return where the limits are kept, in the user's data directory."""
+    import platformdirs  # noqa: PLC0415 - only needed here
+
+    return Path(platformdirs.user_data_dir("glm_magic", appauthor=False), "limits.json")
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
+
+
+def _no_wait(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # a named pipe would wait until somebody writes
