@@ -151,7 +151,7 @@ def _text(text: str, longest: int) -> str:
 
 def _small(facts: Sequence[str]) -> str:
     """Return facts in a line of their own, also where no style is kept."""
-    return f"<br><small>{_escaped(SEPARATOR.join(facts))}</small>" if facts else ""
+    return f"<div><small>{_escaped(SEPARATOR.join(facts))}</small></div>" if facts else ""
 
 
 def _fold(summary: str, text: str) -> str:
