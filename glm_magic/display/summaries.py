@@ -27,7 +27,7 @@ class Summary:
 def of_cell(answers: Sequence[Answer], score_name: str = "") -> Summary:
     """Return a cell in short; `score_name` is the score that decides."""
     texts = Counter(answer.text.strip() for answer in answers if answer.state == "done")
-    common, alike = texts.most_common(1)[0] if texts else ("", 0)
+    common, alike = max(texts.items(), key=lambda item: item[1], default=("", 0))
     shown = _shown(answers, common)
     scores = [answer.scores.get(score_name) for answer in answers]
     numbers = [float(score) for score in scores if isinstance(score, (bool, int, float))]
@@ -92,6 +92,8 @@ def _ends(interval: Interval) -> list[float]:
 
 def _shown(answers: Sequence[Answer], common: str) -> int:
     """Return the index of the picked answer; else of the first of the most frequent ones; else of one with text."""
+    if len(answers) == 1:
+        return 0
     wishes = (
         lambda answer: answer.is_picked,
         lambda answer: answer.state == "done" and answer.text.strip() == common,
@@ -122,12 +124,9 @@ def _score(scores: Sequence[Score]) -> str:
 
 def _stopped(answers: Sequence[Answer]) -> list[str]:
     """Say how many have failed or were interrupted, where others have not."""
-    counted = Counter(answer.state for answer in answers)
-    return [
-        f"{counted[state]} of {len(answers)} {state}"
-        for state in ("failed", "interrupted")
-        if 0 < counted[state] < len(answers)
-    ]
+    states = [answer.state for answer in answers]
+    counted = {state: states.count(state) for state in ("failed", "interrupted")}
+    return [f"{count} of {len(states)} {state}" for state, count in counted.items() if 0 < count < len(states)]
 
 
 def _judged(answers: Sequence[Answer]) -> list[str]:

@@ -106,4 +106,6 @@ def shorten(text: str, most: int = 60) -> str:
 
 def width(text: str) -> int:
     """Return the width of `text` in terminal columns; a Chinese or Korean character is two wide."""
+    if text.isascii():
+        return len(text)
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

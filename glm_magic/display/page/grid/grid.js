@@ -2,7 +2,9 @@
 
 const STOP_AGAIN_SECONDS = 5; // an interrupt can be lost, as in code of the notebook that catches it
 const AHEAD = "600px"; // rows so near to what is seen are drawn
-const PAGE = 10; // rows
+const PAGE = 10; // rows that a key moves over
+const MOST_ROWS = 500; // in the page; more of them when asked for
+const REST = 60; // milliseconds without a scroll
 
 class GridPart {
   constructor(data, { send, interrupt }) {
@@ -18,6 +20,7 @@ class GridPart {
     this.isOver = false; // the kernel has ended
     this.panel = null;
     this.at = [0, 0];
+    this.most = MOST_ROWS;
     this.dirty = new Set();
     this.lines = []; // of the rows, by index
     this.act = (kind, spot, value = null) => this.doAct(kind, spot, value);
@@ -30,9 +33,19 @@ class GridPart {
     this.scroller.setAttribute("aria-label", "Answers by row and configuration");
     this.scroller.setAttribute("aria-multiselectable", "true");
     this.scroller.addEventListener("scroll", () => {
-      if (this.node.isConnected) this.scrolled = [this.scroller.scrollLeft, this.scroller.scrollTop];
+      clearTimeout(this.rests); // to ask for it in each frame costs a layout
+      this.rests = setTimeout(() => {
+        if (this.node.isConnected) this.scrolled = [this.scroller.scrollLeft, this.scroller.scrollTop];
+      }, REST);
     });
-    this.node.addEventListener("focusin", (event) => (this.focused = event.target));
+    new ResizeObserver(() => {
+      this.scroller.classList.toggle("glm-live-wide", this.scroller.scrollWidth > this.scroller.clientWidth);
+    }).observe(this.scroller);
+    this.node.addEventListener("focusin", (event) => {
+      this.focused = event.target;
+      if (event.target.matches(".glm-live-cell")) this.at = this.placeOf(event.target);
+      this.rove();
+    });
     this.node.addEventListener("focusout", (event) => {
       if (event.relatedTarget) this.focused = null;
     });
@@ -57,15 +70,9 @@ class GridPart {
     corner.textContent = "row";
     this.heads = data.columns.map((_, column) => new Head(this, column));
     top.append(...this.heads.map((head) => head.node));
-    this.lines = data.rows.map((row, at) => {
-      const node = element("div", "row");
-      node.setAttribute("role", "row");
-      node.dataset.row = String(at);
-      return { node, cells: null, isSeen: false };
-    });
+    this.lines = data.rows.map(() => ({ node: null, cells: null, isSeen: false }));
     this.scroller.replaceChildren(top);
     this.arrange();
-    for (const line of this.lines) this.seen.observe(line.node);
     this.node.dataset.view = this.view;
     this.tools.draw();
   }
@@ -75,17 +82,37 @@ class GridPart {
     const { data } = this;
     const rows = data.rows.map((row, at) => ({ at, number: row.number, cells: row.cells, flags: row.flags }));
     const shown = sorted(rows, this.order, data.base).filter((row) => this.filter === "all" || row.flags[this.filter]);
-    this.shown = shown.map((row) => row.at);
+    this.shown = shown.slice(0, this.most).map((row) => row.at);
     const top = this.scroller.firstChild;
     const fragment = document.createDocumentFragment();
     for (const [at, row] of this.shown.entries()) {
-      this.lines[row].node.setAttribute("aria-rowindex", String(at + 2));
-      fragment.append(this.lines[row].node);
+      const node = this.nodeOf(row);
+      node.setAttribute("aria-rowindex", String(at + 2));
+      fragment.append(node);
+    }
+    const left = shown.length - this.shown.length;
+    if (left) {
+      const label = `Show ${Math.min(left, MOST_ROWS).toLocaleString("en")} more of ${left.toLocaleString("en")} rows`;
+      button("next", label, fragment, () => {
+        this.most += MOST_ROWS;
+        this.arrange();
+        this.go(this.shown[this.most - MOST_ROWS], this.at[1]);
+      });
     }
     if (!this.shown.length) element("div", "none", fragment).textContent = `no row is ${this.filter}`;
     this.scroller.replaceChildren(top, fragment);
     if (!this.shown.includes(this.at[0])) this.at = [this.shown[0] ?? 0, 0];
     this.rove();
+  }
+
+  nodeOf(row) {
+    const line = this.lines[row];
+    if (line.node) return line.node;
+    line.node = element("div", "row");
+    line.node.setAttribute("role", "row");
+    line.node.dataset.row = String(row);
+    this.seen.observe(line.node);
+    return line.node;
   }
 
   onSeen(entries) {
@@ -99,6 +126,7 @@ class GridPart {
   line(row) {
     const line = this.lines[row];
     if (line.cells) return line;
+    this.nodeOf(row);
     const { number, values } = this.data.rows[row];
     const header = element("div", "header", line.node);
     header.setAttribute("role", "rowheader");
@@ -141,8 +169,8 @@ class GridPart {
     for (const row of this.dirty) {
       if (this.lines[row].isSeen) this.drawRow(row);
     }
-    if (this.filter !== "all" && !this.data.isRunning) {
-      const shown = this.data.rows.filter((row) => row.flags[this.filter]).length;
+    if (this.filter !== "all") {
+      const shown = Math.min(this.most, this.data.rows.filter((row) => row.flags[this.filter]).length);
       if (shown !== this.shown.length) this.arrange();
     }
     this.tools.draw();
@@ -162,6 +190,7 @@ class GridPart {
     if (view !== this.view && this.view !== "diff") this.before = this.view;
     const isOtherView = view !== this.view;
     Object.assign(this, { filter, view, order });
+    if (isOther) this.most = MOST_ROWS;
     this.node.dataset.view = view;
     if (isOtherView) this.redraw();
     if (isOther) this.arrange();
@@ -225,9 +254,13 @@ class GridPart {
   onClick(event) {
     const cell = event.target.closest(".glm-live-cell");
     if (!cell || event.target.closest("input, button, summary") || String(getSelection())) return;
-    const row = Number(cell.parentNode.dataset.row);
-    this.go(row, [...cell.parentNode.querySelectorAll(":scope > .glm-live-cell")].indexOf(cell));
+    this.go(...this.placeOf(cell));
     this.toggle(...this.at);
+  }
+
+  placeOf(cell) {
+    const row = Number(cell.parentNode.dataset.row);
+    return [row, this.lines[row].cells.findIndex(({ node }) => node === cell)];
   }
 
   onKey(event) {

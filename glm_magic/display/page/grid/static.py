@@ -15,13 +15,13 @@ from glm_magic.display.view import SEPARATOR
 
 MOST_BYTES = 2_000_000  # of HTML
 _LONGEST = (100_000, 20_000, 5_000, 2_000, 1_000, 500, 200)  # characters of a text, until all of them fit
-_MARKUP_BYTES = 150  # of an answer
+_MARKUP_BYTES = 200  # of an answer
 _FOLDED_FROM = 400  # characters, or
 _FOLDED_LINES = 8
 _EXCERPT = 200
 _STYLE = Path(__file__).with_name("static.css").read_text(encoding="utf-8").replace("\n", "")
-# Pages that drop style sheets keep what stands in an element: a text keeps its lines there too.
-_TABLE_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; text-align: left"
+# What JupyterLab does not trust loses its style sheet, and keeps this.
+_CELL_STYLE = "text-align: left; vertical-align: top; white-space: pre-wrap"
 
 
 def static(grid: Grid, key: str = "") -> dict[str, str]:
@@ -47,7 +47,7 @@ def as_html(grid: Grid, key: str = "", *, most: int = MOST_BYTES) -> str:
     return (
         f'<div class="glm-grid {NO_MATHS}"{known_by}><style>{_STYLE}</style>'
         f'<div class="glm-grid-title">{_escaped(SEPARATOR.join(grid.title))}</div>{said}'
-        f'<table style="{_TABLE_STYLE}"><thead><tr><th scope="col">row</th>{heads}</tr></thead>'
+        f'<table><thead><tr><th style="{_CELL_STYLE}">row</th>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>{below}</div>"
     )
 
@@ -85,10 +85,10 @@ def _head(grid: Grid, at: int) -> str:
         f"<b>{_escaped(column.label)}{' ★ baseline' if is_baseline else ''}</b> {_escaped(settings)}".rstrip(),
         *([f"<div>{_escaped(summaries.of_score(column))}</div>{_drawn(grid, column)}"] if column.score else []),
         *(f"<div>{_escaped(said)}</div>" for said in [summaries.of_difference(column)] if said),
-        *([f"<small>{_escaped(SEPARATOR.join(column.facts))}</small>"] if column.facts else []),
+        _small(column.facts),
         *([_fold("prompt", column.prompt)] if column.prompt else []),
     ]
-    return f'<th scope="col">{"".join(parts)}</th>'
+    return f'<th scope="col" style="{_CELL_STYLE}">{"".join(parts)}</th>'
 
 
 def _drawn(grid: Grid, column: Column) -> str:
@@ -104,14 +104,14 @@ def _drawn(grid: Grid, column: Column) -> str:
 def _row(grid: Grid, number: int, row: Row, longest: int) -> str:
     values = "".join(f"<div>{_value(name, value, longest, row)}</div>" for name, value in row.values.items())
     cells = "".join(
-        f"<td>{_cell(cell, column.score_name, longest)}</td>"
+        f'<td style="{_CELL_STYLE}">{_cell(cell, column.score_name, longest)}</td>'
         for cell, column in zip(grid.answers[number], grid.columns, strict=True)
     )
-    return f'<tr><th scope="row">{row.number}{values}</th>{cells}</tr>'
+    return f'<tr><th scope="row" style="{_CELL_STYLE}">{row.number}{values}</th>{cells}</tr>'
 
 
 def _value(name: str, value: str, longest: int, row: Row) -> str:
-    label = f"<small>{_escaped(name)}</small>" if len(row.values) > 1 else ""
+    label = f"<small>{_escaped(name)}</small> " if len(row.values) > 1 else ""
     return f"{label}{_text(value, longest)}"
 
 
@@ -124,10 +124,9 @@ def _cell(answers: Sequence[Answer], score_name: str, longest: int) -> str:
     others = [answer for answer in answers if answer is not first]
     is_said = len(answers) > 1 and all(answer.text.strip() == first.text.strip() for answer in others)
     more = "".join(f"<div>{_answer(answer, longest)}</div>" for answer in others)
-    marks = f"<small>{_escaped(SEPARATOR.join(summary.marks))}</small>" if summary.marks else ""
+    marks = _small(summary.marks)
     if is_said:
-        facts = (f"<small>{_escaped(SEPARATOR.join(answer.facts))}</small>" for answer in others if answer.facts)
-        more = "".join(facts)
+        more = "".join(_small(answer.facts) for answer in others)
     unfolded = f"<details><summary>{len(others)} more</summary>{more}</details>" if more else ""
     return f"{_answer(first, longest)}{marks}{unfolded}"
 
@@ -138,7 +137,7 @@ def _answer(answer: Answer, longest: int) -> str:
     parts = [
         f'<div class="glm-grid-bad">{text}</div>' if bad else text,
         *([_fold("thinking", answer.reasoning[:longest])] if answer.reasoning else []),
-        *([f"<small>{_escaped(SEPARATOR.join(answer.facts))}</small>"] if answer.facts else []),
+        _small(answer.facts),
     ]
     return "".join(parts)
 
@@ -148,6 +147,11 @@ def _text(text: str, longest: int) -> str:
     if len(shown) <= _FOLDED_FROM and shown.count("\n") < _FOLDED_LINES:
         return _escaped(shown.strip("\n"))
     return f"<details><summary><span>{_escaped(shorten(shown, _EXCERPT))}</span></summary>{_escaped(shown)}</details>"
+
+
+def _small(facts: Sequence[str]) -> str:
+    """Return facts in a line of their own, also where no style is kept."""
+    return f"<div><small>{_escaped(SEPARATOR.join(facts))}</small></div>" if facts else ""
 
 
 def _fold(summary: str, text: str) -> str:

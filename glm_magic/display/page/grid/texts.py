@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from glm_magic.display import summaries
 from glm_magic.display.grid import Answer, Column, Grid, Row
-from glm_magic.display.prose import encoded
-from glm_magic.display.safe_text import plain
+from glm_magic.display.prose import encoded, unmacroed
+from glm_magic.display.safe_text import one_line, plain
 from glm_magic.display.tables import WIDTH, shorten, table, wrapped
 from glm_magic.display.view import SEPARATOR
 
@@ -109,5 +109,5 @@ def _line(cells: Sequence[str], *, is_rule: bool = False) -> str:
 
 def _inline(text: str) -> str:
     """Return text as one line of Markdown that reads the same: no markup, no link, no maths."""
-    line = encoded(" ".join(plain(text).split()), _ACTING)
+    line = encoded(unmacroed(one_line(text)), _ACTING)
     return re.sub(r"(?i)(?<=www)\.|:(?=//|\w+:)", lambda found: f"&#{ord(found[0])};", line)

@@ -2,6 +2,7 @@
 
 const FILTERS = ["all", "failed", "different", "rated"];
 const VIEWS = ["compact", "full", "diff"];
+const KEYS = "in the grid: arrows move · Enter opens · 1–5 rate · d diff · p pick · b baseline · n note";
 const SAID_SECONDS = 10; // between two words to a screen reader
 
 class Choice {
@@ -48,6 +49,9 @@ class Tools {
     this.order = element("select", "order", sorting);
     this.order.addEventListener("change", () => grid.choose({ order: this.order.value }));
     this.sorting = sorting;
+    const keys = element("details", "keys", tools);
+    element("summary", "summary", keys).textContent = "keys";
+    element("span", "facts", keys).textContent = KEYS;
     this.orders = "";
   }
 

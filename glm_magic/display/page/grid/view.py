@@ -99,9 +99,9 @@ class PageGrid:
         """Replace the settled grid."""
         before, self._sheet, self._unsent = self._sheet, Sheet(grid), _Unsent()
         now = self._sheet
-        self._put({**static(now.grid, self._key), **attached})
         if self._live is None:
             self._join()  # the page asks for everything when it finds the element
+            self._put({**static(now.grid, self._key), **attached})
             return
         if before.shape == now.shape and before.heads.rows == now.heads.rows:
             changed = [spot for spot, answer in now.spots() if answer != before.answer(spot)]
@@ -109,6 +109,7 @@ class PageGrid:
         else:
             self._live.send_whole(self._key)
         self._live.end(self._key)
+        self._put({**static(now.grid, self._key), **attached})
 
     def _put(self, data: dict[str, Any]) -> None:
         self._show(data, self._name, update=self._is_shown)

@@ -2,6 +2,7 @@
 
 const SIGNS = "\\u2e80-\\u9fff\\uac00-\\ud7a3\\uf900-\\ufaff\\uff00-\\uffef\\u{20000}-\\u{3ffff}"; // scripts without spaces
 const WORD = new RegExp(`\\s+|[${SIGNS}]|[^\\s${SIGNS}]+`, "gu");
+const LEAST_ALIKE = 0.3; // of the words, for a comparison word by word to be worth reading
 const MOST_PAIRS = 2_000_000; // of words to compare; beyond, all between the common ends is one change
 
 function differences(before, after) {
@@ -24,6 +25,9 @@ function differences(before, after) {
   return pieces;
 }
 
+const weight = (word) => (/^\s/.test(word) ? 0 : 1);
+const weights = (words) => words.reduce((sum, word) => sum + weight(word), 0);
+
 // The longest common subsequence of words.
 function between(old, now, add) {
   const width = now.length + 1;
@@ -36,8 +40,13 @@ function between(old, now, add) {
   for (let i = old.length - 1; i >= 0; i--) {
     for (let j = now.length - 1; j >= 0; j--) {
       const at = i * width + j;
-      longest[at] = old[i] === now[j] ? longest[at + width + 1] + 1 : Math.max(longest[at + width], longest[at + 1]);
+      longest[at] = old[i] === now[j] ? longest[at + width + 1] + weight(old[i]) : Math.max(longest[at + width], longest[at + 1]);
     }
+  }
+  if (longest[0] < LEAST_ALIKE * Math.max(weights(old), weights(now))) {
+    add("out", old);
+    add("in", now);
+    return;
   }
   let out = [];
   let come = [];
