@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from glm_magic.display.page import bar
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
     from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,7 @@ from glm_server import GlmServer
 from glm_magic.notebook.bundle import MIME_TYPE
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
 
 pytestmark = [
     pytest.mark.browser,

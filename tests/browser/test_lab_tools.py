@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from test_stop import stop
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
     from playwright.sync_api import Locator
 
 pytestmark = pytest.mark.browser
