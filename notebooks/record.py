@@ -4,9 +4,9 @@ python notebooks/record.py [NAME.ipynb …]             in an environment with t
 python notebooks/record.py --replay [NAME.ipynb …]    replays only, after a change to how outputs look
 
 Strict nbval holds for the result offline, because a replay repeats its outputs exactly. A cell tagged `again` is run
-twice, as by a person who wants another answer. A notebook may keep answers in a `.jsonl` file of its own name. The
-embedded model answers, except where a notebook needs tool calls, which it cannot make: there the scripted server of the
-tests gives the answers in `SCRIPTS`.
+twice, as by a person who wants another answer; if its metadata has another text as `first`, it is first run with that.
+A notebook may keep answers in a `.jsonl` file of its own name. The embedded model answers, except where a notebook
+needs tool calls, which it cannot make: there the scripted server of the tests gives the answers in `SCRIPTS`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 from glm_server import GlmServer, calls, stream
 
-AGAIN, NOT_COMPARED = "again", "nbval-ignore-output"
+AGAIN, FIRST = "again", "first"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 # The answers of the scripted server, in the order of a notebook's questions.
@@ -61,9 +61,12 @@ class Page(NotebookClient):
             return make(session, kind, content, *rest, metadata={**(metadata or {}), **named}, **more)
 
         session.msg = with_cell_id
-        for _ in range(2 if AGAIN in cell.metadata.get("tags", ()) else 1):
+        if AGAIN in cell.metadata.get("tags", ()):
+            text = cell.source
+            cell.source = cell.metadata.get(FIRST, text)
             cell = await super().async_execute_cell(cell, *args, **kwargs)
-        return cell
+            cell.source = text
+        return await super().async_execute_cell(cell, *args, **kwargs)
 
 
 def record(path: Path, *, live: bool = True) -> None:
@@ -103,7 +106,9 @@ def _run(path: Path, kind: type[NotebookClient], *, replay: str, missing: str) -
     os.environ.update(GLM_REPLAY=replay, GLM_REPLAY_MISSING=missing)
     notebook = nbformat.read(path, as_version=4)
     resources = {"metadata": {"path": str(path.parent)}}
-    kind(notebook, timeout=900, kernel_name="python3", resources=resources, store_widget_state=False).execute()
+    # the tag skips a cell where each cell runs once
+    as_here = {"kernel_name": "python3", "resources": resources, "skip_cells_with_tag": ""}
+    kind(notebook, timeout=900, store_widget_state=False, **as_here).execute()
     _tidy(notebook)
     nbformat.write(notebook, path)
 

@@ -110,7 +110,8 @@ def test_the_examples_of_the_readme_run(notebook: Notebook, server: GlmServer, c
     server.answer(
         stream("A lump of ice and dust."),
         stream("Gas and dust."),
-        stream("Mixed."),
+        stream("Tea was good, service not."),
+        stream("They praise the tea."),
         stream(json.dumps(cities)),
         weather,
         stream("Neither."),
@@ -119,12 +120,18 @@ def test_the_examples_of_the_readme_run(notebook: Notebook, server: GlmServer, c
         stream("There ", "too."),
     )
     blocks = re.findall(r"^```python\n(.*?)^```$", readme.README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    values = [notebook.run(block.rstrip("\n"), f"cell {number}") for number, block in enumerate(blocks)]
-    assert len(server.requests) == 9
-    assert (
-        "Is the mood of these 2 reviews good or bad?\nGood tea.\nNobody smiled." in server.requests[2].messages[-1][1]
-    )
-    assert values[5] == ("Mixed.", values[4].usage.total_tokens)
-    assert values[8].name == "Seoul"
-    assert [run.failed for run in values[10].tool_runs] == [False]
+    cells = [4 if number == 5 else number for number in range(len(blocks))]  # one is run in two wordings
+    values, pages = [], []
+    for cell, block in zip(cells, blocks, strict=True):
+        values.append(notebook.run(block.rstrip("\n"), f"cell {cell}"))
+        pages.append(notebook.page.text)
+    assert len(server.requests) == 10
+    assert server.requests[2].messages == [("user", "What do guests say?\nstars,text\n5,Good tea.\n2,Nobody smiled.")]
+    assert [role for role, _ in server.requests[3].messages] == ["system", "user"]
+    assert notebook.shell.user_ns["answer"].text == "They praise the tea."
+    for shown in ("Attempts of turn 1", "system not set", "Turn 1: from attempt 1 to attempt 2"):
+        assert shown in pages[6]
+    assert "Attempt 1 of turn 1 is active: chat reviews now sends 1 turn." in pages[6]
+    assert values[9] == 9_400_000
+    assert [run.failed for run in values[11].tool_runs] == [False]
     assert capsys.readouterr().out.endswith("Yes, 21 degrees.\nThere too.")

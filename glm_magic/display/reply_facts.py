@@ -8,10 +8,12 @@ from typing import Any
 
 from glm_magic.chat.reply import Reply
 from glm_magic.display.tables import shorten
+from glm_magic.settings.declared import SETTINGS
 
 OF_THE_STREAM = ("stream", "stream_options")  # how an answer comes, and not what it says
 
 _LONGEST_FACT = 40
+_ORDER = [name for name, setting in SETTINGS.items() if setting.field]  # a saved answer has its parameters by name
 _SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}
 
 
@@ -26,7 +28,9 @@ def who(asked: str, reply: Reply | None, *, is_embedded: bool) -> str:
 def what_was_set(parameters: Mapping[str, Any], system: str) -> list[str]:
     """Return what was set for a request, in short: what nobody has set is not sent, and not named."""
     facts = []
-    for name, value in parameters.items():
+    first = [name for name in _ORDER if name in parameters]
+    for name in dict.fromkeys([*first, *parameters]):
+        value = parameters[name]
         match name:
             case _ if name == "model" or name in OF_THE_STREAM:  # who answers is said before
                 pass

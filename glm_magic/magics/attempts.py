@@ -14,8 +14,11 @@ from glm_magic.magics.facts import written_parameters
 _LONGEST = 120  # characters of a text in the table
 
 
-def as_table(number: str, turn: Turn, *, width: int) -> dict[str, str]:
-    """Return the attempts of a turn, oldest first: what changed from each to the next, its tokens, its first words."""
+def as_table(number: str, turn: Turn, command: str, *, width: int) -> dict[str, str]:
+    """Return the attempts of a turn, oldest first: what changed from each to the next, its tokens, its first words.
+
+    `command` is the ``%glm_history`` of its chat.
+    """
     rows = []
     before: Attempt | None = None
     for at, attempt in enumerate(turn.attempts, start=1):
@@ -26,7 +29,7 @@ def as_table(number: str, turn: Turn, *, width: int) -> dict[str, str]:
         rows.append((", ".join(marks), "; ".join(changed) or "nothing", ", ".join(tokens(attempt.reply())), answer))
         before = attempt
     columns = ("attempt", "changed", "tokens", "answered")
-    note = f"--show {number} --diff 1 2 compares two; --attempt {number} N makes one active."
+    note = f"{command} --show {number} --diff 1 2 compares two; --attempt {number} N makes one active."
     return table(f"Attempts of turn {number}", columns, rows, note, most=width)
 
 

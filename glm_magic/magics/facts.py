@@ -20,6 +20,7 @@ from glm_magic.display.dry_run import dry_run as show_dry_run
 from glm_magic.display.reply_facts import OF_THE_STREAM, calls, flaws, in_json, time, tokens, what_was_set, who
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
+from glm_magic.magics.words import quoted
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.protocol import models, request
 from glm_magic.protocol.tokens import estimated_tokens
@@ -152,6 +153,11 @@ def comparison_dry_run(plan: Plan, missing: int) -> dict[str, str]:
     }
 
 
+def command_for(chat: str) -> str:
+    """Return the ``%glm_history`` of this chat, to which an option can be added."""
+    return f"%glm_history -c {quoted(chat)}" if chat != DEFAULT_CHAT else "%glm_history"
+
+
 def written_parameters(attempt: Attempt) -> dict[str, str]:
     """Return the system message and the parameters of an attempt as text."""
     system = {"system": attempt.system} if attempt.system else {}
@@ -171,7 +177,8 @@ def _in_conversation(
         facts = [f"{facts[0]}, {from_before} from before"]
     facts.append(_in_chat(chat, sent))
     if turn.counting is not None and turn.is_of_another_text(turn.counting):
-        facts.append(f"{ANOTHER_TEXT} (%glm_history --text)")
+        number = next(at for at, other in conversation.numbered.items() if other.place == turn.place)
+        facts.append(f"{ANOTHER_TEXT} ({command_for(chat)} --text {number})")
     stale = conversation.stale() & {attempt.id for attempt in conversation.sent()}
     numbers = [at for at, other in conversation.numbered.items() if other.counting and other.counting.id in stale]
     if numbers:

@@ -14,7 +14,7 @@ from glm_magic.display.page.line import line as line_data
 from glm_magic.display.tables import shorten, table
 from glm_magic.errors import HistoryError, OptionError, quoted, summed_up
 from glm_magic.magics import attempts, words
-from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, ending_of_attempt, written_parameters
+from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for, ending_of_attempt, written_parameters
 from glm_magic.magics.formatters import data_of_prompt
 from glm_magic.magics.new_cell import put_below
 from glm_magic.magics.options import HISTORY_OPTIONS
@@ -50,7 +50,7 @@ def run(shared: Shared, line: str) -> None:
             _attempt(shared, chat, number, *which)
         case ("--attempts", number):
             turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
-            shared.outputs.show(dict(attempts.as_table(number, turn, width=shared.outputs.width)))
+            shared.outputs.show(dict(attempts.as_table(number, turn, command_for(chat), width=shared.outputs.width)))
         case ("--text", number, *which):
             _put_text_below(shared, chat, number, *which)
         case ("--show", number, *which) if "diff" in parsed.filled and not which:
@@ -157,7 +157,7 @@ def _show_difference(shared: Shared, chat: str, number: str, between: tuple[str,
     between = between or (str(len(turn.attempts) - 1), str(len(turn.attempts)))
     if len(between) != len(("N", "M")):
         raise OptionError("--diff takes two numbers or none.", _DIFF)
-    before, after = (_chosen(turn, number, one) for one in between)
+    before, after = (_chosen(turn, chat, number, one) for one in between)
     shared.outputs.show(dict(line_data((f"Turn {number}: from attempt {between[0]} to attempt {between[1]}",))))
     for data in attempts.compared(before, after, side=side, width=shared.outputs.width):
         shared.outputs.show(dict(data))
@@ -174,7 +174,7 @@ def _put_text_below(shared: Shared, chat: str, number: str, which: str = "") -> 
 def _of_turn(shared: Shared, chat: str, number: str, which: str) -> tuple[Turn, Attempt]:
     """Return a turn, and its attempt with that number, else the active one, else the last."""
     turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
-    return turn, _chosen(turn, number, which) if which else turn.counting or turn.attempts[-1]
+    return turn, _chosen(turn, chat, number, which) if which else turn.counting or turn.attempts[-1]
 
 
 # --- what changes ---------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def _turns(number: int) -> str:
 
 def _undo(shared: Shared, chat: str) -> None:
     if not shared.session.chats.conversation(chat).sent():
-        raise HistoryError(f"Chat {quoted(chat)} has no turn to undo.", "%glm_history shows what it has.")
+        raise HistoryError(f"Chat {quoted(chat)} has no turn to undo.", f"{command_for(chat)} shows what it has.")
     _edit(shared, chat, Conversation.undo, "Undone")
 
 
@@ -204,7 +204,7 @@ def _attempt(shared: Shared, chat: str, number: str, *which: str) -> None:
     turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
     if not which:
         raise OptionError("--attempt needs a turn and the number of its attempt.", "%glm_history --attempt TURN N")
-    attempt = _chosen(turn, number, which[0])
+    attempt = _chosen(turn, chat, number, which[0])
     place = turn.place
     _edit(
         shared,
@@ -245,7 +245,7 @@ def _turn(shared: Shared, chat: str, number: str, fits: Callable[[Turn], bool], 
     """Return the turn with this number in the table. Raises `HistoryError` if none fits."""
     fitting = {at: turn for at, turn in shared.session.chats.conversation(chat).numbered.items() if fits(turn)}
     if number not in fitting:
-        there = f"It has: {', '.join(fitting)}. %glm_history shows them." if fitting else "It has none yet."
+        there = f"It has: {', '.join(fitting)}. {command_for(chat)} shows them." if fitting else "It has none yet."
         raise HistoryError(f"Chat {quoted(chat)} has no turn {number!r} with {what}.", there)
     return fitting[number]
 
@@ -254,12 +254,12 @@ def _sendable(shared: Shared, chat: str, number: str) -> Turn:
     return _turn(shared, chat, number, lambda turn: turn.counting is not None, "an active answer")
 
 
-def _chosen(turn: Turn, number: str, which: str) -> Attempt:
+def _chosen(turn: Turn, chat: str, number: str, which: str) -> Attempt:
     found = {str(at): attempt for at, attempt in enumerate(turn.attempts, 1)}.get(which)
     if found is None:
         raise HistoryError(
             f"Turn {number} has no attempt {which!r}.",
-            f"It has {len(turn.attempts)}: %glm_history --show {number} N shows one.",
+            f"It has {len(turn.attempts)}: {command_for(chat)} --show {number} N shows one.",
         )
     return found
 

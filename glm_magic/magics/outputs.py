@@ -20,7 +20,7 @@ from glm_magic.display import safe_text
 from glm_magic.display.grid import NoGrid
 from glm_magic.display.page import widgets
 from glm_magic.display.page.grid.view import PageGrid
-from glm_magic.display.page.line import line
+from glm_magic.display.page.line import Line
 from glm_magic.display.page.parts import Parts
 from glm_magic.display.page.view import PageView
 from glm_magic.display.terminal import view as terminal
@@ -148,12 +148,14 @@ class Outputs:
         if not self.can_be_updated:
             yield
             return
-        name = next(self._names)
-        self.show(dict(line((f"{what} …",))), name)
+        bars = self._live_bars if self.is_a_page else lambda: None
+        line = Line(self.show, next(self._names), "this cell", bars=bars, clock=time.monotonic)
+        line.say(what)
+        line.go_on(at_once=True)
         try:
             yield
         finally:
-            self.show({"text/plain": ""}, name, update=True)
+            line.remove()
 
     def show_turn(self, attempt: Attempt) -> None:
         """Show a question and its answer as they were, without the reasoning."""

@@ -22,8 +22,8 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "browser"), str(Path(__file__).parents[1])]
 
-from conftest import headless_chromium, jupyterlab, lab_page
 from glm_server import Answer, GlmServer, chunk, data
+from lab import headless_chromium, jupyterlab, lab_page
 
 RATE = 200  # tokens a second
 IN_A_PARAGRAPH = 60

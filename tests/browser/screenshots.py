@@ -16,8 +16,8 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from conftest import THEMES, Lab, headless_chromium, jupyterlab, lab_page
 from glm_server import Answer, GlmServer, calls, chunk, error, stream
+from lab import THEMES, Lab, headless_chromium, jupyterlab, lab_page
 from playwright.sync_api import expect
 
 from glm_magic.protocol.tokens import estimated_text_tokens

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 import nbformat
 import pytest
 from attacks import ATTACKS, CUT, halves, whole
-from conftest import lab_page
 from glm_server import Answer, GlmServer, calls, chunk, error, stream
+from lab import lab_page
 from playwright.sync_api import expect
 from sharing import run
 
 from glm_magic.display import links
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
     from playwright.sync_api import Browser, Page, Request, Route
 
 pytestmark = pytest.mark.browser

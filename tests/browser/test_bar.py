@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from glm_magic.display.page import bar
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
     from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
@@ -206,11 +206,8 @@ ALONE = """async ([code, values]) => {
     window.model = {
         widget_manager: { kernel }, on() {}, off() {}, get: name => values[name], send: what => done.push(what),
     };
-    const el = document.querySelector('body');
-    el.innerHTML = '';
-    widget.initialize({ model });
-    window.leave = widget.render({ model, el });
-    window.values = values;
+    document.body.innerHTML = `<div data-glm-bar="${values.key}" style="color: red">M · not finished yet</div>`;
+    window.leave = widget.initialize({ model });
 }"""
 
 

@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 from sharing import ASKED, JUPYTERLAB, make_sample, row, rows_of_the_reference
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
 
 pytestmark = pytest.mark.browser
 

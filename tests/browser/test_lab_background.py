@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from test_lab import TURN, WIDGET, setup
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,7 @@ from glm_server import GlmServer
 from playwright.sync_api import Locator, expect
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
 
 pytestmark = pytest.mark.browser
 

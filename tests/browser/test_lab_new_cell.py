@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
 
 pytestmark = pytest.mark.browser
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from glm_server import GlmServer
+from glm_server import GlmServer, calls, stream
+from playwright.sync_api import expect
 
 from glm_magic.notebook.bundle import MIME_TYPE
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
 
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.parametrize("lab", ["JupyterLab", "Notebook 7"], indirect=True),
 ]
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 LOAD, FIRST, SECOND, ALONE = range(4)
 
 
@@ -102,3 +105,34 @@ def test_restart_and_run_all_sends_what_it_sent_before(lab: Lab, server: GlmServ
     assert runs[0] == [eins, [*eins, ("assistant", "You said: eins"), ("user", "second")], [("user", "alone, eins")]]
     assert runs[1] == runs[2] == runs[0]
     lab.wait_for_text(FIRST, "attempt 6 of 6, 5 from before", "saved turn is not sent: %glm_history --restore")
+
+
+def test_what_was_under_way_when_the_kernel_ended_says_nothing_that_is_no_longer_so(
+    lab: Lab, server: GlmServer
+) -> None:
+    setup = f"%load_ext glm_magic\n%glm_config base_url={server.url} model=GLM-4-Air"
+    tool = 'import time\ndef sleep() -> None:\n    """Sleep."""\n    time.sleep(600)'
+    cells = ("%%glm --bg\nTell.", "%%glm -c other --bg -T sleep\nSleep.", "%%glm\nMore.")
+    server.answer(stream("Half ", threading.Event(), "never."), calls(("sleep", {})))
+    lab.open_new(f"under way {lab.front_end}", f"{setup}\n{tool}", *cells)
+    lab.run_cell(0, 1, 2)
+    lab.wait_for_text(1, "Half", "answering")
+    lab.wait_for_text(2, "sleep runs", "sleep() → no result yet")
+    lab.start(3)
+    lab.wait_for_text(3, "this cell · waiting for an answer in the background")
+    expect(lab.bar(3).locator("button")).to_be_visible()
+    lab.save()  # as an autosave would
+
+    lab.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart() }")
+    for index, what in (1, "GLM-4-Air"), (2, "GLM-4-Air"), (3, "this cell"):
+        expect(lab.bar(index).locator(".glm-bar-said")).to_have_text(f"{what} · the kernel has ended")
+
+    saved = lab.save()
+    lab.reload()
+    for index, what in (1, "GLM-4-Air"), (2, "GLM-4-Air"), (3, "this cell"):
+        expect(lab.outputs(index).locator("[data-glm-bar]")).to_have_text(f"{what} · not finished yet")
+        assert not any(word in lab.text(index) for word in ("waiting", "answering", "runs", "widget"))
+        assert not any(WIDGET in output.data for output in saved.cells[index].outputs)
+    lab.run_cell(0, 3)
+    expect(lab.answer(3)).to_have_text("You said: More.")
+    expect(lab.outputs(3)).not_to_contain_text("not finished yet")

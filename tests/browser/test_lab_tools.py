@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from test_stop import stop
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
     from playwright.sync_api import Locator
 
 pytestmark = pytest.mark.browser
@@ -97,10 +97,10 @@ def test_a_call_is_a_line_where_it_happened_from_its_first_argument_on(
     expect(lab.bar(1)).to_contain_text("get_weather is called")
 
     written.set()
-    lab.wait_for_text(1, "asked the sky", "running …")
+    lab.wait_for_text(1, "asked the sky", "no result yet")
     expect(fold).not_to_have_attribute("open", "")
     expect(fold.locator("pre")).to_contain_text('"city": "Seoul"')
-    expect(fold.locator("summary")).to_contain_text('get_weather(city="Seoul") → running …')
+    expect(fold.locator("summary")).to_contain_text('get_weather(city="Seoul") → no result yet')
     expect(lab.bar(1)).to_contain_text("get_weather runs")
 
     (tmp_path / "gate").touch()
@@ -171,7 +171,7 @@ def test_stop_breaks_into_a_tool_and_into_a_question(lab: Lab, server: GlmServer
     lab.start_all()
     expect(lab.bar(1)).to_be_visible()
     may_run.set()
-    lab.wait_for_text(1, "sleep() → running …")
+    lab.wait_for_text(1, "sleep() → no result yet")
     expect(lab.bar(1)).to_contain_text("sleep runs")
     stop(lab, 1)  # it would sleep for minutes
     lab.wait_all()
@@ -231,7 +231,7 @@ def test_a_tool_in_the_background_fills_in_its_own_cell(lab: Lab, server: GlmSer
     cells = ("%%glm --bg -T get_weather\nWeather?", "print('meanwhile')", "print('it said', _glm.wait())")
     lab.open_new("tools-background", setup(server, tmp_path / "gate"), *cells)
     lab.run_cell(0, 1, 2)
-    lab.wait_for_text(1, 'get_weather(city="Seoul") → running …', "asked the sky")
+    lab.wait_for_text(1, 'get_weather(city="Seoul") → no result yet', "asked the sky")
     lab.wait_for_text(2, "meanwhile")
     (tmp_path / "gate").touch()
     lab.run_cell(3)

@@ -10,7 +10,7 @@ from corpus import ANSWERS, UNEQUAL
 from glm_server import GlmServer, stream
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
 
 pytestmark = pytest.mark.browser
 

@@ -11,7 +11,7 @@ from glm_server import GlmServer, error, stream
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
 
 pytestmark = pytest.mark.browser
 

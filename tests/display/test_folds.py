@@ -58,8 +58,8 @@ def test_a_call_is_open_where_its_line_does_not_say_all_that_is_to_be_read_befor
         (call(arguments=long), False),
     ):
         assert (("open", None) in page(shown).attributes) is is_open
-    assert "running" not in line_of_call(call(result=None))
-    assert "running" in line_of_call(call(result=None, runs=True))
+    assert "no result yet" not in line_of_call(call(result=None))
+    assert "no result yet" in line_of_call(call(result=None, runs=True))
 
 
 def test_a_call_that_failed_says_so() -> None:

@@ -167,7 +167,7 @@ def test_slow_tools_are_seen_to_run_however_many_there_were() -> None:
     for event in calls(30):
         page.paint(event)
         if isinstance(event, ToolCalling) and event.runs:
-            assert f'City {event.number}", days=3) → running' in str(outputs["n-1"]["text/plain"])
+            assert f'City {event.number}", days=3) → no result yet' in str(outputs["n-1"]["text/plain"])
             now[0] += 2.0
 
 

@@ -107,7 +107,7 @@ def test_what_happens_to_a_call_changes_its_output_at_once_and_what_is_written_t
     assert len(cell.sent) <= 1.0 / UPDATE_SECONDS + 1
     before = len(cell.sent)
     cell.paint(begun(0, "{}", runs=True), after=0.0)
-    assert "running" in cell.plain[0]
+    assert "no result yet" in cell.plain[0]
     cell.paint(done(0), after=0.0)
     assert cell.plain == ["[tool_0() → ok · 0.1 s]"]
     assert len(cell.sent) == before + 2
@@ -258,5 +258,5 @@ def test_a_structured_answer_that_did_not_fit_stays_above_the_one_that_does() ->
 
 def test_a_call_that_was_stopped_does_not_run_for_good() -> None:
     cell = Cell().finished(begun(0, runs=True), begun(1))
-    assert "running" not in cell.plain[0]
+    assert "no result yet" not in cell.plain[0]
     assert "open" not in str(cell.outputs)

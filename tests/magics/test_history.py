@@ -664,7 +664,7 @@ def test_an_attempt_that_was_asked_with_another_text_says_so(book: Book) -> None
     book.run("a", "%%glm\nuno")
     assert "another text" not in book.text("a")
     book.run("h", "%glm_history --attempt 1 1")
-    assert "asked with another text (%glm_history --text)" in book.text("a")
+    assert "asked with another text (%glm_history --text 1)" in book.text("a")
     book.run("h", "%glm_history")
     assert "asked with another text" in book.text("h")
     book.run("h", "%glm_history --attempt 1 2")

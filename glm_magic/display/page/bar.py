@@ -16,8 +16,9 @@ _HERE = Path(__file__).parent
 class Bar(anywidget.AnyWidget):
     """A status line that the browser animates; `seconds` is the time since the question when it appears.
 
-    It is shown in one output at a time. When the answer has ended, that output becomes static and the bar is reused
-    for the next answer: closing the widget would leave its code in a notebook that is executed without a front end.
+    It has no output of its own: the browser draws it over the static line that carries its `key`, so that a file that
+    is saved meanwhile holds that line and no widget. When the answer has ended, the bar is reused for the next one:
+    closing the widget would leave its code in a notebook that is executed without a front end.
     """
 
     _esm = _HERE / "bar.js"
@@ -34,22 +35,21 @@ class Bar(anywidget.AnyWidget):
     over = traitlets.Unicode().tag(sync=True)
 
     def __init__(self) -> None:
-        super().__init__(key=uuid.uuid4().hex)
+        super().__init__()
         self._on_stop: Callable[[], None] | None = None
         self.on_msg(self._heard)
 
-    def begin(
-        self, title: str, marks: tuple[str, ...], seconds: float, on_stop: Callable[[], None] | None
-    ) -> dict[str, Any]:
-        """Start over for another answer; return the data that displays the bar, by MIME type.
+    def begin(self, title: str, marks: tuple[str, ...], seconds: float, on_stop: Callable[[], None] | None) -> str:
+        """Start over for another answer; return the key of the line that the bar is to be drawn over.
 
         Stop calls `on_stop` if the answer runs in the background; else it interrupts the kernel.
         """
         self._on_stop = on_stop
-        self.update(title=title, marks=list(marks), seconds=seconds, background=on_stop is not None, tokens=0, over="")
         self.forget_thoughts()
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {"application/vnd.jupyter.widget-view+json": view}
+        key = uuid.uuid4().hex
+        background = on_stop is not None
+        self.update(key=key, title=title, marks=list(marks), seconds=seconds, background=background, tokens=0, over="")
+        return key
 
     def update(self, **values: Any) -> None:
         """Update traits; unchanged values send nothing."""

@@ -59,7 +59,8 @@ class Shown:
         if self.is_over:
             return "stopped" if self.runs else "not run"
         if self.result is None:
-            return "running …" if self.runs else "run it?" if self.asks else "…"
+            # true also in a file that is saved meanwhile; the line above the answer says what happens now
+            return "no result yet" if self.runs else "not allowed yet" if self.asks else "…"
         took = f" · {self.seconds:.1f} s" if self.seconds >= _SHORTEST else ""
         return f"{shorten(self.result, _SHORT)}{took}"
 

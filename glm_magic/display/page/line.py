@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from glm_magic.display import safe_text
 from glm_magic.display.view import SEPARATOR, Ending, Show
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 LIVE_AFTER_SECONDS = 0.15  # a faster answer needs no Stop button, and the first words do not wait for a widget
 UPDATE_SECONDS = 0.25
+UNFINISHED = "not finished yet"  # what is below the live bar, and in a file that is saved meanwhile: true for ever
 
 _STYLE = (
     "color: var(--jp-content-font-color2, #767676); font-size: var(--jp-ui-font-size1, 13px); "
@@ -22,10 +23,13 @@ _STYLE = (
 )
 
 
-def line(facts: tuple[str, ...], turn: str = "") -> dict[str, str]:
-    """Return a line of facts as ``text/html`` and ``text/plain``; `turn` is the id of its answer."""
+def line(facts: tuple[str, ...], turn: str = "", bar: str = "") -> dict[str, str]:
+    """Return a line of facts as ``text/html`` and ``text/plain``.
+
+    `turn` is the id of its answer, and `bar` the key of the bar that is drawn over it.
+    """
     text = SEPARATOR.join(map(safe_text.one_line, facts))
-    known_by = f' data-glm-turn="{html.escape(turn)}"' if turn else ""
+    known_by = f' data-glm-turn="{html.escape(turn)}"' if turn else f' data-glm-bar="{html.escape(bar)}"' if bar else ""
     shown = f'<div{known_by} class="{safe_text.NO_MATHS}" style="{_STYLE}">{html.escape(text)}</div>'
     return {"text/html": shown, "text/plain": text}
 
@@ -103,20 +107,26 @@ class Line:
             self._lender = self._bars()
             if self._lender is not None:
                 self._bar = self._lender.take()
-                view = self._bar.begin(self._title, self._marks, now - self._begun, self._on_stop)
+                key = self._bar.begin(self._title, self._marks, now - self._begun, self._on_stop)
                 self._update()
-                # a front end without widgets shows the static line
-                plain = line((self._title, f"{self._said} …", *self._marks))
-                self._show({**plain, **view}, self._name, update=True)
+                static = line((self._title, UNFINISHED, *self._marks), bar=key)
+                self._show(static, self._name, update=True)
         if self._bar is not None and now - self._updated >= UPDATE_SECONDS:
             self._update()
 
     def settle(self, ending: Ending, *, is_new: bool = False) -> None:
         """Show the final facts, and return the live bar to the pool."""
         facts = line(ending.facts, ending.turn)
-        self._show({**facts, **ending.attached}, self._name, update=not is_new)
+        self._replace({**facts, **ending.attached}, facts["text/plain"], is_new=is_new)
+
+    def remove(self) -> None:
+        """Remove it from the page, and return the live bar to the pool."""
+        self._replace({"text/plain": ""}, self._title)
+
+    def _replace(self, data: dict[str, Any], said: str, *, is_new: bool = False) -> None:
+        self._show(data, self._name, update=not is_new)
         if self._bar is not None and self._lender is not None:
-            self._bar.end(facts["text/plain"])
+            self._bar.end(said)
             self._lender.give_back(self._bar)
             self._bar = None
         self._may_be_live = False

@@ -1,0 +1,368 @@
+"""JupyterLab and Notebook 7 in a headless Chromium, for the tests that need a page that is real.
+
+The server, its settings and its kernels live in a directory of their own: nothing of the user's is
+read or written. Without a Chromium the tests fail; they do not pass by being skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+SECONDS = 60.0  # the longest wait for anything; two cores that have other work are slow
+SIZE = (1280, 900)
+KERNEL = "glm-magic-browser"
+CHROMIUM = "/usr/bin/chromium"
+FOREIGN = ("GLM_", "ZAI_", "ZHIPUAI_", "JUPYTER", "JPY_", "IPYTHON")
+PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+USER_SETTINGS: dict[str, dict[str, Any]] = {
+    "docmanager-extension/plugin": {"autosave": False},
+    "notebook-extension/tracker": {"windowingMode": "none", "autoStartDefaultKernel": True},
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+# Where a notebook is open in them; one server serves both.
+PLACES = {"JupyterLab": "lab/tree", "Notebook 7": "notebooks"}
+THEMES = {
+    "light": "JupyterLab Light",
+    "dark": "JupyterLab Dark",
+    "high contrast": "JupyterLab Dark High Contrast",
+}
+expect.set_options(timeout=SECONDS * 1000)
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+# --- the server ------------------------------------------------------------------------------
+
+
+@contextmanager
+def jupyterlab(directory: Path) -> Iterator[tuple[str, Path]]:
+    """Run a server of both front ends in `directory`; yield its address and the folder of its notebooks."""
+    notebooks = directory / "notebooks"
+    notebooks.mkdir(parents=True)
+    for plugin, values in USER_SETTINGS.items():
+        file = directory / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(values))
+    install_kernel(directory / "data", KERNEL)
+    port = _free_port()
+    options = [
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        "--ServerApp.open_browser=False",
+        "--ServerApp.allow_root=True",
+        "--ServerApp.password=",
+        "--ServerApp.disable_check_xsrf=True",
+        f"--ServerApp.root_dir={notebooks}",
+        "--IdentityProvider.token=",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.news_url=None",
+        "--LabApp.extension_manager=readonly",
+        f"--LabApp.workspaces_dir={directory / 'workspaces'}",
+        f"--LabApp.user_settings_dir={directory / 'settings'}",
+        "--JupyterNotebookApp.expose_app_in_browser=True",
+        f"--JupyterNotebookApp.workspaces_dir={directory / 'workspaces'}",
+        f"--JupyterNotebookApp.user_settings_dir={directory / 'settings'}",
+        "--ServerApp.jpserver_extensions={'jupyterlab': True, 'notebook': True}",
+        f"--MultiKernelManager.default_kernel_name={KERNEL}",
+    ]
+    log = directory / "server.log"
+    with log.open("wb") as stream:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "jupyterlab", *options],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env=_environment(directory),
+            cwd=notebooks,
+            start_new_session=True,
+        )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_it_answers(server, f"{url}/api/status", log)
+        yield url, notebooks
+    finally:
+        server.terminate()
+        try:
+            server.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(FOREIGN) and name.upper() not in PROXIES
+    }
+    return {
+        **kept,
+        "JUPYTER_CONFIG_DIR": str(directory / "config"),
+        "JUPYTER_DATA_DIR": str(directory / "data"),
+        "JUPYTER_RUNTIME_DIR": str(directory / "runtime"),
+        "JUPYTER_NO_CONFIG": "1",
+        "JUPYTER_PLATFORM_DIRS": "1",
+        "IPYTHONDIR": str(directory / "ipython"),
+        "XDG_DATA_HOME": str(directory / "share"),
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+    }
+
+
+def install_kernel(data: Path, name: str, **environment: str) -> None:
+    """Install this interpreter as the kernel `name`."""
+    spec = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "display_name": "Python 3",
+        "language": "python",
+        "metadata": {"debugger": False},
+        "env": environment,
+    }
+    file = data / "kernels" / name / "kernel.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(spec))
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and server.poll() is None:
+        try:
+            with _OPENER.open(url, timeout=5):
+                return
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            time.sleep(0.1)
+    raise RuntimeError(f"The server did not start:\n{log.read_text()[-4000:]}")
+
+
+# --- the browser -----------------------------------------------------------------------------
+
+
+@contextmanager
+def headless_chromium() -> Iterator[Browser]:
+    """Run a Chromium without a window."""
+    executable = next(filter(None, map(shutil.which, (CHROMIUM, "chromium", "chromium-browser", "google-chrome"))), "")
+    if not executable:
+        pytest.fail("These tests need a Chromium: apt-get install chromium, or leave them out with -m 'not browser'.")
+    arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-proxy-server"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class Lab:
+    """JupyterLab or Notebook 7 in a page, with one notebook open. Cells are counted from 0."""
+
+    def __init__(self, page: Page, url: str, notebooks: Path, front_end: str = "JupyterLab") -> None:
+        self.page = page
+        self.front_end = front_end
+        self.fetched: list[str] = []  # the address of everything that the page has asked for
+        self.path = Path()
+        self._url = url
+        self._notebooks = notebooks
+        page.set_default_timeout(SECONDS * 1000)
+        self._listeners: dict[str, Callable[[Any], None]] = {
+            "dialog": lambda dialog: dialog.accept(),  # leaving a notebook that is not saved asks
+            "request": lambda request: self.fetched.append(request.url),
+        }
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
+
+    def open(self, path: str | Path) -> None:
+        """Open a notebook of the server's folder, and wait for its kernel."""
+        self.path = self._notebooks / path
+        place = PLACES[self.front_end]
+        self.page.goto(f"{self._url}/{place}/{self.path.relative_to(self._notebooks).as_posix()}?reset")
+        self._wait_for_the_notebook()
+
+    def open_new(self, name: str, *cells: str, kernel: str = KERNEL) -> None:
+        """Write a notebook of code cells, and open it."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        notebook.metadata.kernelspec = {"name": kernel, "display_name": "Python 3", "language": "python"}
+        nbformat.write(notebook, self._notebooks / f"{name}.ipynb")
+        self.open(f"{name}.ipynb")
+
+    def reload(self, *, busy: bool = False) -> None:
+        """Load the page again; the kernel goes on, and may be busy."""
+        self.page.reload()
+        self._wait_for_the_notebook(busy=busy)
+
+    def close(self) -> None:
+        """End the notebook's kernel, and leave the page to another."""
+        self.page.evaluate("async () => { await jupyterapp.serviceManager.sessions.shutdownAll() }")
+        for event, listener in self._listeners.items():
+            self.page.remove_listener(event, listener)
+
+    # --- running -----------------------------------------------------------------------------
+
+    def start(self, index: int) -> None:
+        """Run a cell, and do not wait for it."""
+        self.page.evaluate(
+            """index => {
+                jupyterapp.shell.currentWidget.content.activeCellIndex = index;
+                const runs = (window.glmRuns ??= {});
+                runs[index] = 'runs';
+                jupyterapp.commands.execute('notebook:run-cell').finally(() => { runs[index] = 'done' });
+            }""",
+            index,
+        )
+
+    def start_all(self) -> None:
+        """Run all cells, and do not wait for them."""
+        self.page.evaluate(
+            """() => {
+                window.glmRuns = { all: 'runs' };
+                jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.glmRuns.all = 'done' });
+            }"""
+        )
+
+    def wait_all(self) -> None:
+        """Wait until no cell runs that `start_all` started."""
+        self.page.wait_for_function("() => window.glmRuns.all === 'done'")
+
+    def wait_idle(self, index: int) -> None:
+        """Wait until a cell that was started has ended."""
+        self.page.wait_for_function("index => window.glmRuns[index] === 'done'", arg=index)
+
+    def run_cell(self, *indexes: int) -> None:
+        """Run cells one after the other, and wait for each."""
+        for index in indexes:
+            self.start(index)
+            self.wait_idle(index)
+
+    def restart(self) -> None:
+        """Restart the kernel, as the button does."""
+        session = "jupyterapp.shell.currentWidget.sessionContext.session"
+        self.page.evaluate(f"async () => {{ await {session}.kernel.restart() }}")
+        self._wait_for_the_notebook()
+
+    def interrupt(self) -> None:
+        """Press the toolbar's stop button."""
+        self.page.locator(".jp-NotebookPanel-toolbar [data-command='notebook:interrupt-kernel']").click()
+
+    def rewrite(self, index: int, text: str) -> None:
+        """Put other text into a cell."""
+        self.page.evaluate(
+            """([index, text]) => {
+                jupyterapp.shell.currentWidget.content.widgets[index].model.sharedModel.setSource(text);
+            }""",
+            [index, text],
+        )
+
+    # --- what is seen ------------------------------------------------------------------------
+
+    def cell(self, index: int) -> Locator:
+        """A cell, prompt and outputs."""
+        return self.page.locator(f".jp-Notebook .jp-Cell[data-windowed-list-index='{index}']")
+
+    def outputs(self, index: int) -> Locator:
+        """Everything below a cell."""
+        return self.cell(index).locator(".jp-Cell-outputWrapper")
+
+    def bar(self, index: int) -> Locator:
+        """The live bar below a cell."""
+        return self.outputs(index).locator(".glm-bar")
+
+    def answer(self, index: int) -> Locator:
+        """The rendered Markdown below a cell."""
+        return self.outputs(index).locator(".jp-RenderedMarkdown")
+
+    def text(self, index: int) -> str:
+        """The text below a cell."""
+        return self.outputs(index).inner_text()
+
+    def wait_for_text(self, index: int, *texts: str) -> None:
+        """Wait until all of `texts` stand below a cell."""
+        for text in texts:
+            expect(self.outputs(index)).to_contain_text(text)
+
+    def wait_for(self, holds: Callable[[], bool], what: str) -> None:
+        """Wait for something that is not on the page."""
+        end = time.monotonic() + SECONDS
+        while not holds():
+            assert time.monotonic() < end, f"waited in vain for {what}"
+            self.page.wait_for_timeout(20)
+
+    # --- the file, and the looks -------------------------------------------------------------
+
+    def save(self) -> Any:
+        """Save, and return the notebook as it is in its file."""
+        self.page.evaluate("async () => { await jupyterapp.commands.execute('docmanager:save') }")
+        return nbformat.read(self.path, as_version=4)
+
+    def theme(self, name: str) -> None:
+        """Take one of the `THEMES`."""
+        self.page.evaluate(
+            "async theme => { await jupyterapp.commands.execute('apputils:change-theme', { theme }) }", THEMES[name]
+        )
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-name", THEMES[name])
+
+    def hide_sidebar(self) -> None:
+        """Leave the page to the notebook."""
+        self.page.evaluate("async () => { await jupyterapp.shell.collapseLeft() }")
+
+    def _wait_for_the_notebook(self, *, busy: bool = False) -> None:
+        self.page.wait_for_function("() => window.jupyterapp", timeout=60_000)
+        self.page.evaluate("async () => { await jupyterapp.restored }")
+        self.page.wait_for_function(
+            """([name, busy]) => {
+                const notebook = jupyterapp.shell.currentWidget;
+                const kernel = notebook?.sessionContext?.session?.kernel;
+                return notebook?.context?.path === name && notebook.context.isReady
+                    && (busy || kernel?.status === 'idle' && kernel.connectionStatus === 'connected');
+            }""",
+            arg=[self.path.relative_to(self._notebooks).as_posix(), busy],
+            timeout=60_000,
+        )
+
+
+@contextmanager
+def fresh_page(browser: Browser, size: tuple[int, int] = SIZE) -> Iterator[Page]:
+    """Open a page that shares nothing with others."""
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]})
+    try:
+        yield context.new_page()
+    finally:
+        context.close()
+
+
+@contextmanager
+def lab_page(
+    browser: Browser,
+    server: tuple[str, Path],
+    size: tuple[int, int] = SIZE,
+    front_end: str = "JupyterLab",
+) -> Iterator[Lab]:
+    """Open a fresh page on a server."""
+    with fresh_page(browser, size) as page:
+        lab = Lab(page, *server, front_end)
+        yield lab
+        lab.close()
