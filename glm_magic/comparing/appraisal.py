@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -129,10 +129,8 @@ class Appraiser:
         try:
             waiting = [pool.submit(self.scored, run, baseline) for run, baseline in runs]
             for future in waiting:
-                while not future.done():
+                while not wait([future], _PULL_SECONDS).done:
                     yield None
-                    with contextlib.suppress(TimeoutError):
-                        future.exception(_PULL_SECONDS)
                 yield future.result()
         finally:
             if self.judges is not None:

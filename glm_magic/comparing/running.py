@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from glm_magic.asking.ask import Circumstances, attempt_of, priced
 from glm_magic.asking.loop import Loop
 from glm_magic.asking.session import Session
-from glm_magic.chat.events import Notice, ReasoningDelta, TextDelta
+from glm_magic.chat.events import TextDelta
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.runs import Run
@@ -43,7 +43,6 @@ class News:
     began: list[Spot] = field(default_factory=list)
     grown: dict[Spot, str] = field(default_factory=dict)
     ended: list[Run] = field(default_factory=list)
-    notice: str = ""  # why requests wait
 
 
 class Running:
@@ -169,18 +168,15 @@ class Running:
     def _followed(self, spot: Spot, under_way: Loop) -> Reply:
         with contextlib.closing(iter(under_way)) as events:  # type: ignore[type-var]
             for event in events:
-                if isinstance(event, (TextDelta, Notice, ReasoningDelta)):
-                    self._hear(spot, event)
+                if isinstance(event, TextDelta):
+                    self._hear(spot, event.text)
                 if self._stopping.is_set():
                     break
             else:
                 return under_way.partial()
         return under_way.partial(interrupted=True)
 
-    def _hear(self, spot: Spot, event: TextDelta | Notice | ReasoningDelta) -> None:
+    def _hear(self, spot: Spot, text: str) -> None:
         with self._lock:
-            if isinstance(event, TextDelta):
-                grown = self._news.grown
-                grown[spot] = grown.get(spot, "") + event.text
-            elif isinstance(event, Notice):
-                self._news.notice = event.text
+            grown = self._news.grown
+            grown[spot] = grown.get(spot, "") + text

@@ -22,6 +22,7 @@ from glm_magic.display.grid import Answer, Changes, Spot
 from glm_magic.errors import NotRecorded
 from glm_magic.notebook.comparison import RunAt, Shown, encode
 from glm_magic.notebook.runs import SavedRun
+from glm_magic.settings.declared import number
 
 _PULL_SECONDS = 0.1
 _HEAD_SECONDS = 1.0  # between two looks at what the columns come to
@@ -56,12 +57,14 @@ class Comparing:
         *,
         circumstances: Circumstances | None = None,
         appraiser: Appraiser,
-        at_once: int = 32,
         ask: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._appraiser = appraiser
-        self._at_once = at_once
+        self._at_once = int(number(plan.questions[0][0].settings, "concurrency"))
+        self._limits = session.services.limits
+        asked_of = {(each.endpoint, each.model): None for each in plan.questions[0]}
+        self._asked_of = list(asked_of)
         runs: list[Run] = []
         missing: list[Spot] = []
         for spot in plan.spots():
@@ -90,7 +93,7 @@ class Comparing:
             session,
             plan,
             sorted(missing, key=lambda spot: (spot[2], spot[0], spot[1])),  # each row first, then the repeats
-            at_once=at_once,
+            at_once=self._at_once,
             keep=lambda saved: keeper.add(keeping, saved),
             circumstances=circumstances,
         )
@@ -151,7 +154,9 @@ class Comparing:
             self.comparison.put(run)
             answers[run.spot] = shown.answer(run)
         self._ended += len(news.ended)
-        self._tell(in_flight=sum(run.state == "running" for run in self.comparison), why=news.notice)
+        paces = [self._limits.pace(endpoint, model) for endpoint, model in self._asked_of]
+        why = next((pace.reason for pace in paces if pace.reason), "")
+        self._tell(in_flight=sum(pace.in_flight for pace in paces), why=why)
         grown = {spot: text for spot, text in news.grown.items() if spot not in answers}
         return self._with_heads(Changes(answers, grown))
 
