@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from glm_magic.asking.history import History, new_id
-from glm_magic.asking.loop import Approve, Loop, Toolbox
+from glm_magic.asking.loop import Approve, Loop, RunCode, Toolbox
 from glm_magic.asking.question import Question
 from glm_magic.chat.conversation import Attempt, Conversation, Turn, context_digest
 from glm_magic.chat.events import Event, Finished
@@ -115,20 +115,11 @@ class Asking:
             request=self.question.body,
             **self._under_way.circumstances,
             replayed=True,
-            parsed=self._parsed(attempt),
+            parsed=parsed_of(self.question, attempt, self._under_way.run_code),
         )
         yield from attempt.events()
         self._commit(replace(attempt, **_context(self.question)), self.reply, recorded.earlier)
         yield Finished(self.reply)
-
-    def _parsed(self, attempt: Attempt) -> Any:
-        """Return the value of a recorded structured answer; an interrupted one has none."""
-        schema = self.question.wishes.schema
-        if schema is None:
-            return None
-        with contextlib.suppress(Exception):  # a mismatch, or a bug in a validator
-            return self._under_way.run_code(lambda: schema.read(attempt.answer))
-        return None
 
     def interrupt(self) -> Reply | None:
         """Keep what has arrived as the answer; return it, or None if nothing has."""
@@ -187,6 +178,16 @@ def priced(question: Question, reply: Reply) -> Reply:
     is_listed = question.endpoint is not None and question.endpoint.is_glm
     cost = known.cost(reply.usage) if known and reply.usage and is_listed else None
     return replace(reply, cost=cost, model=reply.model or question.model)
+
+
+def parsed_of(question: Question, attempt: Attempt, run_code: RunCode = lambda code: code()) -> Any:
+    """Return the value of a structured answer that is kept; one that was interrupted has none."""
+    schema = question.wishes.schema
+    if schema is None:
+        return None
+    with contextlib.suppress(Exception):  # a mismatch, or a bug in a validator
+        return run_code(lambda: schema.read(attempt.answer))
+    return None
 
 
 def _context(question: Question) -> dict[str, Any]:

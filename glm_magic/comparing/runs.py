@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from glm_magic.asking.ask import parsed_of
 from glm_magic.asking.question import Question
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.axes import Configuration
@@ -60,7 +61,12 @@ class Run:
 
 def kept(saved: SavedRun, run: Run, question: Question, **circumstances: Any) -> Run:
     """Return a run with the answer that is kept of it."""
-    reply = saved.attempt.reply(request=question.body, embedded=question.is_embedded, **circumstances)
+    reply = saved.attempt.reply(
+        request=question.body,
+        embedded=question.is_embedded,
+        parsed=parsed_of(question, saved.attempt),
+        **circumstances,
+    )
     return Run(
         run.spot,
         run.row,

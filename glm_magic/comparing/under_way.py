@@ -119,7 +119,7 @@ class Comparing:
 
         Raises what ends it early.
         """
-        if self._appraiser.is_simple:
+        if self._appraiser.is_simple:  # each run has been scored as it ended
             return
         comparison = self.comparison
         for run in self._appraiser.each(comparison.pairs(), self._at_once):
@@ -130,15 +130,16 @@ class Comparing:
             yield self._with_heads(Changes(answers))
 
     def stop(self) -> None:
-        """Stop what is under way; what has finished is kept."""
-        self._taken(self._running.stop())
+        """Stop what is under way; what has finished is kept. No code of the notebook runs any more."""
+        for run in self._running.stop().ended:
+            self.comparison.put(run)
 
     def end(self) -> None:
         """Note that nothing is under way any more."""
         self._tell(in_flight=None)
 
     def _scored(self, run: Run) -> Run:
-        if not self._appraiser.is_simple:
+        if not self._appraiser.scorer.names or not self._appraiser.is_simple:
             return run
         with self._appraiser.acting():
             return self._appraiser.scored(run)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections import Counter
 from typing import Any
 
 import pytest
-from glm_server import Answer, Received, error, stream
+from glm_server import Answer, Received, calls, error, stream
 from ipython_shell import Notebook
 from waiting import comes_true
 
@@ -298,6 +299,67 @@ def test_a_comparison_in_the_background_is_stopped_and_keeps_what_has_finished(a
     found.stop()
     with pytest.raises(Interrupted, match="1 of 2 answers are kept"):
         found.wait()
+    gate.set()
+    asked.server.echo = by_prompt
+    asked.server.requests.clear()
+    assert texts(asked.run("%%glm -t 0,1\nhi", "a")) == ["hi at 0.0", "hi at 1.0"]
+    assert len(asked.server.requests) == 1
+
+
+# --- with the rest of the magics -----------------------------------------------------------------
+
+
+def test_a_column_is_used_as_the_configuration(asked: Notebook) -> None:
+    found = asked.run("%%glm -t 0,1 -m GLM-4-Air,GLM-4-Plus\nhi", "a")
+    assert found.use("D") == "%glm_config temperature=1 model=GLM-4-Plus"
+    sent = asked.sent("%glm next", "b").body
+    assert (sent["model"], sent["temperature"]) == ("GLM-4-Plus", 1.0)
+
+
+def test_runs_with_a_schema_are_checked_and_asked_again_as_single_answers_are(asked: Notebook) -> None:
+    replies = iter(["no JSON", '{"name": "Bo"}', '{"name": "Al"}'])
+    asked.server.echo = lambda _: stream(next(replies))
+    asked.run("from typing import TypedDict\nclass Person(TypedDict):\n    name: str", "t")
+    found = asked.run("%%glm -n 2 --schema Person --concurrency 1\nwho?", "a")
+    assert [run.reply.parsed for run in found] == [{"name": "Bo"}, {"name": "Al"}]
+    again = asked.run("%%glm -n 2 --schema Person --concurrency 1\nwho?", "a")
+    assert [run.reply.parsed for run in again] == [{"name": "Bo"}, {"name": "Al"}]
+    assert len(asked.server.requests) == 3
+
+
+def test_runs_call_tools_as_single_answers_do(asked: Notebook) -> None:
+    def respond(request: Received) -> Answer:
+        last = request.body["messages"][-1]
+        return stream(f"It is {last['content']}.") if last["role"] == "tool" else calls(("weather", {"city": "Bonn"}))
+
+    asked.server.echo = respond
+    asked.run("def weather(city: str) -> str:\n    return 'warm in ' + city", "t")
+    found = asked.run("%%glm -n 2 -T weather\nhow?", "a")
+    assert texts(found) == ["It is warm in Bonn."] * 2
+    asked.run("def weather(city: str) -> str:\n    return 'cold in ' + city", "t")
+    assert texts(asked.run("%%glm -n 2 -T weather\nhow?", "a")) == ["It is cold in Bonn."] * 2
+
+
+def test_a_comparison_is_shown_again_as_its_grid(asked: Notebook) -> None:
+    asked.run("r = %glm -t 0,1 hi", "a")
+    asked.run("_glm", "b")
+    [data] = asked.page.outputs.values()
+    assert "hi at 1.0" in data["text/html"]
+    assert "hi at 1.0" in data["text/markdown"]
+
+
+def test_an_interrupt_keeps_what_has_finished(asked: Notebook) -> None:
+    gate = threading.Event()
+
+    def respond(request: Received) -> Answer:
+        if request.body["temperature"] == 1.0:
+            threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
+            gate.wait(10)
+        return by_prompt(request)
+
+    asked.server.echo = respond
+    with pytest.raises(Interrupted, match="1 of 2 answers are kept"):
+        asked.run("%%glm -t 0,1\nhi", "a")
     gate.set()
     asked.server.echo = by_prompt
     asked.server.requests.clear()
