@@ -132,9 +132,11 @@ class Appraiser:
                 while not wait([future], _PULL_SECONDS).done:
                     yield None
                 yield future.result()
-        finally:
+        except BaseException:
             if self.judges is not None:
                 self.judges.stop()
+            raise
+        finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def unknown(self, runs: Iterable[tuple[Run, Run | None]]) -> int:

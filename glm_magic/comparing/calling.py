@@ -70,11 +70,7 @@ def compared(
     )
     comparison = comparing.comparison
     try:
-        comparing.start()
-        while not comparing.is_over:
-            comparing.step()
-        comparing.step()
-        for _ in comparing.judge():
+        for _ in comparing.changes():
             pass
     except BaseException:
         comparing.stop()

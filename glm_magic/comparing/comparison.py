@@ -72,11 +72,21 @@ class Comparison(Sequence[Run]):
     Columns are named by their letter (``"B"``), by the name of their wording, or by their number from 0.
     """
 
-    def __init__(self, plan: Plan, runs: Sequence[Run], appraiser: Appraiser, *, margin: float | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        runs: Sequence[Run],
+        appraiser: Appraiser,
+        *,
+        margin: float | None = None,
+        anytime: bool = False,
+    ) -> None:
+        """`margin` and `anytime` are those of `verdict.paired`."""
         self._plan = plan
         self._runs = list(runs)
         self._appraisers = [appraiser]
         self._margin = margin
+        self._anytime = anytime
         self._baseline = 0
         self._lock = threading.Lock()
         self.progress = Progress()
@@ -169,7 +179,7 @@ class Comparison(Sequence[Run]):
 
     def summaries(self) -> tuple[Summary, ...]:
         """Return what each column comes to."""
-        return summaries(self.columns, self._runs, self._baseline, margin=self._margin)
+        return summaries(self.columns, self._runs, self._baseline, margin=self._margin, anytime=self._anytime)
 
     def verdict(self) -> str:
         """Return what is decided between the columns, in sentences."""

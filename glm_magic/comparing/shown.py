@@ -36,6 +36,7 @@ class Progress:
     seconds: float = 0.0
     in_flight: int | None = None
     why: str = ""
+    is_decided: bool = False
 
 
 def answer(run: Run) -> Answer:
@@ -118,7 +119,9 @@ def title(plan: Plan, runs: Sequence[Run], progress: Progress, found: Sequence[S
         facts[-1] = f"{total - failed:,} of {total:,} answers" if there == total else facts[-1]
         facts.append(f"{failed:,} failed")
     interrupted = sum(run.state == "interrupted" for run in runs)
-    if interrupted or (there < total and progress.in_flight is None):
+    if there < total and progress.is_decided:
+        facts.append("decided: the rest need not be asked")
+    elif interrupted or (there < total and progress.in_flight is None):
         facts.append(f"{interrupted + total - there:,} not asked to the end: run the cell again")
     if progress.kept and progress.asked:
         facts.append(f"{progress.kept:,} kept, {progress.asked:,} asked")

@@ -41,6 +41,7 @@ def summaries(
     baseline: int = 0,
     *,
     margin: float | None = None,
+    anytime: bool = False,
     with_intervals: bool = True,
 ) -> tuple[Summary, ...]:
     """Return the summary of each column; `runs` are those of the whole comparison.
@@ -60,7 +61,7 @@ def summaries(
     for at, (column, own) in enumerate(zip(columns, by_column, strict=True)):
         difference = None
         if names and at != baseline and with_intervals:
-            difference = paired(against, _rows(own, first, rows), level=level, margin=margin)
+            difference = paired(against, _rows(own, first, rows), level=level, margin=margin, anytime=anytime)
         found.append(_summary(column, own, {name: estimate(_rows(own, name, rows)) for name in names}, difference))
     return tuple(found)
 

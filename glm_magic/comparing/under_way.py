@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from glm_magic.comparing.appraisal import Appraiser
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.kept import Keeping, KeptRuns
 from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.rounds import Rounds
 from glm_magic.comparing.running import News, Running
 from glm_magic.comparing.runs import Run, kept
 from glm_magic.comparing.shown import Progress
@@ -41,8 +42,22 @@ class Known:
         return self.kept.get(key) or self.recorded.get((key.fingerprint, key.nth, key.repeat))
 
 
+@dataclass(frozen=True, slots=True)
+class Until:
+    """When a comparison has asked enough: when all is asked, or already when each column is `decided`.
+
+    Within `margin` of the baseline a column counts as equal.
+    """
+
+    decided: bool = False
+    margin: float | None = None
+
+
+ALL = Until()
+
+
 class Comparing:
-    """A comparison under way. `start` it, and call `step` until it `is_over`; `stop` ends it early.
+    """A comparison under way: iterate over its `changes`. `stop` ends it early; `end` notes that it has ended.
 
     Only runs that are not `known` are asked. Raises `NotRecorded` at once if there are some and `ask` is false.
     """
@@ -57,6 +72,7 @@ class Comparing:
         *,
         circumstances: Circumstances | None = None,
         appraiser: Appraiser,
+        until: Until = ALL,
         ask: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,50 +98,68 @@ class Comparing:
                 f"{len(missing):,} of {len(runs):,} answers of this comparison are not recorded; nothing was sent.",
                 "Ask them with --no-replay, then save the notebook (or set record=FILE.jsonl).",
             )
-        self.comparison = Comparison(plan, runs, appraiser)
+        self.comparison = Comparison(plan, runs, appraiser, margin=until.margin, anytime=until.decided)
+        rounds = Rounds(plan, missing)
+        self._until = until
+        self._rounds = rounds.by_units() if until.decided else rounds.all_at_once()
         self.asked = len(missing)
         self._plan = plan
         self._clock = clock
         self._began = clock()
         self._ended = 0
         self._heads_at = 0.0
-        self._running = Running(
-            session,
-            plan,
-            sorted(missing, key=lambda spot: (spot[2], spot[0], spot[1])),  # each row first, then the repeats
-            at_once=self._at_once,
-            keep=lambda saved: keeper.add(keeping, saved),
-            circumstances=circumstances,
-        )
+        self._session = session
+        self._keep: Callable[[SavedRun], None] = lambda saved: keeper.add(keeping, saved)
+        self._circumstances = circumstances
+        self._running = self._asking(())
+        self._scored_spots: set[Spot] = set()
         self._tell(in_flight=0 if missing else None)
 
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing is under way any more."""
-        return self._running.is_over
-
-    def start(self) -> None:
-        """Begin to ask what is missing."""
+    def changes(self) -> Iterator[Changes]:
+        """Ask and score until the end, and yield what changes, at least ten times a second."""
         self._began = self._clock()
-        self._running.start()
+        yield from self._judged_changes()  # of what is kept
+        for spots in self._rounds:
+            if self._until.decided and self._is_decided():
+                return
+            self._running = self._asking(spots)
+            self._running.start()
+            is_over = False
+            while not is_over:
+                is_over = self._running.is_over  # before its news, of which none is missed then
+                yield self._taken(self._running.news(0 if is_over else _PULL_SECONDS))
+            yield from self._judged_changes()
 
-    def step(self) -> Changes:
-        """Wait for a tenth of a second at most, and return what has changed."""
-        is_over = self._running.is_over
-        return self._taken(self._running.news(0 if is_over else _PULL_SECONDS))
+    def _asking(self, spots: Sequence[Spot]) -> Running:
+        return Running(
+            self._session,
+            self._plan,
+            spots,
+            at_once=self._at_once,
+            keep=self._keep,
+            circumstances=self._circumstances,
+        )
 
-    def judge(self) -> Iterator[Changes]:
-        """Score what could not be scored run by run: pairs, and by judges; yield what changes, ten times a second.
+    def _is_decided(self) -> bool:
+        """Whether each column is decided against the baseline."""
+        differences = [found.difference for found in self.comparison.summaries() if found.difference is not None]
+        return bool(differences) and all(each.decided != "undecided" for each in differences)
 
-        Raises what ends it early.
-        """
+    def _judged_changes(self) -> Iterator[Changes]:
+        """Score what could not be scored run by run: pairs, and by judges; yield what changes."""
         if self._appraiser.is_simple:  # each run has been scored as it ended
             return
-        comparison = self.comparison
-        for run in self._appraiser.each(comparison.pairs(), self._at_once):
+        needs_baseline = self._appraiser.scorer.is_pairwise
+        pairs = [
+            (run, baseline)
+            for run, baseline in self.comparison.pairs()
+            if run.spot not in self._scored_spots and (baseline is not None or not needs_baseline)
+        ]
+        for run in self._appraiser.each(pairs, self._at_once):
             answers = {}
             if run is not None:
-                comparison.put(run)
+                self._scored_spots.add(run.spot)
+                self.comparison.put(run)
                 answers[run.spot] = shown.answer(run)
             yield self._with_heads(Changes(answers))
 
@@ -136,6 +170,9 @@ class Comparing:
 
     def end(self) -> None:
         """Note that nothing is under way any more."""
+        for run in self.comparison:
+            if run.state == "running":  # it did not let go of its connection in time
+                self.comparison.put(replace(run, state="interrupted"))
         self._tell(in_flight=None)
 
     def _scored(self, run: Run) -> Run:
@@ -181,6 +218,7 @@ class Comparing:
             seconds=self._clock() - self._began,
             in_flight=in_flight,
             why=why,
+            is_decided=self._until.decided and in_flight is None and self._is_decided(),
         )
 
 

@@ -23,7 +23,7 @@ from glm_magic.comparing.plan import Plan, Wanted, plan
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import scorer
-from glm_magic.comparing.under_way import Comparing, Known, bundle
+from glm_magic.comparing.under_way import Comparing, Known, Until, bundle
 from glm_magic.display.grid import Action, GridView
 from glm_magic.display.view import Show
 from glm_magic.errors import Interrupted
@@ -92,6 +92,7 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
         asked.keeping,
         circumstances=Circumstances(acting=answering.marked_as_acting),
         appraiser=asked.appraiser,
+        until=Until(line.until_decided, line.margin),
         ask=asked.settings["replay_missing"] != "error" or asked.keeping.source == OFF,
     )
     comparison = comparing.comparison
@@ -140,12 +141,7 @@ def _follow(comparing: Comparing, page: _Page, check: Callable[[], None]) -> Non
     """
     comparison = comparing.comparison
     try:
-        comparing.start()
-        while not comparing.is_over:
-            page.view.paint(comparing.step())
-            check()
-        page.view.paint(comparing.step())
-        for changes in comparing.judge():
+        for changes in comparing.changes():
             page.view.paint(changes)
             check()
     except KeyboardInterrupt:

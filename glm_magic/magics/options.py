@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import keyword
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
@@ -118,6 +120,13 @@ def _count(option: Option, given: tuple[Given, ...]) -> int:
     if not text.isascii() or not text.isdigit() or not int(text):
         raise OptionError(f"{option.flag} takes a whole number of at least 1, not {given[0].text!r}.")
     return int(text)
+
+
+def _positive(option: Option, given: tuple[Given, ...]) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (number := float(given[0].text)) < math.inf:
+            return number
+    raise OptionError(f"{option.flag} takes a number above 0, not {given[0].text!r}.")
 
 
 def _names(option: Option, given: tuple[Given, ...]) -> tuple[str, ...]:
@@ -324,6 +333,20 @@ ASK_OPTIONS: tuple[Option, ...] = (
         fills="scores",
         read=_names,
         completes="score",
+    ),
+    Option(
+        "--until-decided",
+        "with --score: ask in rounds until the first score has decided each column against the baseline",
+        fills="until_decided",
+        goes_with=("--score",),
+    ),
+    Option(
+        "--margin",
+        "with --score: a column that differs from the baseline by less than X counts as equal",
+        metavar="X",
+        fills="margin",
+        read=_positive,
+        goes_with=("--score",),
     ),
     Option("--fresh", "with a comparison: ask all anew, also what has an answer", fills="fresh"),
     Option("--yes", "with a comparison: ask more than 10,000 requests", fills="yes"),

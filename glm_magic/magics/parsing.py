@@ -160,6 +160,8 @@ class AskLine:
     variants: bool = False
     each: str = ""
     scores: tuple[str, ...] = ()
+    until_decided: bool = False
+    margin: float | None = None
     fresh: bool = False
     yes: bool = False
     out: str = ""

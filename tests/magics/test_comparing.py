@@ -365,3 +365,34 @@ def test_an_interrupt_keeps_what_has_finished(asked: Notebook) -> None:
     asked.server.requests.clear()
     assert texts(asked.run("%%glm -t 0,1\nhi", "a")) == ["hi at 0.0", "hi at 1.0"]
     assert len(asked.server.requests) == 1
+
+
+# --- until decided -------------------------------------------------------------------------------
+
+UNTIL = "%%glm --each rows --variants --score right {}\n--- a\n{{{{ text }}}}\n--- b\n{{{{ text }}}} is {{{{ label }}}}"
+
+
+def test_a_clear_difference_is_decided_before_all_is_asked(asked: Notebook) -> None:
+    asked.shell.user_ns["rows"] = [{**row, "text": f"{row['text']} {at}"} for at in range(50) for row in REVIEWS]
+    asked.run("def right(reply, row): return row['label'] in str(reply)", "f")
+    found = asked.run(UNTIL.format("--until-decided"), "a")
+    assert found.summaries()[1].difference.decided == "better"
+    sent = len(asked.server.requests)
+    assert sent == 40
+    assert "decided: the rest need not be asked" in asked.page.text
+    asked.run(UNTIL.format("--until-decided"), "a")
+    assert len(asked.server.requests) == sent
+    asked.run(UNTIL.format(""), "a")
+    assert len(asked.server.requests) == 200
+
+
+def test_without_a_difference_everything_is_asked(asked: Notebook) -> None:
+    asked.shell.user_ns["rows"] = [{**row, "text": f"{row['text']} {at}"} for at in range(15) for row in REVIEWS]
+    asked.run("def right(reply, row): return hash(str(reply)) % 2 == 0", "f")
+    asked.run(UNTIL.format("--until-decided"), "a")
+    assert len(asked.server.requests) == 60
+
+
+def test_until_decided_needs_a_score(asked: Notebook) -> None:
+    with pytest.raises(OptionError, match="--until-decided goes with --score"):
+        asked.run("%%glm -t 0,1 --until-decided\nhi", "a")

@@ -72,6 +72,8 @@ SAYS = [
     ("--variants", AskLine(variants=True)),
     ("--each reviews", AskLine(each="reviews")),
     ("--score right,short", AskLine(scores=("right", "short"))),
+    ("--until-decided --score f", AskLine(until_decided=True, scores=("f",))),
+    ("--margin 0.1 --score f", AskLine(margin=0.1, scores=("f",))),
     ("--fresh -n 2", AskLine(fresh=True, repeats=2)),
     ("--yes -n 2", AskLine(yes=True, repeats=2)),
     ("-N", AskLine(dry_run=True)),
