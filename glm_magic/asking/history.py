@@ -223,9 +223,18 @@ class History:
         Return how many turns each chat got, and what could not be read.
         """
         restored = document.restore(path, () if force else self._made_here())
-        for conversation in restored.conversations.values():
+        conversations = dict(restored.conversations)
+        if restored.one_shots.turns:
+            conversations[ONE_SHOT] = restored.one_shots
+        for conversation in conversations.values():
             self._from_before |= {attempt.id for turn in conversation for attempt in turn.attempts}
-        return self.chats.take_over(restored.conversations, force=force), restored.warnings
+        return self.chats.take_over(conversations, force=force), restored.warnings
+
+    def unrestored(self) -> int:
+        """Return how many turns the saved notebook holds that this kernel does not have."""
+        saved = self.recordings.archive.saved(save=self.saves_turns)
+        here = {turn.place for conversation in self.chats.values() for turn in conversation}
+        return len({turn.place for turn in saved if turn.attempt.messages} - here)
 
     def _made_here(self) -> frozenset[str]:
         """Return the ids of what stands here, and may stand in the file without the turns that it lacks here."""

@@ -102,8 +102,8 @@ def _show(shared: Shared, chat: str) -> None:
         tokens += size if attempt.id in sent else 0
         asked = attempt.question if attempt.role == "user" else f"({attempt.role}) {attempt.question}"
         answer = shorten(attempt.answer, 40) if attempt.role == "user" else ""
-        is_sent = conversation.one_shot or attempt.id in sent
-        state = _state(turn, attempt, is_sent=is_sent, is_stale=attempt.id in stale)
+        is_sent = "alone" if conversation.one_shot else "sent" if attempt.id in sent else "before a --new: not sent"
+        state = _state(turn, attempt, is_sent, is_stale=attempt.id in stale)
         if shared.cells.is_deleted(turn):
             state += ", cell deleted"
         rows.append((number, shared.cells.label(turn), shorten(asked, 40), answer, f"~{size}", state))
@@ -111,12 +111,14 @@ def _show(shared: Shared, chat: str) -> None:
     note = f"The next cell sends {leading}{len(sent)} of {len(rows)} turns, about {tokens} tokens."
     if conversation.one_shot:
         note = "Each of these was sent alone, and is sent with no other cell."
+    if not rows:
+        note = " ".join([note, *_saved_only(shared)])
     columns = ("turn", "cell", "asked", "answered", "tokens", "state")
     shared.outputs.show(dict(table(f"Chat {chat}", columns, rows, note, most=shared.outputs.width)))
 
 
-def _state(turn: Turn, attempt: Attempt, *, is_sent: bool, is_stale: bool) -> str:
-    state = ["skipped" if turn.skipped else "sent" if is_sent else "before a --new: not sent"]
+def _state(turn: Turn, attempt: Attempt, is_sent: str, *, is_stale: bool) -> str:
+    state = ["skipped" if turn.skipped else is_sent]
     if attempt.new:
         state.append("new")
     if is_stale:
@@ -245,9 +247,17 @@ def _turn(shared: Shared, chat: str, number: str, fits: Callable[[Turn], bool], 
     """Return the turn with this number in the table. Raises `HistoryError` if none fits."""
     fitting = {at: turn for at, turn in shared.session.chats.conversation(chat).numbered.items() if fits(turn)}
     if number not in fitting:
-        there = f"It has: {', '.join(fitting)}. {command_for(chat)} shows them." if fitting else "It has none yet."
+        there = f"It has: {', '.join(fitting)}. {command_for(chat)} shows them."
+        there = there if fitting else " ".join(["It has none yet.", *_saved_only(shared)])
         raise HistoryError(f"Chat {quoted(chat)} has no turn {number!r} with {what}.", there)
     return fitting[number]
+
+
+def _saved_only(shared: Shared) -> list[str]:
+    """Return a hint if the saved notebook holds turns that this kernel does not know, as after a restart."""
+    number = shared.session.history.unrestored()
+    are = "saved turn is" if number == 1 else "saved turns are"
+    return [f"{number} {are} not here: %glm_history --restore"] if number else []
 
 
 def _sendable(shared: Shared, chat: str, number: str) -> Turn:

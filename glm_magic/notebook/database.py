@@ -159,9 +159,10 @@ class Database:
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the open file, 0 if it is new. Raises `HistoryError` if it is not one of ours."""
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        # in this order: another kernel may be making the tables, with their mark, between two of these
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
         if tables and application != self._application:
             raise HistoryError(f"{self.path} is a database, but not a store of glm_magic.", "Name another file.")
         if version > len(self._schema):

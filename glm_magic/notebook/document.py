@@ -41,30 +41,31 @@ class SavedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a notebook holds: a conversation per chat, and `warnings` about what was not restored, summed up."""
+    """What a notebook holds: a conversation per chat, those sent alone, and `warnings` about what was not restored."""
 
     conversations: dict[str, Conversation]
+    one_shots: Conversation
     warnings: tuple[str, ...]
 
 
 def restore(path: Path, made_since: Container[str] = ()) -> Restored:
-    """Return the conversations in the notebook at `path`.
+    """Return the conversations in the notebook at `path`, and its one-shot answers.
 
     Each chat gets its latest turn and exactly the turns that it was sent after; attempts whose ids are in
     `made_since` do not count as its latest. A bundle that cannot be read costs only its own turn. Raises
     `HistoryError` if the file is not a notebook.
     """
     problems: list[str] = []
-    found = conversations(list(saved_turns(path, problems)), problems, made_since)
-    return Restored(found, summed_up(problems))
+    saved = list(saved_turns(path, problems))
+    found = conversations(saved, problems, made_since)
+    return Restored(found, _one_shots(_made_before(saved, made_since)), summed_up(problems))
 
 
 def conversations(
     saved: Sequence[SavedTurn], problems: list[str], made_since: Container[str] = ()
 ) -> dict[str, Conversation]:
     """Return the conversation of each chat that these turns form, as `restore` does."""
-    if made_since:
-        saved = [before for turn in saved if (before := _before(turn, made_since)) is not None]
+    saved = _made_before(saved, made_since)
     # where a cell was copied with its outputs, the turn belongs to the first copy
     by_id = {earlier.id: (turn, earlier) for turn in reversed(saved) for earlier in turn.earlier if earlier.messages}
     by_id |= {turn.attempt.id: (turn, turn.attempt) for turn in reversed(saved) if turn.attempt.messages}
@@ -73,6 +74,21 @@ def conversations(
         if turn.chat:  # a one-shot answer belongs to no chat
             chats.setdefault(turn.chat, []).append(turn)
     return {chat: _conversation(chat, turns, by_id, problems) for chat, turns in chats.items()}
+
+
+def _made_before(saved: Sequence[SavedTurn], made_since: Container[str]) -> Sequence[SavedTurn]:
+    """Return the turns as they were before the attempts with these ids were made."""
+    return [before for turn in saved if (before := _before(turn, made_since)) is not None] if made_since else saved
+
+
+def _one_shots(saved: Iterable[SavedTurn]) -> Conversation:
+    turns: dict[Place, Turn] = {}
+    for turn in saved:
+        if not turn.chat and turn.attempt.messages and turn.place not in turns:
+            attempts = in_order(*(made for made in (*turn.earlier, turn.attempt) if made.messages))
+            counting = next(made for made in attempts if made.id == turn.attempt.id)
+            turns[turn.place] = Turn(turn.place, attempts, counting, restored=True)
+    return Conversation(tuple(turns.values()), one_shot=True)
 
 
 def _before(turn: SavedTurn, made_since: Container[str]) -> SavedTurn | None:

@@ -1,4 +1,4 @@
-"""Pictures of the notebook in light and dark: ``python tests/browser/screenshots.py OUTDIR``.
+"""Pictures of the notebook in light and dark: ``python tests/browser/screenshots.py FOLDER [SCENE …]``.
 
 A scripted server gives the answers below, so that every picture can be made again. In the quickstart the embedded
 model answers.
@@ -195,21 +195,26 @@ def history(lab: Lab, server: GlmServer, camera: Camera) -> None:
 
 
 def attempts(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    """Two wordings of a prompt, what changed between them, and the first one active again."""
     server.answer(
-        stream("A comet is a lump of ice and dust that grows a tail near the Sun."),
-        stream("A comet is a small body of ice, rock and dust; near the Sun it grows a bright tail."),
+        stream("The reviews are mixed: some guests were happy, others were not."),
+        stream("Guests praise the tea and the scones; they criticise the long wait."),
     )
+    reviews = """
+reviews = ["The tea is wonderful.", "We waited forty minutes.", "Slow, but the best scones in town."]"""
+    rest = '{{ "\\n".join(reviews) }}'
     lab.open_new(
         "attempts",
-        setup(server),
-        "%%glm\nWhat is a comet?",
-        "%glm_history --show 1 --diff",
+        setup(server) + reviews,
+        f"%%glm -t 0\nSummarise these reviews.\n{rest}",
+        "%glm_history --attempts 1",
+        "%glm_history --show 1 --diff --side",
         "%glm_history --attempt 1 1",
-        "%glm_history --show 1",
-        "%glm_history --fork other",
     )
-    lab.run_cell(0, 1, 1, 2, 3, 4, 5)
-    camera.take("attempts", 1, 2, 3, 4, 5)
+    lab.run_cell(0, 1)
+    lab.rewrite(1, f'%%glm -t 0 -s "One sentence."\nWhat do guests praise and criticise?\n{rest}')
+    lab.run_cell(1, 2, 3, 4)
+    camera.take("attempts", 1, 2, 3, 4)
 
 
 def tools(lab: Lab, server: GlmServer, camera: Camera) -> None:
@@ -318,12 +323,16 @@ def studio() -> Iterator[tuple[Lab, GlmServer]]:
         yield lab, server
 
 
-def main(folder: Path) -> None:
+SCENES = (quickstart, answer, bar, panel, errors, history, attempts, tools, structured)
+
+
+def main(folder: Path, *names: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with studio() as (lab, server):
-        for scene in (quickstart, answer, bar, panel, errors, history, attempts, tools, structured):
-            scene(lab, server, Camera(lab, folder))
+        for scene in SCENES:
+            if not names or scene.__name__ in names:
+                scene(lab, server, Camera(lab, folder))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -151,7 +151,7 @@ def test_one_shot_cells_keep_their_attempts_in_a_chat_of_their_own(notebook: Not
     notebook.run("%%glm -H\nother", "c")
     assert "attempt" not in notebook.page.text
     notebook.run("%glm_history -c one-shot")
-    assert "sent, attempt 3 of 3" in notebook.page.text
+    assert "alone, attempt 3 of 3" in notebook.page.text
     assert "Each of these was sent alone" in notebook.page.text
     notebook.run("%glm_history -c one-shot --attempt 1 2")
     assert "Attempt 2 of turn 1 is active." in notebook.page.text

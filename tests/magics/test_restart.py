@@ -439,6 +439,30 @@ def test_a_restored_turn_has_the_attempts_of_the_file_and_of_the_store(desk: Des
     assert "attempt 3 of 3, 2 from before" in desk.run("a", "%%glm\neins")
 
 
+def test_one_shot_answers_are_restored_too_and_sent_with_no_other(desk: Desk) -> None:
+    for text in ("one", "uno"):
+        desk.run("a", f"%%glm -H\n{text}")
+    desk.save()
+    desk.restart("%glm_history --restore")
+    assert "You said: one" in desk.run("h", "%glm_history -c one-shot --attempts 1")
+    desk.run("b", "%%glm\nnow")
+    assert desk.sent()[-1] == [("user", "now")]
+    assert "attempt 3 of 3, 2 from before" in desk.run("a", "%%glm -H\neins")
+
+
+def test_after_a_restart_the_history_says_what_the_saved_notebook_holds(desk: Desk) -> None:
+    desk.asked("a", "one", "uno")
+    desk.asked("b", "two")
+    desk.save()
+    desk.restart()
+    assert "2 saved turns are not here: %glm_history --restore" in desk.run("h", "%glm_history")
+    with pytest.raises(GlmError) as caught:
+        desk.run("h", "%glm_history --attempts 1")
+    assert "%glm_history --restore" in caught.value.remedy
+    desk.run("h", "%glm_history --restore")
+    assert "not here" not in desk.run("h", "%glm_history")
+
+
 # --- what it holds ---------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.conversation import Attempt, Conversation
 from glm_magic.chat.fingerprint import canonical
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
@@ -126,7 +126,10 @@ def test_a_message_put_in_without_asking_is_restored_at_its_place(saved):
 
 
 def test_a_one_shot_answer_belongs_to_no_chat(saved):
-    assert restore(saved(turn("x", chat="", created=9))) == Restored({}, ())
+    restored = restore(saved(turn("x", chat="", created=9)))
+    assert (restored.conversations, restored.warnings) == ({}, ())
+    assert [turn.counting.id for turn in restored.one_shots] == ["x"]
+    assert restored.one_shots.sent() == ()
     assert ids(restore(saved(turn("a"), turn("x", chat="", created=9)))) == ["a"]
 
 
@@ -146,9 +149,8 @@ def test_a_bundle_that_cannot_be_read_costs_that_turn_and_its_cell_is_named(save
 
 
 def test_a_notebook_without_answers_holds_no_conversation(saved):
-    assert restore(saved(new_code_cell("1 + 1", outputs=[new_output("error", ename="E", evalue="")]))) == Restored(
-        {}, ()
-    )
+    restored = restore(saved(new_code_cell("1 + 1", outputs=[new_output("error", ename="E", evalue="")])))
+    assert restored == Restored({}, Conversation(one_shot=True), ())
 
 
 def test_an_execute_result_may_carry_a_turn(saved):
