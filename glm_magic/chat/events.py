@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from glm_magic.chat.messages import ToolCall, Usage
+from glm_magic.chat.messages import GrowingCall, ToolCall, Usage
 from glm_magic.chat.reply import Reply, Source
 
 
@@ -80,7 +80,7 @@ class ToolCalling:
     """
 
     number: int
-    call: ToolCall
+    call: ToolCall | GrowingCall
     runs: bool = False
     asks: bool = False
 

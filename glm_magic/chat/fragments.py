@@ -27,7 +27,7 @@ import re
 from dataclasses import dataclass, field
 
 from glm_magic.chat.events import ToolCallDelta
-from glm_magic.chat.messages import ToolCall
+from glm_magic.chat.messages import GrowingCall, ToolCall
 
 _NOT_BLANK = re.compile(r"\S")
 _EMPTY_OBJECT = re.compile(r"\s*\{\s*\}\s*")
@@ -54,6 +54,12 @@ class Calls:
     def __getitem__(self, at: int) -> ToolCall:
         call = self._calls[at]
         return ToolCall(call.id, call.name, str(call.arguments))
+
+    def growing(self, at: int) -> GrowingCall:
+        """Return the call at this position as it stands now; what comes later does not change it."""
+        call = self._calls[at]
+        arguments = call.arguments
+        return GrowingCall(call.id, call.name, len(arguments), arguments.length, arguments.after)
 
     def add(self, delta: ToolCallDelta) -> int:
         """Join a fragment to its call; return the position of the call."""
@@ -120,18 +126,29 @@ class _Arguments:
 
     def __init__(self) -> None:
         self._pieces: list[str] = []  # all that came
+        self.length = 0  # of it, in characters
         self._objects = 0  # how many objects have begun
         self._whole = ""  # the first object that was whole and not {}
         self._is_unclear = False  # no object, or two that differ
         self._open: list[str] = []  # the pieces of the object that is not whole yet
         self._again = 0  # the latest of them that begins with all that came before it
-        self._length = 0  # of the pieces since then
+        self._since = 0  # of the pieces since then
         self._depth = 0  # of the brackets that are open
         self._in_string = False
         self._is_escaped = False
 
-    def __bool__(self) -> bool:
-        return bool(self._pieces)
+    def __len__(self) -> int:
+        """The number of fragments."""
+        return len(self._pieces)
+
+    def after(self, fragments: int) -> str:
+        """Return what they were after so many fragments."""
+        if fragments == len(self._pieces):
+            return str(self)
+        earlier = _Arguments()
+        for piece in self._pieces[:fragments]:
+            earlier.add(piece)
+        return str(earlier)
 
     def __str__(self) -> str:
         if self._is_unclear or (self._objects < 2 and not self._again):
@@ -158,8 +175,9 @@ class _Arguments:
         """Append a fragment."""
         if fragment:
             self._pieces.append(fragment)
+            self.length += len(fragment)
         if fragment and not self._is_unclear:
-            if self._open and fragment[0] == "{" and len(fragment) >= self._length:
+            if self._open and fragment[0] == "{" and len(fragment) >= self._since:
                 self._begin_again(fragment)
             self._read(fragment)
 
@@ -168,7 +186,7 @@ class _Arguments:
 
     def _begin_again(self, fragment: str) -> None:
         if fragment.startswith(self._growing()):
-            self._again, self._length = len(self._open), 0
+            self._again, self._since = len(self._open), 0
 
     def _read(self, fragment: str) -> None:
         """Find the ends of objects in a fragment."""
@@ -197,11 +215,11 @@ class _Arguments:
                     self._end("".join((*self._open, fragment[begin:at])))
         if self._depth:
             self._open.append(fragment[begin:])
-            self._length += len(fragment) - begin
+            self._since += len(fragment) - begin
 
     def _end(self, whole: str) -> None:
         """Take in an object that is whole."""
-        self._open, self._again, self._length = [], 0, 0
+        self._open, self._again, self._since = [], 0, 0
         if not _EMPTY_OBJECT.fullmatch(whole):
             self._is_unclear = not self.may_become(whole)
             self._whole = self._whole or whole

@@ -10,7 +10,7 @@ from typing import Any
 
 from glm_magic.chat.events import Event, Facts, ReasoningDelta, Sources, TextDelta, ToolCallDelta, Unread
 from glm_magic.chat.fragments import Calls
-from glm_magic.chat.messages import ToolCall, Usage
+from glm_magic.chat.messages import GrowingCall, ToolCall, Usage
 from glm_magic.chat.reply import Reply, Source
 
 
@@ -85,10 +85,10 @@ class ReplyBuilder:
         """The calls so far, each with an id of its own (reported: ids are missing, or repeat)."""
         return tuple(self._calls[at] for at in range(len(self._calls)))
 
-    def calling(self, delta: ToolCallDelta) -> tuple[int, ToolCall]:
+    def calling(self, delta: ToolCallDelta) -> tuple[int, GrowingCall]:
         """Add a fragment of a call; return the number of the call in its turn, and the call as it stands."""
         at = self._calls.add(delta)
-        return self.first_call + at, self._calls[at]
+        return self.first_call + at, self._calls.growing(at)
 
     def reply(self, **circumstances: Any) -> Reply:
         """Return the reply as it stands; `circumstances` are the fields that this one answer does not say."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -36,6 +36,31 @@ class ToolCall:
         """Read a call in the protocol's form. Raises `KeyError` or `TypeError` if it is not one."""
         function = data["function"]
         return cls(str(data["id"]), str(function["name"]), str(function["arguments"]))
+
+    @property
+    def length(self) -> int:
+        """The length of its arguments in characters."""
+        return len(self.arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class GrowingCall:
+    """A tool call after so many fragments of its arguments, `length` characters in all.
+
+    `read` joins that many fragments. It is called when the arguments are looked at: a call may come in tens of
+    thousands of fragments, of which few are shown.
+    """
+
+    id: str
+    name: str
+    fragments: int
+    length: int
+    read: Callable[[int], str] = field(repr=False, compare=False)
+
+    @property
+    def arguments(self) -> str:
+        """The JSON text so far."""
+        return self.read(self.fragments)
 
 
 @dataclass(frozen=True, slots=True)

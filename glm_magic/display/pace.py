@@ -28,7 +28,7 @@ class Pace:
 class Allowance:
     """A budget for immediate repaints: a few times the length of the output, refilled over time."""
 
-    _TIMES = 4
+    _TIMES = 2
     _A_SECOND = UPDATE_CHARACTERS / UPDATE_SECONDS  # characters
 
     def __init__(self, clock: Callable[[], float]) -> None:

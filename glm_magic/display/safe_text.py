@@ -20,6 +20,7 @@ Time is linear in the length of any text: a page is repainted while the answer g
 
 from __future__ import annotations
 
+import itertools
 import re
 import string
 from collections.abc import Iterator
@@ -28,8 +29,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from glm_magic.chat import code
 from glm_magic.chat.text import without_halves
-from glm_magic.display import prose
-from glm_magic.display.lookahead import NOWHERE, Lookahead, open_display
+from glm_magic.display import blocks, prose
+from glm_magic.display.lookahead import NOWHERE, Lookahead, has_display, open_display
 from glm_magic.errors import printable
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 _LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")  # what is a newline in `plain` text
 _LONGEST_STRAY = 5000  # characters after a mark that seems to begin display maths, and is none if nothing ends it
 _LONGEST_DISPLAY = 100  # lines
+_FENCE_MARKS = re.compile("```|~~~")
+_ONE_LINE = re.compile(r"(?![ \t]|(?:[-+*]|[0-9]{1,9}[.)])(?: {5}|[^\n]*\t))[^\n]*\n*")
+_PIECES_TOGETHER = 4000  # characters
 _DISPLAY_START = re.compile(r"\$\$|\\\\\[|\\begin\{[a-zA-Z]*\*?\}")
 
 
@@ -71,23 +75,49 @@ def markdown(text: str) -> str:
 
 
 def last_block_start(text: str) -> int:
-    """Return the offset at which the last top-level block of `text` begins.
+    """Return the offset at which the last top-level block of `text` begins, or an earlier one that is found faster.
 
     Only whole lines count, so that a finished block stays finished whatever comes next.
     """
     whole = text[: text.rfind("\n") + 1]
-    offsets = [0, *(found.end() for found in _LINE_BREAK.finditer(whole))]
-    blocks = [
+    same = plain(whole)
+    cut, left = _last_start(same)
+    if not cut:
+        return 0
+    opened = open_display(left)  # a line of display maths may look like a list; but two dollars may be just a word
+    if opened != NOWHERE and len(left) - opened < _LONGEST_STRAY:
+        return 0
+    if same == whole:
+        return cut
+    line = same.count("\n", 0, cut)
+    return next(itertools.islice(_LINE_BREAK.finditer(whole), line - 1, None)).end()
+
+
+def _last_start(text: str) -> tuple[int, str]:
+    """Return the offset of the last top-level block, and what comes before it without fenced blocks."""
+    found, is_sure = blocks.starts(text, items=False)
+    new = [at for at, start in enumerate(found) if start.is_new]
+    ends = [start.at for start in found[1:]]
+    before = [text[start.at : end] for start, end in zip(found[: new[-1]], ends, strict=False) if not start.fence]
+    cut = found[new[-1]].at
+    if not is_sure:
+        later, more = _last_parsed(text[cut:])
+        return cut + later, "".join(before) + more
+    return cut, "".join(before)
+
+
+def _last_parsed(text: str) -> tuple[int, str]:
+    offsets = _line_starts(text)
+    found = [
         (token.type, offsets[token.map[0]])
-        for token in _blocks(plain(whole))
+        for token in code.block_parser().parse(text)
         if token.map and token.level == 0 and token.nesting >= 0
     ]
-    if len(blocks) < 2:
-        return 0
-    ends = [start for _, start in blocks[1:]]
-    left = "".join(whole[start:end] for (kind, start), end in zip(blocks, ends, strict=False) if kind != "fence")
-    opened = open_display(left)  # a line of display maths may look like a list; but two dollars may be just a word
-    return 0 if opened != NOWHERE and len(left) - opened < _LONGEST_STRAY else ends[-1]
+    if len(found) < 2:
+        return 0, ""
+    ends = [start for _, start in found[1:]]
+    left = "".join(text[start:end] for (kind, start), end in zip(found, ends, strict=False) if kind != "fence")
+    return ends[-1], left
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,19 +135,71 @@ class _Fence:
 _Part: TypeAlias = "str | _Fence"
 
 
-def _blocks(text: str) -> list[Token]:
-    return code.block_parser().parse(text)
+def _line_starts(text: str) -> list[int]:
+    return [0, *(found.end() for found in re.finditer("\n", text))]
 
 
 def _parts(text: str) -> Iterator[_Part]:
-    """Split into the top level's fenced blocks and the neutralised rest."""
-    offsets = [0, *(found.end() for found in re.finditer("\n", text))]
+    """Split into the top level's fenced blocks and the neutralised rest; only what needs a parse is parsed."""
+    found = _without_maths(text, blocks.starts(text).found)
+    ends = [*(start.at for start in found[1:]), len(text)]
+    pieces: list[str] = []
+    length = 0
+    for start, end in zip(found, ends, strict=True):
+        if start.fence is None:
+            pieces.append(text[start.at : end])
+            length += end - start.at
+        if pieces and (start.fence is not None or length >= _PIECES_TOGETHER):
+            yield from _prose(pieces)
+            pieces, length = [], 0
+        if start.fence is not None:
+            yield _Fence(_language(start.fence.info), _ended(text[start.fence.start : start.fence.end]))
+    yield from _prose(pieces)
+
+
+def _without_maths(text: str, found: list[blocks.Start]) -> list[blocks.Start]:
+    """Return the places that are not within display maths: a line of it may look like an item of a list."""
+    if not has_display(text):
+        return found
+    ahead, kept, end = Lookahead(text), [], 0
+    for start in found:
+        if start.at < end:
+            continue
+        kept.append(start)
+        if opening := _DISPLAY_START.match(text, start.at):
+            _, display_end = ahead.maths_end(opening[0], opening.end())
+            lines = text.count("\n", start.at, min(display_end, start.at + _LONGEST_STRAY))
+            if lines < _LONGEST_DISPLAY and prose.read_maths(text, opening, ahead):
+                end = display_end
+    return kept
+
+
+def _prose(pieces: list[str]) -> Iterator[_Part]:
+    """Neutralise pieces, each with whole blocks of the top level."""
+    whole = "".join(pieces)
+    if not _FENCE_MARKS.search(whole) and prose.is_quiet(whole):
+        if whole:
+            yield whole
+        return
+    for piece in pieces:
+        if _FENCE_MARKS.search(piece):
+            yield from _parsed(piece)
+        elif prose.is_quiet(piece):
+            yield piece
+        elif _ONE_LINE.fullmatch(piece):  # no code, and nothing that goes on in another line
+            yield prose.neutralised(piece)
+        else:
+            yield from _parsed(piece)
+
+
+def _parsed(text: str) -> Iterator[_Part]:
+    offsets = _line_starts(text)
     if offsets[-1] < len(text):
         offsets.append(len(text))
     last = len(offsets) - 1
     ahead = Lookahead(text)
     done = 0
-    for token in _blocks(text):
+    for token in code.block_parser().parse(text):
         if token.map is None or (start := offsets[token.map[0]]) < done:
             continue
         end = offsets[min(token.map[1], last)]
@@ -203,8 +285,19 @@ def _holds(safe: str, parts: list[_Part]) -> bool:
     meant = [part.code for part in parts if isinstance(part, _Fence)]
     if not meant and "```" not in safe and "~~~" not in safe:
         return True
-    found = [token.content for token in _blocks(safe) if token.type == "fence" and token.level == 0]
-    return meant == found
+    return meant == [*_fenced(safe)]
+
+
+def _fenced(text: str) -> Iterator[str]:
+    """Yield the code of each fenced block of the top level."""
+    found, _ = blocks.starts(text)
+    ends = [*(start.at for start in found[1:]), len(text)]
+    for start, end in zip(found, ends, strict=True):
+        if start.fence is not None:
+            yield text[start.fence.start : start.fence.end]
+        elif _FENCE_MARKS.search(piece := text[start.at : end]):
+            tokens = code.block_parser().parse(piece)
+            yield from (token.content for token in tokens if token.type == "fence" and token.level == 0)
 
 
 def _literally(text: str) -> str:

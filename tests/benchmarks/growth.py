@@ -11,6 +11,8 @@ Some of them before time and traffic were made to grow as the answer does, and s
     cut: headings                             25,000 characters    4.8 s       0.10 s
     page: thoughts between                     1,000 times        12.6 MB      0.9 MB
     page: calls                                  250 calls       146 MB        0.8 MB
+    page: list                             1,000,000 characters   25 s         1.4 s
+    page: headings                         1,000,000 characters    2.1 s       0.7 s
     terminal: environments                   100,000 characters    3.7 s       0.2 s
     changes: words in another order      3 * 400 words         over 40 s     0.0 s, as one change
 """
@@ -43,7 +45,7 @@ PIECES = {
     "one paragraph": "word word word word word word\n",
     "fences": "```\nx = 1\n```\n",
     "headings": "a\n=\n",
-    "list": "- one item of a list\n",
+    "list": "- a\n",
     "environments": "\\begin{a}",
     "displays": "$$ a \\\\[ b ",
     "dollars": "$a ",

@@ -130,3 +130,14 @@ def test_any_object_is_joined_however_it_is_split(arguments, cuts, how):
     ends = sorted(cut % (len(sent) + 1) for cut in cuts)
     pieces = [sent[a:b] for a, b in zip([0, *ends], [*ends, len(sent)], strict=True)]
     assert joined((0, "a", "f", ""), *more(*pieces)) == [("a", "f", text)]
+
+
+@given(st.lists(st.sampled_from(["{", "{}", '{"a"', ": 1}", '{"a": 1}', "x", ""]), max_size=8))
+def test_a_call_that_grows_keeps_what_it_was(pieces):
+    calls, growing, whole = Calls(), [], []
+    for piece in pieces:
+        at = calls.add(ToolCallDelta(0, "a", "f", piece))
+        growing.append(calls.growing(at))
+        whole.append((calls[at].arguments, sum(map(len, pieces[: len(whole) + 1]))))
+    if len(calls) <= 1:  # else each has its own
+        assert [(call.arguments, call.length) for call in growing] == whole

@@ -18,7 +18,7 @@ from test_safe_text import FRAGMENTS
 from glm_magic.chat.events import Event, ReasoningDelta, TextDelta, ToolCallDelta, ToolCalling, ToolResult
 from glm_magic.chat.growing import ReplyBuilder
 from glm_magic.chat.messages import ToolCall
-from glm_magic.display import links, lookahead, prose, safe_text
+from glm_magic.display import blocks, links, lookahead, prose, safe_text
 from glm_magic.display.differences import differences
 from glm_magic.display.page.view import PageView
 from glm_magic.display.view import Ending
@@ -40,10 +40,10 @@ class Counted:
 
     def _over(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def counted(*arguments: Any) -> Any:
-            text = arguments[-1] if isinstance(arguments[-1], str) else arguments[-2]
-            at = arguments[-1] if isinstance(arguments[-1], int) else 0
+            text, *limits = arguments[method.__name__ == "sub" :]
+            at, end = (*limits, *(0, len(text))[len(limits) :])
             result = method(*arguments)
-            goes_to = result.end() if isinstance(result, re.Match) else at if method.__name__ == "match" else len(text)
+            goes_to = result.end() if isinstance(result, re.Match) else at if method.__name__ == "match" else end
             self._steps[0] += (goes_to - at) / CHARACTERS_OF_A_STEP
             return result
 
@@ -60,7 +60,7 @@ def counting() -> Iterator[list[float]]:
 
     patterns = [
         mock.patch.object(module, name, Counted(value, steps))
-        for module in (links, lookahead, prose, safe_text)
+        for module in (blocks, links, lookahead, prose, safe_text)
         for name, value in vars(module).items()
         if isinstance(value, re.Pattern)
     ]

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glm_magic.chat.events import AskedAgain, Event, Sources, TextDelta, ToolCalling, ToolResult
-from glm_magic.chat.messages import ToolCall
+from glm_magic.chat.messages import GrowingCall, ToolCall
 from glm_magic.chat.reply import Source
 from glm_magic.display.pace import UPDATE_SECONDS
 from glm_magic.display.page.parts import MOST_PARTS, Parts
@@ -260,3 +260,18 @@ def test_a_call_that_was_stopped_does_not_run_for_good() -> None:
     cell = Cell().finished(begun(0, runs=True), begun(1))
     assert "no result yet" not in cell.plain[0]
     assert "open" not in str(cell.outputs)
+
+
+def test_the_arguments_of_a_call_are_joined_as_often_as_it_is_painted() -> None:
+    looked_at: list[int] = []
+
+    def read(fragments: int) -> str:
+        looked_at.append(fragments)
+        return "x" * fragments
+
+    cell = Cell()
+    for fragments in range(1, 5001):
+        cell.paint(ToolCalling(0, GrowingCall("c", "f", fragments, fragments, read)), after=0.0001)
+    cell.finished()
+    assert "x" * 50 in cell.plain[0]
+    assert len({*looked_at}) <= len(cell.sent) + 1 < 100

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from glm_magic.chat.messages import ToolCall
+from glm_magic.chat.messages import GrowingCall, ToolCall
 from glm_magic.chat.reply import Source
 from glm_magic.display import links, safe_text
 from glm_magic.display.tables import shorten
@@ -34,7 +34,7 @@ class Shown:
     A call that `is_over` without a result was stopped, or never ran.
     """
 
-    call: ToolCall
+    call: ToolCall | GrowingCall
     result: str | None = None
     seconds: float = 0.0
     failed: bool = False
@@ -45,7 +45,7 @@ class Shown:
     @property
     def length(self) -> int:
         """The approximate length of its HTML."""
-        characters = len(self.call.arguments) + len(self.result or "")
+        characters = self.call.length + len(self.result or "")
         return _MARKUP + 2 * min(characters, 2 * LONGEST_SHOWN)
 
     @property

@@ -61,6 +61,7 @@ class Line:
         self._clock = clock
         self._begun = clock()
         self._said = ""
+        self._shown = ""  # of it
         self._first_token = 0.0
         self._wide = self._narrow = 0
         self._thoughts: list[str] = []
@@ -69,15 +70,10 @@ class Line:
         self._bar: Bar | None = None
         self._updated = float("-inf")
 
-    def say(self, what: str) -> None:
-        """Show a new status."""
-        if what == self._said:
-            return
-        is_new = not self._said
+    def say(self, what: str, *, at_once: bool = True) -> None:
+        """Show a new status, `at_once` or with the next update that is due."""
         self._said = safe_text.one_line(what)
-        if self._bar is None:
-            self._show(line((self._title, f"{what} …", *self._marks)), self._name, update=not is_new)
-        else:
+        if at_once and self._said != self._shown:
             self._update()
 
     def count(self, text: str) -> None:
@@ -111,7 +107,8 @@ class Line:
                 self._update()
                 static = line((self._title, UNFINISHED, *self._marks), bar=key)
                 self._show(static, self._name, update=True)
-        if self._bar is not None and now - self._updated >= UPDATE_SECONDS:
+        is_stale = self._bar is not None or self._said != self._shown
+        if is_stale and now - self._updated >= UPDATE_SECONDS:
             self._update()
 
     def settle(self, ending: Ending, *, is_new: bool = False) -> None:
@@ -131,9 +128,15 @@ class Line:
             self._bar = None
         self._may_be_live = False
 
+    def _static(self) -> dict[str, str]:
+        return line((self._title, f"{self._said} …", *self._marks))
+
     def _update(self) -> None:
-        assert self._bar is not None, "it is live"
-        self._updated = self._clock()
+        is_new = not self._shown
+        self._updated, self._shown = self._clock(), self._said
+        if self._bar is None:
+            self._show(self._static(), self._name, update=not is_new)
+            return
         tokens = tokens_of_characters(self._wide, self._narrow)
         self._bar.update(said=self._said, tokens=tokens, first_token_seconds=self._first_token)
         if self._thoughts:

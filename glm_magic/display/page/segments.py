@@ -76,7 +76,7 @@ class Segments:
             self._freeze_closed()
             if window >= len(text) - at:
                 break
-            window = 2 * (SEGMENT_CHARACTERS if length else window)
+            window = 2 * SEGMENT_CHARACTERS if length else 4 * window
         self._open = text[at:]
 
     def finish(self) -> None:

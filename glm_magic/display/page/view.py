@@ -94,7 +94,7 @@ class PageView:
                 self._show_thoughts_if_due()
                 self._say(f"{call.name} {'runs' if runs else 'waits for your answer' if asks else 'is called'}")
             case ToolResult():
-                self._say("asking")
+                self._say("asking", at_once=False)  # or the next call follows
             case AskedAgain():
                 self._say("asking again")
             case Notice(_, text):
@@ -145,6 +145,6 @@ class PageView:
         if self._thoughts_name:
             self._show({"text/plain": ""}, self._thoughts_name, update=True)
 
-    def _say(self, what: str) -> None:
+    def _say(self, what: str, *, at_once: bool = True) -> None:
         if self._line is not None:
-            self._line.say(what)
+            self._line.say(what, at_once=at_once)

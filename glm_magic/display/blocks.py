@@ -1,0 +1,150 @@
+"""Finds where blocks of Markdown surely begin, by their lines alone: a parse of a long answer takes far too long.
+
+A parse of a text gives the same blocks as parses of its pieces between these places, so a piece that needs no parse
+is left out. Where a line alone does not decide, the place is left out instead.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+_LINE = re.compile(
+    r"""^(?:
+      (?P<blank> (?:[ \t]*\n)+ )
+    | (?P<unsure> (?:```|~~~)[^\n]*\|                                             # it may be the head of a table
+                | [ ]{0,3}<(?:[!?]|(?:script|pre|style|textarea)(?=[\s>]|$))      # up to its end, blank lines or not
+                | [ \t]*(?:(?:[-+*>]|[0-9]{1,9}[.)])[ \t]*)+(?:```|~~~) )          # the next fence may close this one
+    | (?P<fence> `{3,}(?=[^`\n]*$) | ~{3,} )
+    | (?P<indented> [ ]{1,3}(?=(?P<marks>`{3,}(?=[^`\n]*$)|~{3,})) )
+    | (?P<html> [ ]{0,3}< )
+    | (?P<heading> \#{1,6}(?=[ \t]|$) )
+    | (?P<item> [ ]{0,3}(?: [-+*] | [0-9]{1,9}[.)] )(?=[ \t]|$) )
+    )""",
+    re.MULTILINE | re.VERBOSE | re.IGNORECASE,
+)
+_CLOSING = {mark: re.compile(rf"^(?P<indent>[ \t]*)(?P<marks>{mark}{{3,}})[ \t]*$\n?", re.MULTILINE) for mark in "`~"}
+_INDENTS = ("", " ", "  ", "   ")  # of the marks of a fence
+_LESS_INDENTED = [re.compile(rf"^(?! {{{indent}}}|\t|[ \t]*$)", re.MULTILINE) for indent in range(len(_INDENTS))]
+_DEFINITION = re.compile(r"[ \t]*\[")  # of a link, perhaps, which is no block
+_CONTENT = re.compile(r"[ \t]*\S")
+
+
+class Fence(NamedTuple):
+    """A fenced block of the top level: the line after its marks, and the span of its code."""
+
+    info: str
+    start: int
+    end: int
+
+
+class Start(NamedTuple):
+    """A place where a block begins; `is_new` if a block of the top level does, and not another item of a list."""
+
+    at: int
+    is_new: bool
+    fence: Fence | None = None
+
+
+class Starts(NamedTuple):
+    """The places in a text, in order, and whether its last piece has none that was left out."""
+
+    found: list[Start]
+    is_sure: bool
+
+
+def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a branch for each kind of line
+    """Find the places in `text`, whose only line ends are newlines. The first one is its beginning.
+
+    Without `items`, those where a list goes on are left out.
+    """
+    found: list[Start] = [Start(0, is_new=True)]
+    at = 0
+    fresh = 0 if text[:1] not in ("", " ", "\t", "\n") else -1  # the start of a line that continues no block
+    ordered = -1  # the start of a line that may be the next item of a numbered list
+    in_list = in_html = False
+    while line := _LINE.search(text, at):
+        kind, start, at = line.lastgroup, line.start(), line.end()
+        is_fresh = start == fresh
+        if fresh >= 0 and not is_fresh:  # an ordinary line
+            _put(found, fresh, is_new=not _DEFINITION.match(text, fresh))
+            in_list = False
+        fresh = -1
+        if kind == "blank":
+            fresh = at if text[at : at + 1] not in ("", " ", "\t") else -1
+            in_html = False
+        elif kind == "unsure":
+            return Starts(found, is_sure=False)
+        elif kind == "html":
+            in_html = True  # perhaps: up to a blank line it may be no Markdown
+            if is_fresh:
+                _put(found, start, is_new=True)
+                in_list = False
+        elif in_html:
+            if kind in ("fence", "indented"):
+                return Starts(found, is_sure=False)
+            in_list = in_list or kind == "item"
+            at = _line_end(text, at)
+        elif kind == "fence":
+            fence, at = _fence(text, line[0], at)
+            _put(found, start, is_new=True, fence=fence)
+            if at == len(text):  # perhaps it is not closed
+                return Starts(found, is_sure=True)
+            fresh, in_list = at if text[at : at + 1] not in ("", "\n") else -1, False
+        elif kind == "indented":
+            at = _nested_end(text, line[0], line["marks"], at)
+            if at < 0:
+                return Starts(found, is_sure=False)
+            in_list = True
+        elif kind == "heading":
+            _put(found, start, is_new=True)
+            has_bar, at = "|" in text[at : (end := _line_end(text, at))], end  # it may be the head of a table
+            fresh, in_list = -1 if has_bar or text[at : at + 1] in ("", "\n") else at, False
+        else:
+            is_number = line[0][-1] in ".)"
+            has_content = _CONTENT.match(text, at) is not None
+            interrupts = (
+                has_content and line[0][0] != " " and (not is_number or start == ordered or line[0][:-1] == "1")
+            )
+            has_bar, at = "|" in text[at : (end := _line_end(text, at))], end
+            if (is_fresh or interrupts) and not (in_list and has_bar):  # or it may be the head of a table
+                if items or not in_list:
+                    _put(found, start, is_new=not in_list)
+                ordered = at if is_number and has_content else -1
+            in_list = True
+    if fresh >= 0 and _CONTENT.match(text, fresh):
+        _put(found, fresh, is_new=not _DEFINITION.match(text, fresh))
+    return Starts(found, is_sure=True)
+
+
+def _put(found: list[Start], at: int, *, is_new: bool, fence: Fence | None = None) -> None:
+    if found[-1].at == at:
+        found.pop()
+    found.append(Start(at, is_new or not at, fence))
+
+
+def _line_end(text: str, at: int) -> int:
+    return text.find("\n", at) + 1 or len(text)
+
+
+def _fence(text: str, marks: str, at: int) -> tuple[Fence, int]:
+    """Return the fenced block whose `marks` end at `at`, and the offset after its last line."""
+    start = _line_end(text, at)
+    info = text[at:start]
+    for closing in _CLOSING[marks[0]].finditer(text, start):
+        if len(closing["marks"]) >= len(marks) and closing["indent"] in _INDENTS:
+            return Fence(info, start, closing.start()), closing.end()
+    blank = len(text) - len(text.rstrip(" \t"))  # no line of the code
+    end = len(text) - blank if text[-1 - blank] == "\n" else len(text)
+    return Fence(info, start, max(start, end)), len(text)
+
+
+def _nested_end(text: str, indent: str, marks: str, at: int) -> int:
+    """Return the offset after an indented fence, of the top level or not; -1 if that makes a difference."""
+    start = _line_end(text, at)
+    found = _CLOSING[marks[0]].finditer(text, start)
+    closing = next((each for each in found if len(each["marks"]) >= len(marks)), None)
+    if closing is None or closing["indent"] not in _INDENTS[len(indent) :]:
+        return -1
+    less = _LESS_INDENTED[len(indent)].search(text, start, closing.start())
+    return -1 if less else closing.end()
