@@ -14,6 +14,7 @@ from glm_magic.chat.place import Place
 from glm_magic.errors import PromptError, quoted
 from glm_magic.notebook.document import SavedTurn
 from glm_magic.protocol import request
+from glm_magic.protocol.prices import Price
 from glm_magic.service.endpoint import Endpoint
 from glm_magic.settings.declared import Value
 from glm_magic.tools.schemas import Schema
@@ -46,7 +47,8 @@ class Question:
     """All that is known before anything is sent: the request body, where it goes, and which turns it is sent after.
 
     `system` is the system message that the request begins with. A `recorded` turn answers it, if there is one;
-    else `endpoint` is asked, or, where that is None, the embedded model.
+    else `endpoint` is asked, or, where that is None, the embedded model. `price` is
+    that of its tokens, None where it is not known.
     """
 
     place: Place
@@ -59,6 +61,7 @@ class Question:
     endpoint: Endpoint | None = None
     is_embedded: bool = False
     recorded: SavedTurn | None = None
+    price: Price | None = None
 
     @property
     def chat(self) -> str:

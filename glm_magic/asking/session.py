@@ -9,6 +9,7 @@ from pathlib import Path
 
 from glm_magic.asking.ask import Asking, Circumstances
 from glm_magic.asking.chats import Chats
+from glm_magic.asking.costs import PriceLists
 from glm_magic.asking.history import History
 from glm_magic.asking.loop import Loop
 from glm_magic.asking.question import Draft, Question, Wishes
@@ -46,6 +47,7 @@ class Session:
         self.layers = layers
         self.chats = Chats()
         self.recordings = Recordings(notebook, wall)
+        self.prices = PriceLists()
         self.history = History(self.chats, self.recordings, layers, wall)
         self._services = services
         self._put_in_cell = put_in_cell
@@ -90,7 +92,7 @@ class Session:
         question = draft.to(self.services.model(settings, endpoint), endpoint, is_embedded=endpoint is None)
         request.check_temperature(question.body, is_glm_host=endpoint is not None and endpoint.is_glm)
         request.refuse_images(question.model, message, embedded=question.is_embedded)
-        return question
+        return self.prices.priced(question)
 
     def as_recorded(
         self, message: Message, place: Place, wishes: Wishes, before: tuple[Attempt, ...]

@@ -64,7 +64,7 @@ def tokens(reply: Reply) -> list[str]:
     """Return how many tokens an answer took, and what it cost; nothing if that is not known."""
     if reply.usage is None:
         return []
-    cost = f", {reply.cost:.6f} CNY" if reply.cost else ""
+    cost = f", {reply.cost:.6f} {reply.currency}" if reply.cost else ""
     return [f"{reply.usage.prompt_tokens} in, {reply.usage.completion_tokens} out{cost}"]
 
 

@@ -72,6 +72,8 @@ def _set_and_show(shared: Shared, named: list[tuple[str, str | None]]) -> None:
     recordings = shared.session.recordings
     if changed.get("record"):
         recordings.file(str(changed["record"]))
+    if changed.get("prices"):
+        shared.session.prices.read(str(changed["prices"]))
     if "replay" in changed:
         recordings.read(str(changed["replay"] or OFF))
     if changed.get("base_url"):

@@ -22,7 +22,7 @@ from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
 from glm_magic.magics.words import quoted
 from glm_magic.notebook.bundle import MIME_TYPE
-from glm_magic.protocol import models, request
+from glm_magic.protocol import request
 from glm_magic.protocol.tokens import estimated_tokens
 
 ANOTHER_TEXT = "asked with another text"
@@ -126,13 +126,13 @@ def dry_run(question: Question) -> dict[str, str]:
     asked = " · ".join([question.model, *was_set])
     body = endpoint.written(question.body) if endpoint else question.body
     tokens = estimated_tokens(question.body)
-    known = models.MODELS.get(question.model) if endpoint is not None and endpoint.is_glm else None
-    price = f", {known.cost(Usage(total_tokens=tokens)):.6f} CNY by the list," if known else ""
+    price = question.price
+    cost = f", {price.cost(Usage(tokens)):.6f} {price.currency} by the list," if price is not None else ""
     left_out = _images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
     return show_dry_run(
         [*address, asked],
         map(Message.from_api, question.body["messages"]),
-        [*left_out, f"1 request, about {tokens} prompt tokens{price} plus the answer. Nothing was sent."],
+        [*left_out, f"1 request, about {tokens} prompt tokens{cost} plus the answer. Nothing was sent."],
         json.dumps(images.shortened(body), ensure_ascii=False, indent=2),
     )
 

@@ -341,6 +341,15 @@ SETTINGS: dict[str, Setting] = {
             completes="file",
         ),
         Setting(
+            "prices",
+            str,
+            "a price list of your own, in place of the list prices: CSV with the columns "
+            "model,input,output,cached,currency",
+            is_path=True,
+            metavar="FILE.csv",
+            completes="file",
+        ),
+        Setting(
             "save_turns",
             bool,
             "keep each turn in the notebook, with its output, and in the store",

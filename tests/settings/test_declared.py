@@ -53,6 +53,7 @@ GOOD = [
     ("replay", "a b.ipynb", "a b.ipynb"),
     ("replay_missing", "error", "error"),
     ("record", "answers.jsonl", "answers.jsonl"),
+    ("prices", "prices.csv", "prices.csv"),
     ("history", "off", False),
     ("save_turns", "off", False),
     ("save_turns", " True ", True),
@@ -90,6 +91,7 @@ BAD = [
     ("replay", ""),
     ("replay_missing", "fail"),
     ("record", ""),
+    ("prices", ""),
     ("history", "maybe"),
     ("save_turns", "maybe"),
 ]
