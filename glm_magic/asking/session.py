@@ -18,7 +18,6 @@ from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import NotRecorded, PromptError
-from glm_magic.protocol import request
 from glm_magic.service.services import Services, shared
 from glm_magic.settings.layers import Layers
 
@@ -90,8 +89,7 @@ class Session:
         if endpoint is None and not wishes.dry_run:
             self.services.embedded.check()
         question = draft.to(self.services.model(settings, endpoint), endpoint, is_embedded=endpoint is None)
-        request.check_temperature(question.body, is_glm_host=endpoint is not None and endpoint.is_glm)
-        request.refuse_images(question.model, message, embedded=question.is_embedded)
+        question.check()
         return self.prices.priced(question)
 
     def as_recorded(

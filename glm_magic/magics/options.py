@@ -203,12 +203,13 @@ def _words(_: Option, given: tuple[Given, ...]) -> tuple[str, ...]:
 # --- the options ----------------------------------------------------------------------------------
 
 # A comma list of these compares.
-_COMPARED = ("model", "temperature", "top_p", "max_tokens")
+_COMPARED = ("model", "temperature", "top_p", "max_tokens", "thinking")
 _EXAMPLES = {
     "model": "-m GLM-4-Air,GLM-4-Plus",
     "temperature": "-t 0,0.5,1",
     "top_p": "-p 0.5,0.9",
     "max_tokens": "--max-tokens 50,200",
+    "thinking": "--think off,high",
 }
 
 
@@ -231,6 +232,7 @@ def _of_setting(name: str, **declared: Any) -> Option:
 ASK_OPTIONS: tuple[Option, ...] = (
     *map(_of_setting, ("model", "temperature", "top_p", "max_tokens")),
     _of_setting("stop", repeats=lambda words, more: (*([words] if isinstance(words, str) else words), more)),
+    _of_setting("thinking"),
     _of_setting("system", repeats=_both),
     Option(
         "--param",

@@ -41,6 +41,7 @@ SAYS = [
     ("--top-p .5", AskLine(settings={"top_p": 0.5})),
     ("--max-tokens 5", AskLine(settings={"max_tokens": 5})),
     ("--stop END", AskLine(settings={"stop": "END"})),
+    ("--think off", AskLine(settings={"thinking": "off"})),
     ('-s "be brief"', AskLine(settings={"system": "be brief"})),
     ('--system ""', AskLine(settings={"system": ""})),
     ("--param seed=7", AskLine(extra={"seed": 7})),
