@@ -46,7 +46,6 @@ def test_a_field_of_the_cell_takes_the_place_of_the_setting(notebook: Notebook) 
             SettingError,
             "--think takes off or on or low or medium or high or max, not 'hihg'",
         ),
-        ("-m glm-4.6 --think off,on", OptionError, "--think takes one value, not a list"),
         ("-m glm-5.3 --think on --param reasoning_effort=low", OptionError, "say the same thing twice"),
     ],
 )
