@@ -42,6 +42,8 @@ SAYS = [
     ("--max-tokens 5", AskLine(settings={"max_tokens": 5})),
     ("--stop END", AskLine(settings={"stop": "END"})),
     ("--think off", AskLine(settings={"thinking": "off"})),
+    ("-w terse", AskLine(preset="terse")),
+    ("--preset terse", AskLine(preset="terse")),
     ('-s "be brief"', AskLine(settings={"system": "be brief"})),
     ('--system ""', AskLine(settings={"system": ""})),
     ("--param seed=7", AskLine(extra={"seed": 7})),
