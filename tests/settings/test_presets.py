@@ -82,5 +82,5 @@ def test_a_name_that_cannot_be_typed_after_w_is_refused(files: SettingsFiles, na
 
 def test_without_a_project_there_is_nowhere_to_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(tmp_path))
-    with pytest.raises(SettingError, match="There is no pyproject.toml above this notebook"):
+    with pytest.raises(SettingError, match="There is no pyproject"):
         save(SettingsFiles(lambda: tmp_path), "now", {"temperature": 0.5}, of_project=True)
