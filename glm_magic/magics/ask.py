@@ -13,7 +13,7 @@ from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.errors import Interrupted, OptionError
-from glm_magic.magics import answering, approving, comparing, facts, names
+from glm_magic.magics import answering, approving, comparing, facts, forecasts, names
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine, read_ask_line
 from glm_magic.magics.shared import Shared
@@ -59,7 +59,7 @@ def _planned(shared: Shared, line: AskLine, text: str, place: Place) -> Question
         return None
     question = shared.session.plan(_message(shared, line, text), place, _wishes(shared, line))
     if line.dry_run:
-        shared.outputs.show(dict(facts.dry_run(question)))
+        shared.outputs.show(dict(forecasts.dry_run(question, shared.session)))
         shared.keep_on_page(place)
         return None
     if question.wishes.tools and question.settings["approve"] and question.recorded is None:

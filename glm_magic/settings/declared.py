@@ -337,6 +337,13 @@ SETTINGS: dict[str, Setting] = {
             completes="file",
         ),
         Setting(
+            "budget",
+            float,
+            "the most that this kernel may spend, in the currency of the prices; what would pass it is not sent",
+            low=0,
+            metavar="X",
+        ),
+        Setting(
             "prices",
             str,
             "a price list of your own, in place of the list prices: CSV with the columns "
