@@ -317,6 +317,8 @@ _COMPARED = ("model", "temperature", "top_p", "max_tokens", "system")
 def _layers(own: dict[str, Value]) -> Layers:
     """Return layers that start from what is set in the kernel, but not to replay the answers of its cells."""
     layers = starting_with(own)
+    if any(file.values.get("replay") == THIS_NOTEBOOK for file in layers.files or ()):
+        layers.config.setdefault("replay", OFF)
     for values in (layers.config, layers.assigned):
         if values.get("replay") == THIS_NOTEBOOK and "replay" not in own:
             values["replay"] = OFF

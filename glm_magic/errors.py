@@ -8,6 +8,8 @@
     │   ├── SettingError        a value that a setting does not take
     │   ├── PromptError         the cell's text is empty, or a template fails
     │   ├── HistoryError        a conversation or a saved notebook
+    │   ├── OverBudget          it would cost more than the setting ``budget`` leaves
+    │   ├── OverWindow          it cannot fit the model's context window
     │   └── NotRecorded         `replay_missing=error`, and no answer to this request is recorded
     ├── StillPending            an answer in the background that has not ended yet
     ├── SetupError              nobody to ask: no key, no endpoint, no embedded model
@@ -136,6 +138,14 @@ class PromptError(CellError):
 
 class HistoryError(CellError):
     """The conversation, or the notebook to restore, does not allow this."""
+
+
+class OverBudget(CellError):
+    """The request is expected to cost more than the budget leaves."""
+
+
+class OverWindow(CellError):
+    """The request cannot fit the model's context window."""
 
 
 class NotRecorded(CellError):

@@ -34,6 +34,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))  # where the store is
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # where the user's settings are
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     if "glm_magic.service.services" in sys.modules:  # the process's own, with the key that a test has typed
         monkeypatch.setattr("glm_magic.service.services._shared", None)

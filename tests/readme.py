@@ -46,9 +46,15 @@ def tables() -> dict[str, str]:
             ),
         ),
         "models": _table(
-            ("model", "context window", "maximum output", "list price"),
+            ("model", "context window", "maximum output", "list price", "thinking", "images"),
             (
-                (f"`{m.name}`", f"{m.context:,}", f"{m.output:,}", f"{m.price:g} CNY" if m.price else "free")
+                (
+                    f"`{m.name}`",
+                    *("" if size is None else f"{size:,}" for size in (m.context, m.output)),
+                    "" if m.price is None else str(m.price),
+                    ", ".join(m.thinking),
+                    "yes" if m.sees else "",
+                )
                 for m in MODELS.values()
             ),
         ),

@@ -17,7 +17,7 @@ from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.chat.reply import Reply
 from glm_magic.errors import AnswerError, GlmError
 from glm_magic.notebook.document import SavedTurn
-from glm_magic.protocol import models, request
+from glm_magic.protocol import request
 from glm_magic.settings.declared import number
 from glm_magic.tools import run as tool_run
 from glm_magic.tools.signatures import Call
@@ -160,6 +160,7 @@ def attempt_of(question: Question, reply: Reply, created: float) -> Attempt:
         fingerprint=question.fingerprint,
         usage=reply.usage,
         cost=reply.cost,
+        currency=reply.currency,
         reasoning=reply.reasoning,
         finish_reason=reply.finish_reason,
         model=reply.model,
@@ -174,10 +175,10 @@ def attempt_of(question: Question, reply: Reply, created: float) -> Attempt:
 
 def priced(question: Question, reply: Reply) -> Reply:
     """Return the reply to a question with what it cost, and with the model that gave it."""
-    known = models.MODELS.get(question.model)
-    is_listed = question.endpoint is not None and question.endpoint.is_glm
-    cost = known.cost(reply.usage) if known and reply.usage and is_listed else None
-    return replace(reply, cost=cost, model=reply.model or question.model)
+    price, model = question.price, reply.model or question.model
+    if price is None or reply.usage is None:
+        return replace(reply, model=model)
+    return replace(reply, cost=price.cost(reply.usage), currency=price.currency, model=model)
 
 
 def parsed_of(question: Question, attempt: Attempt, run_code: RunCode = lambda code: code()) -> Any:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.conversation import Attempt
 from glm_magic.chat.fingerprint import canonical, fingerprint
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
-from glm_magic.errors import PromptError, quoted
+from glm_magic.errors import OptionError, PromptError, quoted
 from glm_magic.notebook.document import SavedTurn
-from glm_magic.protocol import request
+from glm_magic.protocol import effort, request
+from glm_magic.protocol.prices import Price
 from glm_magic.service.endpoint import Endpoint
 from glm_magic.settings.declared import Value
 from glm_magic.tools.schemas import Schema
@@ -40,13 +41,19 @@ class Wishes:
     replay: bool | None = None
     dry_run: bool = False
 
+    @property
+    def sets_thinking_itself(self) -> bool:
+        """Whether its further fields say how much the model thinks, in place of the setting `thinking`."""
+        return not self.extra.keys().isdisjoint(effort.FIELDS)
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """All that is known before anything is sent: the request body, where it goes, and which turns it is sent after.
 
     `system` is the system message that the request begins with. A `recorded` turn answers it, if there is one;
-    else `endpoint` is asked, or, where that is None, the embedded model.
+    else `endpoint` is asked, or, where that is None, the embedded model. `price` is
+    that of its tokens, None where it is not known.
     """
 
     place: Place
@@ -59,6 +66,7 @@ class Question:
     endpoint: Endpoint | None = None
     is_embedded: bool = False
     recorded: SavedTurn | None = None
+    price: Price | None = None
 
     @property
     def chat(self) -> str:
@@ -80,6 +88,18 @@ class Question:
         """What a recorded answer to it is found by."""
         return fingerprint(self.body)
 
+    def check(self) -> None:
+        """Raise `CellError` if the model does not take what the question says, as far as that is known here."""
+        is_embedded = self.is_embedded
+        request.check_temperature(self.body, is_glm_host=self.endpoint is not None and self.endpoint.is_glm)
+        request.refuse_images(self.model, self.message, embedded=is_embedded)
+        level = cast("str | None", self.settings["thinking"])
+        if not self.wishes.sets_thinking_itself:
+            effort.check(level, self.model, embedded=is_embedded)
+        elif self.wishes.options.get("thinking") is not None:
+            named = " and ".join(name for name in effort.FIELDS if name in self.wishes.extra)
+            raise OptionError(f"--think {level} and the field {named} say the same thing twice.", "Keep one of them.")
+
     def with_recorded(self, turn: SavedTurn) -> Question:
         """Return the question, answered by a recorded turn."""
         return replace(self, recorded=turn)
@@ -98,7 +118,12 @@ class Draft:
     def to(self, model: str, endpoint: Endpoint | None = None, *, is_embedded: bool = False) -> Question:
         """Return the question as it is put to `model`. Raises `PromptError` if it cannot be sent as UTF-8."""
         wishes, settings, system = self.wishes, self.settings, self._system
-        fields = {**self._offered, **wishes.extra}
+        thinking = None if wishes.sets_thinking_itself else settings["thinking"]
+        fields = {
+            **self._offered,
+            **effort.fields(cast("str | None", thinking), model, embedded=is_embedded),
+            **wishes.extra,
+        }
         messages = [message for attempt in self.sent_after for message in attempt.messages]
         if request.reads_text_only(model, embedded=is_embedded):
             messages = request.without_images(messages)

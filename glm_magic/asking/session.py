@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from glm_magic.asking import forecast
 from glm_magic.asking.ask import Asking, Circumstances
 from glm_magic.asking.chats import Chats
+from glm_magic.asking.costs import PriceLists
+from glm_magic.asking.forecast import Forecast
 from glm_magic.asking.history import History
 from glm_magic.asking.loop import Loop
 from glm_magic.asking.question import Draft, Question, Wishes
 from glm_magic.asking.recordings import OFF, Recordings, source_of
 from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.events import Event
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import NotRecorded, PromptError
-from glm_magic.protocol import request
 from glm_magic.service.services import Services, shared
 from glm_magic.settings.layers import Layers
 
@@ -46,6 +50,7 @@ class Session:
         self.layers = layers
         self.chats = Chats()
         self.recordings = Recordings(notebook, wall)
+        self.prices = PriceLists()
         self.history = History(self.chats, self.recordings, layers, wall)
         self._services = services
         self._put_in_cell = put_in_cell
@@ -70,7 +75,7 @@ class Session:
         """Return the question that asking `message` at `place` would put, or the recorded answer to it.
 
         It is sent after the attempts in `before`, by default those of its conversation. Nothing is sent, and nothing
-        changes. Raises `CellError` if the prompt or a setting is wrong, or if a
+        changes. Raises `CellError` if the prompt or a setting is wrong, if a limit would be passed, or if a
         recorded answer is required and missing; `SetupError` if nobody can be asked, except in a dry run.
         """
         if not message.content.strip():
@@ -88,9 +93,24 @@ class Session:
         if endpoint is None and not wishes.dry_run:
             self.services.embedded.check()
         question = draft.to(self.services.model(settings, endpoint), endpoint, is_embedded=endpoint is None)
-        request.check_temperature(question.body, is_glm_host=endpoint is not None and endpoint.is_glm)
-        request.refuse_images(question.model, message, embedded=question.is_embedded)
+        question.check()
+        question = self.prices.priced(question)
+        if not wishes.dry_run:
+            self.check_limits(question)
         return question
+
+    def forecast(self, question: Question) -> Forecast:
+        """Return what a question is expected to take: tokens, with their error, and cost."""
+        return forecast.forecast(question, self.services.ledger)
+
+    def check_limits(self, *questions: Question) -> None:
+        """Raise `OverWindow` if one does not fit its model, `OverBudget` if they cost more than is left together."""
+        expected = [self.forecast(question) for question in questions]
+        for question, each in zip(questions, expected, strict=True):
+            forecast.check_window(question, each.prompt, self.chats.conversation(question.chat))
+        budgets = {question.settings["budget"] for question in questions}
+        for budget in budgets:
+            forecast.check_budget(expected, budget, self.services.ledger)
 
     def as_recorded(
         self, message: Message, place: Place, wishes: Wishes, before: tuple[Attempt, ...]
@@ -133,13 +153,19 @@ class Session:
         """Return what asks the question, and keeps nothing."""
         return Loop(
             question.body,
-            lambda body: self.services.stream(question.endpoint, body, question.settings),
+            lambda body: self._stream(question, body),
             self._clock,
             toolbox=circumstances.toolbox(question),
             schema=question.wishes.schema,
             run_code=circumstances.run_code,
             embedded=question.is_embedded,
             put_in_cell=self._put_in_cell,
+        )
+
+    def _stream(self, question: Question, body: Mapping[str, Any]) -> Iterator[Event]:
+        services = self.services
+        return forecast.metered(
+            question, body, services.stream(question.endpoint, body, question.settings), services.ledger
         )
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from glm_magic.chat.events import Event, ReasoningDelta, Sources, TextDelta, Too
 from glm_magic.chat.fingerprint import canonical
 from glm_magic.chat.messages import Message, ToolCall, Usage
 from glm_magic.chat.place import Place
-from glm_magic.chat.reply import Reply, Source, ToolRun
+from glm_magic.chat.reply import CURRENCY, Reply, Source, ToolRun
 
 MOST_EARLIER_ATTEMPTS = 10
 _INSERTED = ("system", "assistant")  # the roles of a message that `--role` inserts
@@ -29,8 +29,8 @@ class Attempt:
     that were sent before it, `context` is the digest of their messages (``""`` if not known). `new` is a
     boundary: nothing before it is sent. `role` is ``"user"`` for a question, else the role of the inserted message.
     `system` is the leading system message of the request (``""`` if none). `created` is in seconds since the
-    epoch, `cost` in CNY (None if not known). `reasoning` is never sent back. `tool_runs` are the times and failures
-    of the tool calls, `sources` the pages that the service read.
+    epoch, `cost` in `currency` (None if not known). `reasoning` is never sent back. `tool_runs` are the times and
+    failures of the tool calls, `sources` the pages that the service read.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Attempt:
     fingerprint: str = ""
     usage: Usage | None = None
     cost: float | None = None
+    currency: str = CURRENCY
     reasoning: str = ""
     finish_reason: str = ""
     model: str = ""
@@ -98,6 +99,7 @@ class Attempt:
             finish_reason=self.finish_reason,
             usage=self.usage,
             cost=self.cost,
+            currency=self.currency,
             model=self.model,
             seconds=self.seconds,
             first_token_seconds=self.first_token_seconds,

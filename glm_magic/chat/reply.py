@@ -9,6 +9,8 @@ from typing import Any
 from glm_magic.chat.messages import Message, ToolCall, Usage
 from glm_magic.errors import SetupError
 
+CURRENCY = "CNY"  # of a cost that names none, as those of earlier versions do
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -35,7 +37,8 @@ class Reply:
     """An answer, text first: ``str(reply)`` is its text.
 
     `finish_reason` is the service's (``stop``, ``length``, …), ``""`` if it sent none, as after an interrupt. `usage`
-    is None if the service did not count. `cost` is in CNY by GLM's price list, None for other services and models.
+    is None if the service did not count. `cost` is in `currency` by the price list, None where that does not have the
+    model at this service.
     `seconds` is the time from the request to the end, `first_token_seconds` to the first text. `request` is the body
     of the first request; it holds no key. A `replayed` answer keeps the times and cost of its recording.
     Where the service `repeats_key`, the key is masked in the answer.
@@ -56,6 +59,7 @@ class Reply:
     parsed: Any = None
     usage: Usage | None = None
     cost: float | None = None
+    currency: str = CURRENCY
     model: str = ""
     id: str = ""
     seconds: float = 0.0

@@ -38,6 +38,10 @@ def what_was_set(parameters: Mapping[str, Any], system: str) -> list[str]:
                 facts.append("json")
             case "tools":
                 facts.append(f"{len(value)} {'tool' if len(value) == 1 else 'tools'}")
+            case "thinking" if value in ({"type": "enabled"}, {"type": "disabled"}):
+                facts.append(f"think {'on' if value['type'] == 'enabled' else 'off'}")
+            case "reasoning_effort" if isinstance(value, str):
+                facts.append(f"think {value}")
             case "stop":
                 facts.append(f"stop {', '.join(map(in_json, value))}")
             case _:
@@ -64,8 +68,11 @@ def tokens(reply: Reply) -> list[str]:
     """Return how many tokens an answer took, and what it cost; nothing if that is not known."""
     if reply.usage is None:
         return []
-    cost = f", {reply.cost:.6f} CNY" if reply.cost else ""
-    return [f"{reply.usage.prompt_tokens} in, {reply.usage.completion_tokens} out{cost}"]
+    usage = reply.usage
+    cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
+    thought = f" ({usage.reasoning_tokens} thinking)" if usage.reasoning_tokens else ""
+    cost = f", {reply.cost:.6f} {reply.currency}" if reply.cost else ""
+    return [f"{usage.prompt_tokens} in{cached}, {usage.completion_tokens} out{thought}{cost}"]
 
 
 def calls(reply: Reply) -> list[str]:

@@ -13,11 +13,12 @@ from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.errors import Interrupted, OptionError
-from glm_magic.magics import answering, approving, comparing, facts, names
+from glm_magic.magics import answering, approving, comparing, facts, forecasts, names
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine, read_ask_line
 from glm_magic.magics.shared import Shared
-from glm_magic.settings.declared import SETTINGS
+from glm_magic.settings import presets
+from glm_magic.settings.declared import SETTINGS, Value
 from glm_magic.tools.tool import Tool
 
 
@@ -32,7 +33,7 @@ def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | Com
     with shared.interrupts:
         try:
             line = read_ask_line(written, shared.evaluate, is_cell=cell is not None)
-            line = replace(line, chat=_chat(shared, line))
+            line = replace(line, settings={**_preset(shared, line), **line.settings}, chat=_chat(shared, line))
             shared.wait_for("" if line.chat == ONE_SHOT else line.chat, place)
             text = line.prompt if cell is None else this_run.as_typed(cell)
             if line.compares:
@@ -58,12 +59,17 @@ def _planned(shared: Shared, line: AskLine, text: str, place: Place) -> Question
         return None
     question = shared.session.plan(_message(shared, line, text), place, _wishes(shared, line))
     if line.dry_run:
-        shared.outputs.show(dict(facts.dry_run(question)))
+        shared.outputs.show(dict(forecasts.dry_run(question, shared.session)))
         shared.keep_on_page(place)
         return None
     if question.wishes.tools and question.settings["approve"] and question.recorded is None:
         approving.check_can_ask(shared.shell, background=line.background)
     return question
+
+
+def _preset(shared: Shared, line: AskLine) -> dict[str, Value]:
+    files = shared.session.layers.files
+    return presets.preset(files, line.preset) if line.preset and files is not None else {}
 
 
 def _chat(shared: Shared, line: AskLine) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.chats import ONE_SHOT
-from glm_magic.asking.question import Wishes
+from glm_magic.asking.question import Question, Wishes
 from glm_magic.asking.recordings import OFF, source_of
 from glm_magic.chat.place import Place
 from glm_magic.comparing import axes
@@ -27,7 +27,7 @@ from glm_magic.comparing.under_way import Comparing, Known, Until, bundle
 from glm_magic.display.grid import Action, GridView
 from glm_magic.display.view import Show
 from glm_magic.errors import Interrupted
-from glm_magic.magics import answering, facts, names
+from glm_magic.magics import answering, forecasts, names
 from glm_magic.magics.background import Pending
 from glm_magic.magics.config import set_here
 from glm_magic.magics.parsing import AskLine
@@ -52,7 +52,10 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     known = Known({} if line.fresh else shared.kept_runs.of(keeping), recorded)
     judges = Judges(shared.session, shared.kept_runs, keeping, known.kept)
     appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
-    return Planned(asked, known, keeping, settings, appraiser)
+    planned = Planned(asked, known, keeping, settings, appraiser)
+    if not line.dry_run:
+        shared.session.check_limits(*planned.to_ask)
+    return planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +69,9 @@ class Planned:
     appraiser: Appraiser
 
     @property
-    def missing(self) -> int:
-        """How many of its runs are to be asked."""
-        return sum(self.known.of(self.plan, spot) is None for spot in self.plan.spots())
+    def to_ask(self) -> list[Question]:
+        """The questions of the runs that are to be asked."""
+        return [self.plan.question(spot) for spot in self.plan.spots() if self.known.of(self.plan, spot) is None]
 
 
 def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
@@ -77,7 +80,7 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
     Raises `Interrupted` if the person stops it, and the first error if all runs failed.
     """
     if line.dry_run:
-        shared.outputs.show(dict(facts.comparison_dry_run(asked.plan, asked.missing)))
+        shared.outputs.show(dict(forecasts.comparison_dry_run(asked.plan, asked.to_ask, shared.session)))
         shared.keep_on_page(asked.plan.place)
         return None
     return _compare(shared, asked, line)

@@ -20,7 +20,9 @@ from glm_magic.magics.parsing import Reader
 from glm_magic.magics.transform import Cursor
 from glm_magic.magics.words import Word, quoted, read_words
 from glm_magic.protocol.models import EMBEDDED, MODELS
+from glm_magic.settings import presets
 from glm_magic.settings.declared import SETTINGS, alternatives
+from glm_magic.settings.files import SettingsFiles
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -46,9 +48,17 @@ class _Nothing(list[SimpleCompletion]):
         return False
 
 
-def completed(cursor: Cursor, shell: InteractiveShell, chats: Mapping[str, Conversation]) -> dict[str, Any]:
-    """Return the result of a matcher: what completes the word at the cursor, and nothing of IPython's own."""
-    typed, found = _found(cursor, shell, chats)
+def completed(
+    cursor: Cursor,
+    shell: InteractiveShell,
+    chats: Mapping[str, Conversation],
+    files: Callable[[], SettingsFiles | None] = lambda: None,
+) -> dict[str, Any]:
+    """Return the result of a matcher: what completes the word at the cursor, and nothing of IPython's own.
+
+    `files` returns the settings' files, which hold the presets.
+    """
+    typed, found = _found(cursor, shell, chats, files)
     return {
         "completions": found or _Nothing(),
         "matched_fragment": typed if found else "",
@@ -57,7 +67,12 @@ def completed(cursor: Cursor, shell: InteractiveShell, chats: Mapping[str, Conve
     }
 
 
-def _found(cursor: Cursor, shell: InteractiveShell, chats: Mapping[str, Conversation]) -> Found:
+def _found(
+    cursor: Cursor,
+    shell: InteractiveShell,
+    chats: Mapping[str, Conversation],
+    files: Callable[[], SettingsFiles | None],
+) -> Found:
     options = _OPTIONS[cursor.magic]
     line = _read(cursor, options)
     is_prompt = cursor.body is not None or (cursor.magic == "%glm" and bool(line.rest))
@@ -66,7 +81,7 @@ def _found(cursor: Cursor, shell: InteractiveShell, chats: Mapping[str, Conversa
         return _python(shell, expression)
     if is_prompt or line.typed is None:
         return "", []
-    values = _Values(shell, chats, line)
+    values = _Values(shell, chats, line, files)
     if line.option is not None:
         typed, found = values.of_option(line.option, line.index)
         is_optional = line.index > 0 or not line.option.metavar
@@ -201,6 +216,7 @@ class _Values:
     shell: InteractiveShell
     chats: Mapping[str, Conversation]
     line: _Line
+    settings_files: Callable[[], SettingsFiles | None]
 
     def of_option(self, option: Option, index: int) -> Found:
         """Return what completes a word of an option."""
@@ -269,6 +285,10 @@ class _Values:
     def _conversation(self) -> Conversation:
         return self.chats.get(self.line.word("chat") or DEFAULT_CHAT, Conversation())
 
+    def presets(self, _: str) -> Iterable[str]:
+        files = self.settings_files()
+        return presets.presets(files) if files is not None else ()
+
     def settings(self, _: str) -> Iterable[str]:
         return SETTINGS
 
@@ -289,6 +309,7 @@ KINDS: dict[str, tuple[str, Callable[[_Values, str], Iterable[str]]]] = {
     "turn": ("", _Values.turns),
     "attempt": ("", _Values.attempts),
     "setting": ("", _Values.settings),
+    "preset": (",", _Values.presets),
 }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from glm_magic.asking.recordings import OFF
 from glm_magic.display.tables import table
 from glm_magic.errors import OptionError, SettingError, SetupError
+from glm_magic.magics import saving
 from glm_magic.magics.options import CONFIG_OPTIONS
 from glm_magic.magics.parsing import assignments, parse
 from glm_magic.magics.shared import Shared
@@ -17,7 +18,7 @@ from glm_magic.service.keys import Key
 from glm_magic.settings import declared as settings
 from glm_magic.settings.declared import SETTINGS, Setting, Value
 
-_USAGE = "%glm_config  |  name=value …  |  name …  |  --reset [name …]  |  --table  |  --panel  |  --login"
+_USAGE = "%glm_config  |  name=value …  |  name …  |  --reset [name …]  |  --save  |  --table  |  --panel  |  --login"
 
 
 def run(shared: Shared, line: str) -> None:
@@ -33,6 +34,12 @@ def run(shared: Shared, line: str) -> None:
             _show_panel(shared)
         case ("--login",), []:
             _login(shared)
+        case ("--save",), []:
+            saving.save(shared)
+        case ("--presets",), []:
+            saving.list_presets(shared)
+        case ("--save-preset", name), []:
+            saving.save_preset(shared, name, of_project="project" in parsed.filled)
         case (), []:
             if not (shared.outputs.is_a_page and _panel_is_shown(shared)):
                 _show_table(shared)
@@ -40,6 +47,8 @@ def run(shared: Shared, line: str) -> None:
             _set_and_show(shared, named)
         case _:
             raise OptionError(f"{parsed.filled['action'][0]} takes no names.", _USAGE)
+    if problems := shared.session.recordings.problems():
+        shared.outputs.show_text("\n".join(problems))
 
 
 def config_line(shared: Shared) -> str:
@@ -72,6 +81,8 @@ def _set_and_show(shared: Shared, named: list[tuple[str, str | None]]) -> None:
     recordings = shared.session.recordings
     if changed.get("record"):
         recordings.file(str(changed["record"]))
+    if changed.get("prices"):
+        shared.session.prices.read(str(changed["prices"]))
     if "replay" in changed:
         recordings.read(str(changed["replay"] or OFF))
     if changed.get("base_url"):

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import html
-import json
 from collections.abc import Sequence
 
 from glm_magic.asking.ask import Asking
 from glm_magic.asking.chats import DEFAULT_CHAT, ONE_SHOT
 from glm_magic.asking.history import History
 from glm_magic.asking.question import Question
-from glm_magic.chat import images
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
-from glm_magic.chat.messages import Message, Usage
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
-from glm_magic.comparing.plan import Plan
-from glm_magic.display.dry_run import dry_run as show_dry_run
 from glm_magic.display.reply_facts import OF_THE_STREAM, calls, flaws, in_json, time, tokens, what_was_set, who
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
 from glm_magic.magics.words import quoted
 from glm_magic.notebook.bundle import MIME_TYPE
-from glm_magic.protocol import models, request
-from glm_magic.protocol.tokens import estimated_tokens
+from glm_magic.protocol import request
 
 ANOTHER_TEXT = "asked with another text"
 
@@ -47,7 +40,7 @@ def ending_of(
     facts = [who(question.model, reply, is_embedded=question.is_embedded)]
     facts += what_was_set(request.parameters(question.body), question.system)
     if reply is not None:
-        facts += [*tokens(reply), *calls(reply), time(reply)]
+        facts += [*tokens(reply), *_of_unknown_cost(question, reply), *calls(reply), time(reply)]
         if reply.repeats_key:
             facts.append("the service put your API key into the answer; it is masked")
     if error is not None:
@@ -62,7 +55,7 @@ def ending_of(
     facts += _in_conversation(
         asking.conversation, question.chat, turn, len(question.sent_after), from_before=from_before
     )
-    facts += _images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
+    facts += images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
     facts += _out_of_order(asking.conversation, turn, question.sent_after, page)
     kept = asking.bundle if question.settings["save_turns"] else None
     return Ending(
@@ -71,6 +64,12 @@ def ending_of(
         withdrawn=isinstance(error, Withdrawn),
         turn=counting.id if counting else "",
     )
+
+
+def _of_unknown_cost(question: Question, reply: Reply) -> list[str]:
+    """Return that a budget is set, and that it does not know what the answer cost."""
+    is_known = reply.cost is not None or question.is_embedded or reply.replayed
+    return [] if is_known or question.settings["budget"] is None else ["cost unknown, not counted in the budget"]
 
 
 def ending_of_attempt(history: History, chat: str, turn: Turn, *, embedded: str) -> Ending:
@@ -112,47 +111,6 @@ def _attached(history: History, chat: str, place: Place) -> dict[str, object]:
     return {MIME_TYPE: history.bundle_at(chat, place)} if history.saves_turns else {}
 
 
-def dry_run(question: Question) -> dict[str, str]:
-    """Return the exact request, without its key, and what it might cost, by MIME type; nothing is sent."""
-    endpoint = question.endpoint
-    if endpoint is None:
-        address = [f"POST to the embedded model {question.model}, on this machine"]
-    else:
-        key = f"Authorization: Bearer {endpoint.key.masked}" if endpoint.key else "no Authorization"
-        address = [f"POST {endpoint.url}  ({key})"]
-        if endpoint.is_glm and not endpoint.key:
-            address.append("No key is set, so the service would refuse this request. See %glm_config --login")
-    was_set = what_was_set(request.parameters(question.body), question.system)
-    asked = " · ".join([question.model, *was_set])
-    body = endpoint.written(question.body) if endpoint else question.body
-    tokens = estimated_tokens(question.body)
-    known = models.MODELS.get(question.model) if endpoint is not None and endpoint.is_glm else None
-    price = f", {known.cost(Usage(total_tokens=tokens)):.6f} CNY by the list," if known else ""
-    left_out = _images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
-    return show_dry_run(
-        [*address, asked],
-        map(Message.from_api, question.body["messages"]),
-        [*left_out, f"1 request, about {tokens} prompt tokens{price} plus the answer. Nothing was sent."],
-        json.dumps(images.shortened(body), ensure_ascii=False, indent=2),
-    )
-
-
-def comparison_dry_run(plan: Plan, missing: int) -> dict[str, str]:
-    """Return what a comparison would ask, and what it might cost, and its first request, by MIME type."""
-    first = plan.questions[0][0]
-    shown = dry_run(first)
-    total = plan.wanted.total
-    prompt_tokens = sum(
-        estimated_tokens(question.body) * plan.wanted.repeats for row in plan.questions for question in row
-    )
-    kept = f", {total - missing:,} of them kept already" if missing < total else ""
-    said = f"{plan.wanted.shape}: {total:,} requests{kept}, about {prompt_tokens:,} prompt tokens plus the answers."
-    return {
-        "text/html": f"<div>{html.escape(said)} The first request:</div>{shown['text/html']}",
-        "text/plain": f"{said}\nThe first request:\n\n{shown['text/plain']}",
-    }
-
-
 def command_for(chat: str) -> str:
     """Return the ``%glm_history`` of this chat, to which an option can be added."""
     return f"%glm_history -c {quoted(chat)}" if chat != DEFAULT_CHAT else "%glm_history"
@@ -182,7 +140,7 @@ def _in_conversation(
     stale = conversation.stale() & {attempt.id for attempt in conversation.sent()}
     numbers = [at for at, other in conversation.numbered.items() if other.counting and other.counting.id in stale]
     if numbers:
-        facts.append(f"stale now: {_turns(numbers)} (%glm_history)")
+        facts.append(f"stale now: {turns_named(numbers)} (%glm_history)")
     return facts
 
 
@@ -198,10 +156,10 @@ def _out_of_order(
         for at, other in conversation.numbered.items()
         if other.counting and other.counting.id in sent and rows.get(other.place.cell, -1) > own
     ]
-    return [f"asked after {_turns(below)} from below it (%glm_history --order)"] if below else []
+    return [f"asked after {turns_named(below)} from below it (%glm_history --order)"] if below else []
 
 
-def _images_left_out(model: str, sent_after: Sequence[Attempt], *, embedded: bool) -> list[str]:
+def images_left_out(model: str, sent_after: Sequence[Attempt], *, embedded: bool) -> list[str]:
     """Return that the images of earlier turns were not sent, where the model reads text only."""
     if not request.reads_text_only(model, embedded=embedded):
         return []
@@ -209,7 +167,8 @@ def _images_left_out(model: str, sent_after: Sequence[Attempt], *, embedded: boo
     return ["images of earlier turns left out: the model reads text only"] if images else []
 
 
-def _turns(numbers: Sequence[str]) -> str:
+def turns_named(numbers: Sequence[str]) -> str:
+    """Return the numbers of turns as words."""
     named = ", ".join(numbers[:_MOST_NAMED]) + (" …" if len(numbers) > _MOST_NAMED else "")
     return f"{'turn' if len(numbers) == 1 else 'turns'} {named}"
 

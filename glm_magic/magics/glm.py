@@ -103,6 +103,7 @@ class GLMMagics(Magics):
                 kept = self.kept
                 self._shared = begin(self._shell, kept.layers, kept.cells, self._mirror, kept.session)
                 kept.session = self._shared.session
+            self._shared.note_problems()
             return self._shared
 
     @no_var_expand
@@ -164,7 +165,8 @@ class GLMMagics(Magics):
             return {"completions": []}
         from glm_magic.magics import completion  # noqa: PLC0415 - nothing is loaded before a magic is typed
 
-        return completion.completed(cursor, self._shell, self.kept.session.chats if self.kept.session else {})
+        chats = self.kept.session.chats if self.kept.session else {}
+        return completion.completed(cursor, self._shell, chats, lambda: self.shared.session.layers.files)
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self.kept.cells.begin(info.raw_cell)

@@ -15,6 +15,7 @@ from glm_magic.display.tables import shorten, table
 from glm_magic.errors import HistoryError, OptionError, quoted, summed_up
 from glm_magic.magics import attempts, words
 from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for, ending_of_attempt, written_parameters
+from glm_magic.magics.forecasts import spent
 from glm_magic.magics.formatters import data_of_prompt
 from glm_magic.magics.new_cell import put_below
 from glm_magic.magics.options import HISTORY_OPTIONS
@@ -111,8 +112,8 @@ def _show(shared: Shared, chat: str) -> None:
     note = f"The next cell sends {leading}{len(sent)} of {len(rows)} turns, about {tokens} tokens."
     if conversation.one_shot:
         note = "Each of these was sent alone, and is sent with no other cell."
-    if not rows:
-        note = " ".join([note, *_saved_only(shared)])
+    saved = _saved_only(shared) if not rows else []
+    note = " ".join(filter(None, [note, *saved, spent(shared.session.services.ledger.total)]))
     columns = ("turn", "cell", "asked", "answered", "tokens", "state")
     shared.outputs.show(dict(table(f"Chat {chat}", columns, rows, note, most=shared.outputs.width)))
 

@@ -212,12 +212,13 @@ def _words(_: Option, given: tuple[Given, ...]) -> tuple[str, ...]:
 # --- the options ----------------------------------------------------------------------------------
 
 # A comma list of these compares.
-_COMPARED = ("model", "temperature", "top_p", "max_tokens")
+_COMPARED = ("model", "temperature", "top_p", "max_tokens", "thinking")
 _EXAMPLES = {
     "model": "-m GLM-4-Air,GLM-4-Plus",
     "temperature": "-t 0,0.5,1",
     "top_p": "-p 0.5,0.9",
     "max_tokens": "--max-tokens 50,200",
+    "thinking": "--think off,high",
 }
 
 
@@ -240,7 +241,17 @@ def _of_setting(name: str, **declared: Any) -> Option:
 ASK_OPTIONS: tuple[Option, ...] = (
     *map(_of_setting, ("model", "temperature", "top_p", "max_tokens")),
     _of_setting("stop", repeats=lambda words, more: (*([words] if isinstance(words, str) else words), more)),
+    _of_setting("thinking"),
     _of_setting("system", repeats=_both),
+    Option(
+        "--preset",
+        "a saved set of model, parameters and system message; options of the cell are stronger",
+        "w",
+        "NAME",
+        fills="preset",
+        read=_named("-w terse"),
+        completes="preset",
+    ),
     Option(
         "--param",
         "any other request field, repeatable; VALUE is parsed as JSON, else sent as text",
@@ -369,6 +380,22 @@ CONFIG_OPTIONS: tuple[Option, ...] = (
     Option("--table", "show the settings as a table", fills="action", read=_action),
     Option("--panel", "show the settings as a panel", fills="action", read=_action),
     Option("--login", "ask for the key without echo, and keep it", fills="action", read=_action),
+    Option("--save", "write what is set here to your own settings file", fills="action", read=_action),
+    Option("--presets", "list the presets", fills="action", read=_action),
+    Option(
+        "--save-preset",
+        "keep the model, parameters and system message that are set now as a preset",
+        metavar="NAME",
+        fills="action",
+        read=_action,
+        completes="preset",
+    ),
+    Option(
+        "--project",
+        "with --save-preset: in the project's file, pyproject.toml",
+        fills="project",
+        goes_with=("--save-preset",),
+    ),
 )
 
 _OF_NO_CHAT = {flag: f"{flag} is not about one chat." for flag in ("--list", "--restore", "--forget")}

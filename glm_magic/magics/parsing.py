@@ -146,6 +146,7 @@ class AskLine:
 
     settings: dict[str, Value] = field(default_factory=dict)
     axes: dict[str, Several] = field(default_factory=dict)
+    preset: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
     stream: bool = True
     json: bool = False

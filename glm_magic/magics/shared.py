@@ -28,6 +28,7 @@ from glm_magic.magics.outputs import Outputs
 from glm_magic.magics.traits import Mirror
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.notebook.page import SavedPage
+from glm_magic.settings.files import SettingsFiles
 from glm_magic.settings.layers import Layers
 
 if TYPE_CHECKING:
@@ -67,6 +68,11 @@ class Shared:
         """Evaluate an expression, and return the text of its value."""
         with self.interrupts.acting_at_once():
             return prompt.evaluator(self.names)(source)
+
+    def note_problems(self) -> None:
+        """Have the next line say, once, what the settings' files hold that cannot be used."""
+        for problem in self.session.layers.problems():
+            self.session.recordings.note_once(problem)
 
     def notebook_file(self) -> Path | None:
         """Return the path of this kernel's notebook, as the front end tells it; None if it does not."""
@@ -133,6 +139,9 @@ class Shared:
 def begin(shell: InteractiveShell, layers: Layers, cells: Cells, mirror: Mirror, session: Session | None) -> Shared:
     """Return what the magics share; `session` is that of an earlier load of the extension, if there was one."""
     notebook = functools.partial(new_cell.notebook_file, shell)
+    if layers.files is None:
+        layers.files = SettingsFiles(lambda: path.parent if (path := notebook()) is not None else Path.cwd())
+        mirror.show()
     if session is None:
         session = Session(layers, notebook=notebook, put_in_cell=new_cell.put_below)
     return Shared(

@@ -13,7 +13,7 @@ from typing import Any
 from glm_magic.chat.conversation import MOST_EARLIER_ATTEMPTS, Attempt, is_whole
 from glm_magic.chat.fingerprint import canonical
 from glm_magic.chat.messages import Message, Usage
-from glm_magic.chat.reply import Source, ToolRun
+from glm_magic.chat.reply import CURRENCY, Source, ToolRun
 from glm_magic.errors import HistoryError, quoted
 
 MIME_TYPE = "application/vnd.glm-magic.turn+json"
@@ -96,6 +96,7 @@ def fields_of(attempt: Attempt) -> dict[str, Any]:
         "fingerprint": attempt.fingerprint,
         "usage": attempt.usage.to_api() if attempt.usage else None,
         "cost": attempt.cost,
+        **({"currency": attempt.currency} if attempt.currency != CURRENCY else {}),
         "reasoning": attempt.reasoning,
         "finish_reason": attempt.finish_reason,
         "model": attempt.model,
@@ -129,6 +130,7 @@ def attempt_of(data: dict[str, Any]) -> Attempt:
         fingerprint=str(data["fingerprint"]),
         usage=Usage.from_api(data["usage"]),
         cost=_number_or_none(data.get("cost")),
+        currency=str(data.get("currency", CURRENCY)),
         reasoning=str(data.get("reasoning", "")),
         finish_reason=str(data["finish_reason"]),
         model=str(data["model"]),

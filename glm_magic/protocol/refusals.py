@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -147,6 +148,7 @@ _NONE_SENT = (
 )
 _ACCOUNT_REMEDY = "Check the account on the service's website; retrying does not help."
 _PLAN_REMEDY = "Check the plan on the service's website, or use the key of another account."
+_LINE = 96  # characters of a remedy
 _LATER = "Run the cell again later, or ask another model with -m."
 _SEE_REQUEST = "%glm -N shows the request that would be sent."
 _LESS = (
@@ -345,12 +347,18 @@ def _of_status(status: int, code: str, said: _Said, url: str) -> _Verdict:
 
 
 def _unknown_model(model: str) -> _Verdict:
-    meant = models.near_miss(model)
+    found, meant = models.known(model), models.near_miss(model)
     hint = f"Did you mean -m {meant}? " if meant and meant != model else ""
+    if found is not None and found.successor:
+        now = f"GLM's own hosts serve it as {found.current}, and its" if found.current else "Its"
+        hint += f"{now} successor is {found.successor}: -m {found.successor}"
+    else:
+        listed = "Known models: " + ", ".join(models.MODELS)
+        hint = textwrap.fill(hint + listed, _LINE, break_on_hyphens=False)
     return (
         ModelUnknown,
         f"The endpoint has no model {quoted(model)!r}" if model else "The endpoint has no such model",
-        hint + "Known models: " + ", ".join(models.MODELS),
+        hint,
     )
 
 

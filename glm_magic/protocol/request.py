@@ -8,10 +8,8 @@ from typing import Any
 
 from glm_magic.chat.messages import Message
 from glm_magic.errors import PromptError, SettingError, quoted
-from glm_magic.protocol.models import MODELS, is_glm
+from glm_magic.protocol.models import highest_temperature, known
 from glm_magic.settings.declared import SETTINGS, Value
-
-_TEXT_MODELS = frozenset(name.lower() for name in MODELS)
 
 
 def body(
@@ -56,11 +54,12 @@ def parameters(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reads_text_only(model: str, *, embedded: bool = False) -> bool:
-    """Whether a model is known to read no images: one of the known ones, or the embedded one.
+    """Whether a model is known to read no images: a known one that does not, or the embedded one.
 
     What a model of any other name reads is for its service to say.
     """
-    return embedded or model.lower() in _TEXT_MODELS
+    found = known(model)
+    return embedded or (found is not None and not found.sees)
 
 
 def without_images(messages: Iterable[Message]) -> list[Message]:
@@ -87,10 +86,9 @@ def check_temperature(request: Mapping[str, Any], *, is_glm_host: bool) -> None:
 
     Confirmed: GLM's documents give 0 to 1. Reported: more is refused.
     """
-    temperature = request.get("temperature")
-    if temperature is not None and temperature > 1 and (is_glm_host or is_glm(str(request["model"]))):
+    temperature, model = request.get("temperature"), str(request["model"])
+    if temperature is not None and temperature > highest_temperature(model, is_glm_host=is_glm_host):
         raise SettingError(
-            f"temperature takes a number from 0 to 1 for {quoted(str(request['model']))}, not {temperature:g};"
-            " nothing was sent.",
+            f"temperature takes a number from 0 to 1 for {quoted(model)}, not {temperature:g}; nothing was sent.",
             "Only models that are not GLM's take more.",
         )

@@ -47,17 +47,22 @@ class Endpoint:
         return replace(self, path=self.path.rstrip("/") + "/")
 
     @property
+    def host(self) -> str:
+        """The name or address of the host."""
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
     def is_glm(self) -> bool:
         """Whether it is one of GLM's own hosts.
 
         They count a stream's tokens unasked; their documents do not know `stream_options`.
         """
-        return urlsplit(self.base_url).hostname in GLM_HOSTS
+        return self.host in GLM_HOSTS
 
     @property
     def is_local(self) -> bool:
         """Whether it is this machine."""
-        return _is_this_machine(urlsplit(self.base_url).hostname or "")
+        return _is_this_machine(self.host)
 
     def written(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return a request body as this host takes it.

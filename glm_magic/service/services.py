@@ -23,6 +23,7 @@ from glm_magic.service import endpoint as endpoints
 from glm_magic.service.embedded import HOW_TO_INSTALL, EmbeddedModel, is_installed
 from glm_magic.service.endpoint import Endpoint
 from glm_magic.service.keys import KeyCabinet
+from glm_magic.service.ledger import Ledger
 from glm_magic.service.limits import Limits, limits_file
 from glm_magic.settings.declared import Value, number
 
@@ -39,6 +40,7 @@ class Services:
         self.keys = KeyCabinet(environ)
         self.embedded = EmbeddedModel(environ)
         self.limits = Limits(limits_file, clock=clock) if client is None else client.limits
+        self.ledger = Ledger()
         self._clock = clock
         self._client = client
         self._lock = threading.Lock()

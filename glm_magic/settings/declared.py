@@ -27,10 +27,10 @@ class Setting:
 
     `kind` is the type of its value; None always means "not set". `low` and `high` are inclusive, unless `above` says
     that the value must be greater than `low`. `field` marks a field of the request, `is_list` a comma-separated list
-    of names, `is_path` the path of a file, and `may_repeat` a text that may also be several. `short` is the letter of
-    its option; `option` says whether the cell magic has one. `metavar` stands for its value; alternatives that are
-    typed as they stand are in lower case. `completes` is what its value is completed with besides those. `also` names
-    environment variables that count after ``GLM_<NAME>``.
+    of names, `is_path` the path of a file, and `may_repeat` a text that may also be several. `option` says whether the
+    cell magic has one, `short` is the letter of it, and `called` its name where that is another. `metavar` stands for
+    its value; alternatives that are typed as they stand are in lower case. `completes` is what its value is completed
+    with besides those. `also` names environment variables that count after ``GLM_<NAME>``.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Setting:
     field: bool = False
     option: bool = False
     short: str = ""
+    called: str = ""
     metavar: str = ""
     completes: str = ""
     unit: str = ""
@@ -56,7 +57,7 @@ class Setting:
     @property
     def flag(self) -> str:
         """The long option of the cell magic."""
-        return "--" + self.name.replace("_", "-")
+        return "--" + (self.called or self.name.replace("_", "-"))
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -185,15 +186,7 @@ SETTINGS: dict[str, Setting] = {
             metavar="X",
         ),
         Setting(
-            "top_p",
-            float,
-            "nucleus sampling cutoff",
-            low=0,
-            high=1,
-            field=True,
-            option=True,
-            short="p",
-            metavar="X",
+            "top_p", float, "nucleus sampling cutoff", low=0, high=1, field=True, option=True, short="p", metavar="X"
         ),
         Setting(
             "max_tokens",
@@ -216,13 +209,16 @@ SETTINGS: dict[str, Setting] = {
             may_be_empty=True,
         ),
         Setting(
-            "system",
+            "thinking",
             str,
-            'system message; "" sends none',
+            "how much the model thinks before it answers, as far as it can",
+            choices=("off", "on", "low", "medium", "high", "max"),
             option=True,
-            short="s",
-            metavar="TEXT",
-            may_be_empty=True,
+            called="think",
+            metavar="off|on|low|medium|high|max",
+        ),
+        Setting(
+            "system", str, 'system message; "" sends none', option=True, short="s", metavar="TEXT", may_be_empty=True
         ),
         Setting(
             "history",
@@ -338,6 +334,22 @@ SETTINGS: dict[str, Setting] = {
             "a .jsonl or .db file that each answer is added to",
             is_path=True,
             metavar="FILE.jsonl",
+            completes="file",
+        ),
+        Setting(
+            "budget",
+            float,
+            "the most that this kernel may spend, in the currency of the prices; what would pass it is not sent",
+            low=0,
+            metavar="X",
+        ),
+        Setting(
+            "prices",
+            str,
+            "a price list of your own, in place of the list prices: CSV with the columns "
+            "model,input,output,cached,currency",
+            is_path=True,
+            metavar="FILE.csv",
             completes="file",
         ),
         Setting(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeAlias
 
 from glm_magic.settings.declared import SETTINGS, Setting, Value
+from glm_magic.settings.files import SettingsFile, SettingsFiles
 
 DEFAULT, CONFIG_FILE, ENVIRONMENT, SET = "default", "ipython_config.py", "environment", "set here"
 
@@ -16,32 +18,44 @@ Found: TypeAlias = "tuple[Value, str] | None"
 
 @dataclass(slots=True)
 class Layers:
-    """The places that set settings, strongest first: set here, the environment, ipython_config.py, the defaults.
+    """The places that set settings, strongest first.
 
-    `environ` is read each time, since a cell may change it.
+    Set here, the environment, ipython_config.py, the project's file, the user's file, the defaults. `environ` is read
+    each time, since a cell may change it, and so are the `files`, which are None until something needs them.
     """
 
     environ: Mapping[str, str] = field(repr=False)  # it holds the key
     config: dict[str, Value] = field(default_factory=dict)
     assigned: dict[str, Value] = field(default_factory=dict)
+    files: SettingsFiles | None = None
 
     def find(self, setting: Setting) -> tuple[Value, str]:
         """Return a setting's value and the layer that sets it.
 
         Raises `SettingError` if an environment variable holds a value that the setting does not take.
         """
-        found = (
-            _in(self.assigned, setting, SET) or self._in_environment(setting) or _in(self.config, setting, CONFIG_FILE)
-        )
-        return found or (setting.default, DEFAULT)
+        return self._find(setting, self.files or ())
 
     def values(self, options: Mapping[str, Value]) -> dict[str, Value]:
         """Return the value of every setting; `options` override all layers."""
-        return {name: options[name] if name in options else self.find(s)[0] for name, s in SETTINGS.items()}
+        files = tuple(self.files or ())
+        return {name: options[name] if name in options else self._find(s, files)[0] for name, s in SETTINGS.items()}
+
+    def problems(self) -> tuple[str, ...]:
+        """Return what the files say that cannot be used."""
+        return tuple(problem for file in self.files or () for problem in file.problems)
 
     def without_assigned(self) -> Layers:
         """Return the layers below what is set here."""
-        return Layers(self.environ, self.config)
+        return Layers(self.environ, self.config, files=self.files)
+
+    def _find(self, setting: Setting, files: Iterable[SettingsFile]) -> tuple[Value, str]:
+        found = (
+            _in(self.assigned, setting, SET) or self._in_environment(setting) or _in(self.config, setting, CONFIG_FILE)
+        )
+        if found is None:
+            found = next((_in(file.values, setting, file.where) for file in files if setting.name in file.values), None)
+        return found or (setting.default, DEFAULT)
 
     def _in_environment(self, setting: Setting) -> Found:
         for variable in setting.variables:
@@ -62,8 +76,9 @@ def set_kernel(layers: Layers | None) -> None:
 
 def starting_with(own: Mapping[str, Value]) -> Layers:
     """Return layers that start from what is set in this kernel now, if the extension is loaded, and that set `own`."""
-    config, assigned = (_kernel.config, _kernel.assigned) if _kernel is not None else ({}, {})
-    return Layers(os.environ, dict(config), {**assigned, **own})
+    kernel = _kernel or Layers(os.environ)
+    files = kernel.files or SettingsFiles(Path.cwd)
+    return Layers(os.environ, dict(kernel.config), {**kernel.assigned, **own}, files)
 
 
 def _in(values: Mapping[str, Value], setting: Setting, layer: str) -> Found:

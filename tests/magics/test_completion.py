@@ -20,6 +20,7 @@ from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTION
 from glm_magic.magics.transform import Cursor
 from glm_magic.protocol.models import EMBEDDED, MODELS
 from glm_magic.settings.declared import SETTINGS
+from glm_magic.settings.files import user_path
 
 NAMES = """
 import dataclasses, enum, typing
@@ -182,6 +183,14 @@ def test_whatever_an_option_declares_is_completed() -> None:
 )
 def test_models(loaded: InteractiveShell, typed: str) -> None:
     assert offered(loaded, f"{typed}|") == [typed + model for model in (*MODELS, EMBEDDED)]
+
+
+def test_presets(loaded: InteractiveShell) -> None:
+    user_path().parent.mkdir(parents=True)
+    user_path().write_text("[presets.terse]\ntemperature = 0\n[presets.'in short']\ntemperature = 0\n")
+    assert offered(loaded, "%%glm -w te|") == ["%%glm -w terse"]
+    assert offered(loaded, "%%glm -w in|") == ['%%glm -w "in short"']
+    assert offered(loaded, "%glm_config --save-preset te|") == ["%glm_config --save-preset terse"]
 
 
 @pytest.mark.parametrize(

@@ -239,7 +239,7 @@ def test_the_page_keeps_markdown_plain_text_a_line_and_the_turn(notebook: Notebo
         ("--stop END --stop {{ chr(10) }}", 'GLM-4-Air · stop "END", "\\n" · 7 in'),
         ("--param seed=7 --no-stream", "GLM-4-Air · seed 7 · 7 in"),
         ("-T lookup", "GLM-4-Air · 1 tool · 7 in"),
-        ('--param thinking={"type":"disabled"}', 'GLM-4-Air · thinking {"type": "disabled"} · 7 in'),
+        ('--param thinking={"type":"disabled"}', "GLM-4-Air · think off · 7 in"),
     ],
 )
 def test_the_line_says_what_was_set_and_nothing_else(notebook: Notebook, options: str, said: str) -> None:

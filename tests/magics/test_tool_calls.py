@@ -508,7 +508,7 @@ def test_a_one_shot_answer_that_is_not_whole_leaves_no_turn_in_the_file(tools: N
 def test_the_estimate_counts_what_is_offered(tools: Notebook) -> None:
     tools.run("def big():\n    " + repr("word " * 4000) + "\n")
     tools.run("%%glm -T big -N\nhi", "a")
-    tokens = int(tools.page.text.split("about ")[-1].split()[0])
+    tokens = int(tools.page.text.split("1 request: about ")[1].split()[0].replace(",", ""))
     assert tokens > 4000
 
 

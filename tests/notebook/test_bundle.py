@@ -29,6 +29,7 @@ FULL = Attempt(
     fingerprint="f" * 64,
     usage=Usage(7, 5, 12, 3),
     cost=0.25,
+    currency="USD",
     reasoning="Hm.",
     finish_reason="stop",
     model="glm-4-air",
@@ -39,7 +40,7 @@ FULL = Attempt(
     sources=(Source("Clocks", "https://example.org", "Example", "2026-01-01", "ref_1"),),
     interrupted=True,
 )
-LATER = {"call", "system", "cost", "reasoning", "tool_runs", "sources"}  # keys that 0.1.0 did not write
+LATER = {"call", "system", "cost", "currency", "reasoning", "tool_runs", "sources"}  # keys that 0.1.0 did not write
 WITH_IMAGE = Message.of_parts(
     "user",
     [
@@ -66,6 +67,7 @@ def test_a_bundle_has_exactly_the_keys_of_version_1():
         "fingerprint",
         "usage",
         "cost",
+        "currency",
         "reasoning",
         "finish_reason",
         "model",
@@ -100,6 +102,7 @@ def test_a_bundle_says_all_in_clear():
             "prompt_tokens_details": {"cached_tokens": 3},
         },
         "cost": 0.25,
+        "currency": "USD",
         "reasoning": "Hm.",
         "finish_reason": "stop",
         "model": "glm-4-air",
@@ -243,7 +246,9 @@ def test_a_bundle_without_what_came_later_is_read():
     for key in LATER:
         del bundle[key]
     read = decode(bundle)
-    assert read.attempt == dataclasses.replace(FULL, system="", cost=None, reasoning="", tool_runs=(), sources=())
+    assert read.attempt == dataclasses.replace(
+        FULL, system="", cost=None, currency="CNY", reasoning="", tool_runs=(), sources=()
+    )
     assert read.call is None
 
 

@@ -242,10 +242,22 @@ def test_an_unknown_model_is_named_with_the_near_miss():
     assert error.remedy.startswith("Did you mean -m GLM-4-Air?")
 
 
-def test_a_model_that_is_spelled_right_gets_no_near_miss_but_the_list():
-    error = refused(400, glm("1211"), model="GLM-4-Air")
+def test_a_model_that_is_not_like_any_gets_the_list_of_those_that_are_known():
+    error = refused(400, glm("1211"), model="llama")
     assert "Did you mean" not in error.remedy
     assert "GLM-4-Plus" in error.remedy
+    assert "Did you mean" not in refused(400, glm("1211"), model="GLM-4-Air").remedy
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("GLM-4-Air", "serve it as glm-4-air-250414, and its successor is glm-4.5-air: -m glm-4.5-air"),
+        ("glm-4-plus", "Its successor is glm-4.7: -m glm-4.7"),
+    ],
+)
+def test_a_known_model_that_is_gone_is_named_with_its_successor(model, said):
+    assert said in refused(400, glm("1211"), model=model).remedy
 
 
 BODIES = {
