@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from desk import Desk
 from glm_server import GlmServer
 from IPython.core.interactiveshell import InteractiveShell
 from ipython_shell import Notebook, close, new_shell
@@ -24,3 +26,12 @@ def notebook(shell: InteractiveShell, server: GlmServer, monkeypatch: pytest.Mon
     monkeypatch.setenv("GLM_BASE_URL", server.url)
     shell.run_line_magic("load_ext", "glm_magic")
     return Notebook(shell, server)
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch, server: GlmServer, tmp_path: Path) -> Iterator[Desk]:
+    monkeypatch.setenv("GLM_BASE_URL", server.url)
+    (tmp_path / "notes").mkdir()
+    desk = Desk(tmp_path / "notes" / "mine.ipynb", server, monkeypatch)
+    yield desk
+    desk.end()
