@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any
 
 from glm_magic.chat.templates import OPEN
 from glm_magic.errors import SettingError
 from glm_magic.magics.options import ASK_OPTIONS, Option
+from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.words import quoted
 from glm_magic.settings.declared import SETTINGS, Value
 from glm_magic.settings.layers import Layers
 
 _OF_SETTINGS = "settings."
+_NOTHING = AskLine()
 
 
 def config_line(layers: Layers) -> str:
@@ -37,35 +40,36 @@ def _holds(layers: Layers, name: str, value: Value) -> bool:
         return False
 
 
-def ask_line(settings: Mapping[str, Any], others: Mapping[str, Any] | None = None) -> str:
-    """Return the ``%%glm`` line with options for `settings`, and for the `others` that a line can say.
+def ask_line(settings: Mapping[str, Any], line: AskLine = _NOTHING) -> str:
+    """Return the ``%%glm`` line with options for `settings`, and for what `line` says besides its own.
 
     A setting without an option, and one that is not set, adds nothing.
     """
-    values = {**{_OF_SETTINGS + name: value for name, value in settings.items()}, **(others or {})}
+    values = {_OF_SETTINGS + name: value for name, value in settings.items()}
+    for each in fields(AskLine):
+        value = getattr(line, each.name)
+        if value != getattr(_NOTHING, each.name):
+            values[each.name] = value
     flags = [flag for option in ASK_OPTIONS for flag in _flags(option, values.get(option.fills))]
     return " ".join(["%%glm", *flags])
 
 
 def _flags(option: Option, value: Any) -> Iterator[str]:
     called = f"-{option.short}" if option.short else option.flag
-    if value is None or value == option.idle:
+    if value is None:
         return
     if not option.metavar:
         if value == option.value:
             yield called
-        return
-    setting = SETTINGS.get(option.fills.removeprefix(_OF_SETTINGS))
-    if isinstance(value, Mapping):
-        for name, each in value.items():
-            yield f"{called} {_field(name, each)}"
-    elif isinstance(value, tuple):
-        for each in value:
-            yield f"{called} {quoted(each)}"
+    elif isinstance(value, Mapping):
+        yield from (f"{called} {_field(name, each)}" for name, each in value.items())
+    elif isinstance(value, tuple) and option.repeats is not None:
+        yield from (f"{called} {quoted(each)}" for each in value)
     else:
-        text = setting.written(value) if setting is not None else str(value)
-        if text or setting is not None:
-            yield f"{called} {quoted(text)}"
+        setting = SETTINGS.get(option.fills.removeprefix(_OF_SETTINGS))
+        text = ",".join(value) if isinstance(value, tuple) else setting.written(value) if setting else str(value)
+        is_one = setting is not None and setting.option and not setting.may_be_empty and "," in text
+        yield f"{called} {'{{ ' + repr(text) + ' }}' if is_one else quoted(text)}"  # a comma compares
 
 
 def _field(name: str, value: Any) -> str:
