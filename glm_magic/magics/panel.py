@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from glm_magic.display.page.knobs import knob, known_models
+from glm_magic.display.page.knobs import known_models
 from glm_magic.display.page.panel import Panel
-from glm_magic.errors import SettingError
 from glm_magic.magics import settings
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.written import ask_line, config_line
 from glm_magic.service.keys import Key
-from glm_magic.settings.declared import SETTINGS, Setting, Value
+from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.declared import setting as known
 
 PLAYGROUND = "%%glm --interact\n"
@@ -44,19 +43,7 @@ class PanelHands:
     def _show_rows(self) -> None:
         layers = self._shared.session.layers
         lines = {"config": config_line(layers), "ask": ask_line(layers.assigned), "playground": PLAYGROUND}
-        self._panel.show({"rows": [self._row(each) for each in SETTINGS.values()], "lines": lines})
-
-    def _row(self, setting: Setting) -> dict[str, Any]:
-        layers = self._shared.session.layers
-        value: Value = None
-        fault = ""
-        try:
-            value, source = layers.find(setting)
-            source = settings.source_of(setting, value, source)
-        except SettingError as error:
-            source, fault = "", error.what
-        is_own = setting.name in layers.assigned
-        return knob(setting, value, source, own=is_own, optional=setting.default is None, fault=fault)
+        self._panel.show({"rows": [settings.row(layers, each) for each in SETTINGS.values()], "lines": lines})
 
     def _set(self, asked: Mapping[str, Any]) -> None:
         setting = known(str(asked["name"]))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from glm_magic.asking.recordings import OFF
+from glm_magic.display.page.knobs import knob
 from glm_magic.display.tables import table
 from glm_magic.errors import SettingError
 from glm_magic.magics.shared import Shared
@@ -60,6 +62,19 @@ def source_of(setting: Setting, value: Value, source: str) -> str:
     if setting.name == "model":
         return f"{DEFAULT_MODEL} is asked, or the embedded model"
     return _NOBODY_SET_IT if setting.field else source
+
+
+def row(layers: Layers, setting: Setting) -> dict[str, Any]:
+    """Return a setting as a knob, with its value and where that comes from."""
+    value: Value = None
+    fault = ""
+    try:
+        value, source = layers.find(setting)
+        source = source_of(setting, value, source)
+    except SettingError as error:
+        source, fault = "", error.what
+    is_own = setting.name in layers.assigned
+    return knob(setting, value, source, own=is_own, optional=setting.default is None, fault=fault)
 
 
 def key_status(shared: Shared) -> str:

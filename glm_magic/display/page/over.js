@@ -114,13 +114,13 @@ async function copy(text) {
   }
 }
 
-// A line of code with a Copy; returns what sets its text.
-function copied(parent, name, what) {
+// A line of code with a Copy, which copies what `whole` returns; returns what sets the line.
+function copied(parent, name, what, whole = null) {
   const row = make("div", "row", parent);
   make("span", "name", row, name);
   const line = make("code", `line glm-line-${what}`, row);
   const press = button("copy", row, "Copy", async () => {
-    const done = await copy(line.textContent);
+    const done = await copy(whole ? whole() : line.textContent);
     press.textContent = done ? "Copied" : "Select it, and copy";
     setTimeout(() => (press.textContent = "Copy"), 1500);
   });
