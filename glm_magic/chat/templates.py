@@ -6,7 +6,9 @@ Text is never formatted, trimmed or split otherwise. An expression ends at the f
 from __future__ import annotations
 
 import ast
+import builtins
 import re
+import symtable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -71,6 +73,29 @@ def open_expression(text: str) -> str | None:
             return None
         at = close + len(CLOSE)
     return None
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names that the expressions of `text` read, each once, in their order; those of Python are left out.
+
+    Raises `PromptError` if an expression does not parse.
+    """
+    found: dict[str, None] = {}
+    for piece in pieces(text):
+        if not isinstance(piece, Expression):
+            continue
+        free = _free(symtable.symtable(piece.source, "<template>", "eval"))
+        named = (node for node in ast.walk(ast.parse(piece.source, mode="eval")) if isinstance(node, ast.Name))
+        for name in sorted(named, key=lambda node: (node.lineno, node.col_offset)):
+            if name.id in free and not hasattr(builtins, name.id):
+                found[name.id] = None
+    return tuple(found)
+
+
+def _free(table: symtable.SymbolTable) -> frozenset[str]:
+    """Return the names that an expression takes from outside of itself: not the variable of a comprehension."""
+    own = (each.get_name() for each in table.get_symbols() if each.is_global() and not each.is_assigned())
+    return frozenset(own).union(*map(_free, table.get_children()))
 
 
 def _fault(source: str) -> str:

@@ -34,7 +34,7 @@ def differences(before: str, after: str) -> dict[str, str]:
     In plain text they are written ``[-deleted-]`` and ``{+inserted+}``.
     """
     page, plain = [], []
-    for old, new in _changes(safe_text.plain(before), safe_text.plain(after)):
+    for old, new in changes(safe_text.plain(before), safe_text.plain(after)):
         if old == new:
             page.append(html.escape(old))
             plain.append(old)
@@ -52,7 +52,7 @@ def side_by_side(before: str, after: str, *, most: int = WIDTH) -> dict[str, str
     """
     pages: tuple[list[str], list[str]] = ([], [])
     plains: tuple[list[str], list[str]] = ([], [])
-    for texts in _changes(safe_text.plain(before), safe_text.plain(after)):
+    for texts in changes(safe_text.plain(before), safe_text.plain(after)):
         is_same = texts[0] == texts[1]
         for text, page, plain, on_page, in_plain in zip(texts, pages, plains, (_OUT, _IN), _MARKS, strict=True):
             if text:
@@ -70,21 +70,21 @@ def side_by_side(before: str, after: str, *, most: int = WIDTH) -> dict[str, str
 def in_short(before: str, after: str) -> str:
     """Return a diff in one line; of what did not change, only the words beside a change are shown."""
     pieces: list[str] = []
-    changes = [*_changes(safe_text.one_line(before), safe_text.one_line(after))]
-    for at, (old, new) in enumerate(changes):
+    pairs = [*changes(safe_text.one_line(before), safe_text.one_line(after))]
+    for at, (old, new) in enumerate(pairs):
         if old != new:
             pieces += [mark.format(text) for mark, text in zip(_MARKS, (old, new), strict=True) if text]
         elif len(old) <= _SHORT:
             pieces.append(old)
         else:
             start = old[: old.rfind(" ", 0, _SHORT // 2) + 1] if at > 0 else ""
-            end = old[old.find(" ", -_SHORT // 2) :] if at < len(changes) - 1 else ""
+            end = old[old.find(" ", -_SHORT // 2) :] if at < len(pairs) - 1 else ""
             pieces.append(f"{start}…{end}")
     return "".join(pieces).strip()
 
 
-def _changes(before: str, after: str) -> Iterator[tuple[str, str]]:
-    """Yield pairs of pieces: equal where nothing changed, else what was deleted and what was inserted.
+def changes(before: str, after: str) -> Iterator[tuple[str, str]]:
+    """Yield pairs of pieces of two texts: equal where nothing changed, else what was deleted and what was inserted.
 
     Lines are compared first, then the words of the lines that changed.
     """

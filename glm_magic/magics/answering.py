@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeAlias
 
 from glm_magic.asking.ask import Asking, Circumstances
 from glm_magic.asking.chats import ONE_SHOT
@@ -19,6 +19,9 @@ from glm_magic.magics import approving, facts
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
+
+# Called with a question, its reply and its error, once its answer has been shown.
+Ended: TypeAlias = "Callable[[Asking, Reply | None, BaseException | None], None]"
 
 _A_TOOL_RUNS: ContextVar[bool] = ContextVar("a tool runs", default=False)
 
@@ -81,19 +84,35 @@ def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending
 
 
 def _in_background(shared: Shared, question: Question, line: AskLine) -> Pending:
-    here, stopping = shared.outputs.here(), threading.Event()
+    here = shared.outputs.here()
+
+    def ended(_asking: Asking, _reply: Reply | None, error: BaseException | None) -> None:
+        if error is not None:
+            here.fail(error)
+
+    pending = begin(shared, question, line, ended, show=here.show)
+    if not (shared.outputs.is_a_page or pending.done):
+        shared.outputs.show_text(f"[{question.model} answers in the background: _glm.wait()]")
+    return pending
+
+
+def begin(shared: Shared, question: Question, line: AskLine, ended: Ended, **options: Any) -> Pending:
+    """Ask in the background, show what comes, and bind the reply; call `ended` once it has been shown.
+
+    `options` are those of the view.
+    """
+    stopping = threading.Event()
     circumstances = Circumstances(acting=marked_as_acting, stopped=stopping.is_set)
     asking = shared.session.ask(question, circumstances)
     pending = Pending(question.model, stopping)
     asking.take_place()
-    view = _view(shared, question, line, show=here.show, on_stop=pending.stop)
+    view = _view(shared, question, line, on_stop=pending.stop, **options)
 
     def work() -> None:
         reply, error = _followed(asking, view, stopping)
         try:
             _settle(shared, view, asking, line, reply, error=error)
-            if error is not None:
-                here.fail(error)
+            ended(asking, reply, error)
         finally:
             pending.end(reply, error)
 
@@ -102,8 +121,6 @@ def _in_background(shared: Shared, question: Question, line: AskLine) -> Pending
     else:
         shared.background.start("" if question.chat == ONE_SHOT else question.chat, question.place, pending, work)
     shared.bind(pending, line.out)
-    if not (shared.outputs.is_a_page or pending.done):
-        shared.outputs.show_text(f"[{question.model} answers in the background: _glm.wait()]")
     return pending
 
 

@@ -29,8 +29,8 @@ from glm_magic.display.view import Show
 from glm_magic.errors import Interrupted
 from glm_magic.magics import answering, forecasts, names
 from glm_magic.magics.background import Pending
-from glm_magic.magics.config import set_here
 from glm_magic.magics.parsing import AskLine
+from glm_magic.magics.settings import set_here
 from glm_magic.magics.shared import Shared
 from glm_magic.notebook.bundle import MIME_TYPE as TURN
 from glm_magic.notebook.comparison import MIME_TYPE as COMPARISON

@@ -361,6 +361,17 @@ ASK_OPTIONS: tuple[Option, ...] = (
     ),
     Option("--fresh", "with a comparison: ask all anew, also what has an answer", fills="fresh"),
     Option("--yes", "with a comparison: ask more than 10,000 requests", fills="yes"),
+    Option(
+        "--interact",
+        "the playground: prompt, names and parameters as controls; sends nothing until Run",
+        fills="interact",
+        excludes={
+            "--role": "--role asks nothing.",
+            "--bg": "The playground runs in the background anyway.",
+            "--dry-run": "The playground sends nothing until Run.",
+            "--approve": "--approve asks on the input line, which only a running cell has.",
+        },
+    ),
     Option("--bg", "run in the background: the cell returns at once and goes on filling in", fills="background"),
     Option("--replay", "answer from a recorded answer to the same request, if there is one", fills="replay"),
     Option("--no-replay", "ask, even if an answer is recorded", fills="replay", value=False),

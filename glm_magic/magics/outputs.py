@@ -169,16 +169,17 @@ class Outputs:
         """Return a new view for the question at `place`; `options` are those of a `PageView`.
 
         A `live` one has a bar that the browser keeps going, with a Stop. `show` is what it paints through, if the
-        cell does not go on running. Where outputs cannot be updated, the whole answer is shown at the end.
+        cell does not go on running. Where outputs cannot be updated, the whole answer is shown at the end;
+        `can_be_updated` says so of outputs that another run has made.
         """
         show: Show | None = options.pop("show", None)
+        can_be_updated = options.pop("can_be_updated", self.can_be_updated)
         if not self.is_a_page:
             if show is not None:
                 return NoView()
             return terminal.view(sys.stdout, title=title, form=options.get("form", "markdown"), quiet=quiet)
         if live:
             options["bars"] = self._live_bars
-        can_be_updated = self.can_be_updated
         options["at_once"] = options.get("at_once", False) or not can_be_updated
         view = PageView(
             show or self.show, name=next(self._names), title=title, quiet=quiet, clock=time.monotonic, **options

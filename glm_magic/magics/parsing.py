@@ -155,6 +155,7 @@ class AskLine:
     new: bool = False
     history: bool | None = None
     role: str = "user"
+    interact: bool = False
     background: bool = False
     replay: bool | None = None
     repeats: int = 0

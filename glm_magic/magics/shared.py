@@ -24,6 +24,7 @@ from glm_magic.magics.background import Background, Pending
 from glm_magic.magics.cells import Cells, Run
 from glm_magic.magics.formatters import ReplyFormatter
 from glm_magic.magics.interrupts import Interrupts
+from glm_magic.magics.live import Live
 from glm_magic.magics.outputs import Outputs
 from glm_magic.magics.traits import Mirror
 from glm_magic.notebook.bundle import MIME_TYPE
@@ -39,7 +40,7 @@ LAST_REPLY = "_glm"
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The shell and its session, with the cells, outputs, interrupts and background answers of the kernel."""
+    """The shell and its session, and the kernel's cells, outputs, interrupts, background answers and live controls."""
 
     shell: InteractiveShell
     session: Session
@@ -51,6 +52,7 @@ class Shared:
     mirror: Mirror
     page: SavedPage
     kept_runs: KeptRuns
+    live: Live
     local_names: Mapping[str, Any] = field(default_factory=dict)
 
     def within(self, local_names: Mapping[str, Any] | None) -> Shared:
@@ -116,6 +118,7 @@ class Shared:
         else:
             self.interrupts.end()
         self.formatter.show_once(None)
+        self.live.refresh()
         if result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted)):
             self.session.chats.retire_surplus(run.cell, run.calls)
         elif self.cells.have_ids:
@@ -155,4 +158,5 @@ def begin(shell: InteractiveShell, layers: Layers, cells: Cells, mirror: Mirror,
         mirror,
         SavedPage(notebook),
         KeptRuns(session.recordings, time.time),
+        Live(),
     )

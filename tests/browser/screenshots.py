@@ -152,7 +152,7 @@ def panel(lab: Lab, server: GlmServer, camera: Camera) -> None:
         "%glm_config --table",
     )
     lab.run_cell(0, SHOWN, 2)
-    expect(lab.outputs(SHOWN).locator(".glm-magic-line")).to_contain_text("Answer in one line")
+    expect(lab.outputs(SHOWN).locator(".glm-line-config")).to_contain_text("Answer in one line")
     camera.take("panel", SHOWN)
     lab.run_cell(3)
     camera.take("settings", 3)

@@ -110,44 +110,6 @@ def test_toolbar_interrupt_keeps_what_had_arrived(lab: Lab, server: GlmServer, g
     assert "Half an answer" in [output.data.get("text/markdown") for output in cell.outputs if "data" in output]
 
 
-def test_panel_and_settings_follow_each_other(lab: Lab, server: GlmServer) -> None:
-    lab.open_new("panel", setup(server), "%glm_config", "%glm_config temperature system", "%glm_config temperature=0.9")
-    lab.run_cell(0, 1)
-    row = lab.outputs(1).locator(".widget-hbox").filter(has_text="temperature")
-    is_set, slider, readout = (
-        row.locator("input[type=checkbox]"),
-        row.locator(".noUi-handle"),
-        row.locator(".widget-readout"),
-    )
-    line = lab.outputs(1).locator(".glm-magic-line code")
-    expect(is_set).not_to_be_checked()
-    expect(line).to_have_text(f"%glm_config base_url={server.url} model=GLM-4-Air")
-
-    is_set.check()
-    expect(line).to_contain_text("temperature=0.7")  # only then can the slider be moved
-    slider.press("ArrowRight")
-    expect(readout).to_have_text("0.71")
-    expect(readout).to_have_attribute("contenteditable", "true")
-    readout.fill("0.25")
-    readout.press("Enter")
-    expect(line).to_have_text(f"%glm_config base_url={server.url} model=GLM-4-Air temperature=0.25")
-    system = lab.outputs(1).locator(".widget-hbox").filter(has_text="system").locator("textarea")
-    system.fill("Be brief.")
-    system.blur()
-    expect(line).to_have_text(f'%glm_config base_url={server.url} model=GLM-4-Air temperature=0.25 system="Be brief."')
-    lab.run_cell(2)
-    lab.wait_for_text(2, "temperature = 0.25", "system = Be brief.")
-
-    lab.run_cell(3)
-    expect(readout).to_have_text("0.90")
-    is_set.uncheck()
-    lab.run_cell(2)
-    lab.wait_for_text(2, "temperature = not set")
-    lab.run_cell(3)
-    expect(is_set).to_be_checked()
-    expect(readout).to_have_text("0.90")
-
-
 def test_hostile_answer_does_nothing(lab: Lab, server: GlmServer) -> None:
     port = urlsplit(server.url).port
     hostile = (

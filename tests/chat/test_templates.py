@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from glm_magic.chat import templates
-from glm_magic.chat.templates import Expression, expression_end, open_expression, pieces
+from glm_magic.chat.templates import Expression, expression_end, names_in, open_expression, pieces
 from glm_magic.errors import PromptError
 
 TOKENS = [*"{}'\"\\#\n a1:[](),=", "{{", "}}", "'''", '"""', "f'", 'rf"', 'b"', "!r"]
@@ -103,3 +103,10 @@ def test_text_with_an_open_template_is_parsed_once(text, monkeypatch):
 )
 def test_the_expression_in_which_a_text_ends(text, source):
     assert open_expression(text) == source
+
+
+def test_the_names_that_a_text_reads_are_those_of_the_notebook() -> None:
+    text = "{{ b }} {{ [y for y in rows if y > low] }} {{ f'{z:.2f}' }} {{ len(b) }} {{ (lambda a: a + c)(1) }} {d}"
+    assert names_in(text) == ("b", "rows", "low", "z", "c")
+    with pytest.raises(PromptError):
+        names_in("{{ a }} {{")

@@ -164,9 +164,10 @@ def test_capture_takes_the_answer(execute: Callable[..., Any]) -> None:
     assert notebook.cells[2].outputs[0].text == "True You said: hi\n"
 
 
-def test_the_panel_is_shown_in_a_notebook(execute: Callable[..., Any]) -> None:
+def test_the_panel_is_a_table_where_nobody_is_before_the_page(execute: Callable[..., Any]) -> None:
     notebook = execute("%glm_config")
-    assert "application/vnd.jupyter.widget-view+json" in notebook.cells[1].outputs[0].data
+    assert set(notebook.cells[1].outputs[0].data) == {"text/html", "text/plain"}
+    assert "widgets" not in notebook.metadata
 
 
 def test_loading_imports_nothing_heavy(execute_in_new_kernel: Callable[..., Any]) -> None:

@@ -150,7 +150,7 @@ def test_settings_and_history_mask_the_key(watched: Watched) -> None:
 
     watched.run("%%glm\nhi", "a")
     for line in ("--table", "--panel", "", "base_url", "api_key_env", "temperature=0.5", "--reset"):
-        watched.run(f"%glm_config {line}")
+        watched.run(f"%glm_config {line}", "p")
     watched.seen.append(("panel", repr(ipywidgets.Widget.get_manager_state())))
     assert f"…{KEY[-4:]}" in watched.seen[-1][1], "the panel shows the mask"
     for line in ("", "--list", "--skip 1", "--unskip 1", "--undo", "--clear", "--skip 9"):

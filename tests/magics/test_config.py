@@ -12,6 +12,7 @@ from ipython_shell import Notebook
 from glm_magic import Chat
 from glm_magic.errors import GlmError, OptionError, SettingError, SetupError
 from glm_magic.magics.glm import GLMMagics
+from glm_magic.magics.written import config_line
 from glm_magic.settings.declared import SETTINGS
 
 
@@ -67,12 +68,10 @@ def test_values_may_be_quoted_or_evaluated(notebook: Notebook) -> None:
 def test_a_name_without_a_value_takes_it_away_also_over_the_environment(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from glm_magic.magics.config import config_line
-
     monkeypatch.setenv("GLM_TEMPERATURE", "0.4")
     notebook.run("%glm_config temperature=")
     assert "temperature" not in notebook.sent("%glm hi").body
-    assert config_line(magics(notebook).shared) == "%glm_config temperature="
+    assert config_line(magics(notebook).kept.layers) == "%glm_config temperature="
     notebook.run("%glm_config --reset")
     assert notebook.sent("%glm hi").body["temperature"] == 0.4
 
@@ -156,71 +155,14 @@ def test_a_wrong_line_says_what_to_do_and_changes_nothing(
     assert magics(notebook).kept.layers.assigned == {}
 
 
-def test_the_panel_is_linked_with_the_traits_both_ways(notebook: Notebook) -> None:
-    import ipywidgets
-
-    from glm_magic.display.page.panel import panel
-    from glm_magic.magics.config import config_line
-
-    own = magics(notebook)
-    shown = panel(own, lambda: config_line(own.shared), lambda: "")
-    line = next(w for w in walk(shown) if "glm-magic-line" in getattr(w, "_dom_classes", ()))
-    row = next(w for w in walk(shown) if isinstance(w, ipywidgets.HBox) and label(w) == "temperature")
-    is_set = next(w for w in row.children if isinstance(w, ipywidgets.Checkbox))
-    slider = next(w for w in row.children if isinstance(w, ipywidgets.FloatSlider))
-
-    is_set.value = True
-    slider.value = 0.35
-    assert notebook.sent("%glm hi").body["temperature"] == 0.35
-    assert "%glm_config temperature=0.35" in line.value
-    notebook.run("%glm_config temperature=0.8")
-    assert (slider.value, is_set.value) == (0.8, True)
-    is_set.value = False
-    assert "temperature" not in notebook.sent("%glm hi").body
-    ipywidgets.Widget.close_all()
-
-
-@pytest.mark.parametrize("wrong", [1.5, 0.0, -1.0])
-def test_a_number_that_a_setting_does_not_take_is_an_error_in_the_panel(notebook: Notebook, wrong: float) -> None:
-    import ipywidgets
-
-    from glm_magic.display.page.panel import panel
-
-    own = magics(notebook)
-    row = next(w for w in walk(panel(own, str, str)) if isinstance(w, ipywidgets.HBox) and label(w) == "max_tokens")
-    is_set, number, about = row.children[1:]
-    is_set.value = True
-    number.value = 200.0
-    assert notebook.sent("%glm hi").body["max_tokens"] == 200
-    number.value = wrong
-    assert about.value == f"not {wrong:g}: a whole number of tokens of at least 1"
-    assert about.tooltip.startswith("max_tokens takes a whole number of tokens of at least 1, not")
-    assert (number.value, own.max_tokens) == (wrong, 200)
-    number.value = 300.0
-    assert (about.value, own.max_tokens) == (SETTINGS["max_tokens"].help, 300)
-    ipywidgets.Widget.close_all()
-
-
 def test_the_panels_line_does_what_the_panel_says(notebook: Notebook) -> None:
-    from glm_magic.magics.config import config_line
-
     values = {"system": 'it\'s "so"\n{{ x }}', "stop": "\n", "model": "a b", "temperature": 0.25, "save_turns": False}
     for name, value in values.items():
         setattr(magics(notebook), name, value)
-    line = config_line(magics(notebook).shared)
+    line = config_line(magics(notebook).kept.layers)
     notebook.run("%glm_config --reset")
     notebook.run(line)
     assert {name: getattr(magics(notebook), name) for name in values} == values
-
-
-def walk(widget: Any) -> Any:
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from walk(child)
-
-
-def label(row: Any) -> str:
-    return getattr(row.children[0], "value", "") if row.children else ""
 
 
 def test_login_keeps_the_key_and_does_not_show_it(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,6 +67,7 @@ SAYS = [
     ("--out r", AskLine(out="r")),
     ("-f text", AskLine(settings={"format": "text"})),
     ("--format markdown", AskLine(settings={"format": "markdown"})),
+    ("--interact", AskLine(interact=True)),
     ("--bg", AskLine(background=True)),
     ("--replay", AskLine(replay=True)),
     ("--no-replay", AskLine(replay=False)),

@@ -1,0 +1,72 @@
+// The parameter panel: knobs, the key with Log in, and the lines that say the same.
+
+export default {
+  initialize({ model }) {
+    const ask = asker(model);
+    const shows = new Set();
+    const show = () => {
+      for (const each of shows) each();
+    };
+    model.on("change", show);
+    const end = drawOver(model, () => {
+      const el = make("div", "view glm-panel", null);
+      const turn = knobs(el, ask, model.get("models"));
+      const status = keyRow(el, ask);
+      const config = copied(el, "as a line", "config");
+      const flags = copied(el, "for one cell", "ask");
+      const foot = make("div", "row", el);
+      make("span", "name", foot);
+      const said = make("span", "said");
+      button("play", foot, "Open a playground below", () => {
+        const why = insertBelow(model, el.dataset.cell, [model.get("lines").playground]);
+        said.textContent = why || "Run the cell below.";
+      });
+      foot.append(said);
+      const draw = () => {
+        turn(model.get("rows"));
+        status(model.get("status"));
+        config(model.get("lines").config ?? "");
+        flags(model.get("lines").ask ?? "");
+      };
+      shows.add(draw);
+      draw();
+      return el;
+    });
+    return () => {
+      end();
+      model.off("change", show);
+    };
+  },
+};
+
+// The key's status, and Log in, which sends what is typed once and keeps nothing of it on the page.
+function keyRow(parent, ask) {
+  const row = make("div", "row glm-key", parent);
+  make("span", "name", row, "key");
+  const said = make("span", "status", row);
+  const form = make("div", "login", row);
+  const input = make("input", "input", form);
+  Object.assign(input, { type: "password", autocomplete: "new-password", placeholder: "API key" });
+  input.setAttribute("aria-label", "API key");
+  const fault = make("span", "fault", row);
+  fault.setAttribute("role", "alert");
+  const fold = (folded) => {
+    form.hidden = folded;
+    open.textContent = folded ? "Log in" : "Cancel";
+    input.value = "";
+    if (!folded) input.focus();
+  };
+  const keep = async () => {
+    const key = input.value;
+    input.value = "";
+    const { why, said: where } = await ask("login", { key });
+    fault.textContent = why || where || "";
+    fault.classList.toggle("glm-good", why === "");
+    if (!why) fold(true);
+  };
+  button("keep", form, "Keep", keep);
+  const open = button("open", row, "Log in", () => fold(!form.hidden));
+  input.addEventListener("keydown", (event) => event.key === "Enter" && keep());
+  fold(true);
+  return (text) => (said.textContent = text);
+}

@@ -1,0 +1,74 @@
+"""The parameter panel: what its knobs change, and what it shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from glm_magic.display.page.knobs import known_models
+from glm_magic.display.page.panel import Panel
+from glm_magic.magics import settings
+from glm_magic.magics.shared import Shared
+from glm_magic.magics.written import ask_line, config_line
+from glm_magic.service.keys import Key
+from glm_magic.settings.declared import SETTINGS
+from glm_magic.settings.declared import setting as known
+
+PLAYGROUND = "%%glm --interact\n"
+
+_ABOUT_THE_KEY = ("base_url", "api_key_env", "model")
+
+
+class PanelHands:
+    """The one panel of a kernel, with the outputs that it is drawn over."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._panel = Panel({"set": self._set, "reset": self._reset, "login": self._login})
+        self._outputs: dict[str, str] = {}  # by cell: the name of its output
+        self._panel.models = known_models()
+        self.refresh()
+
+    def show(self, cell: str) -> None:
+        """Show the panel below the running cell."""
+        name = self._outputs[cell] = f"glm-panel-{len(self._outputs)}-{self._panel.key}"
+        self.refresh()
+        self._shared.outputs.show(self._static(cell), name)
+
+    def refresh(self) -> None:
+        """Show what holds now: a cell, or another panel, may have changed it."""
+        self._panel.status = settings.key_status(self._shared)
+        self._show_rows()
+
+    def _show_rows(self) -> None:
+        layers = self._shared.session.layers
+        lines = {"config": config_line(layers), "ask": ask_line(layers.assigned), "playground": PLAYGROUND}
+        self._panel.show({"rows": [settings.row(layers, each) for each in SETTINGS.values()], "lines": lines})
+
+    def _set(self, asked: Mapping[str, Any]) -> None:
+        setting = known(str(asked["name"]))
+        text = asked["text"]
+        settings.change(self._shared, {setting.name: None if text is None else setting.parse(str(text))})
+        self._after(setting.name, ended=bool(asked["ended"]))
+
+    def _reset(self, asked: Mapping[str, Any]) -> None:
+        settings.reset(self._shared, [str(asked["name"])])
+        self._after(str(asked["name"]), ended=True)
+
+    def _login(self, asked: Mapping[str, Any]) -> dict[str, str]:
+        kept = self._shared.session.services.keys.keep(Key(str(asked["key"]), "this kernel only"))
+        self.refresh()
+        return {"said": f"The key is kept in {kept}."}
+
+    def _after(self, name: str, *, ended: bool) -> None:
+        """Show a change; once the knob is let go, also in the outputs, which is what a notebook saves."""
+        if name in _ABOUT_THE_KEY:
+            self._panel.status = settings.key_status(self._shared)
+        self._show_rows()
+        if ended:
+            for cell, output in self._outputs.items():
+                self._shared.outputs.show(self._static(cell), output, update=True)
+
+    def _static(self, cell: str) -> dict[str, str]:
+        data = settings.as_table(self._shared)
+        return {**data, "text/html": self._panel.over(data["text/html"], cell)}

@@ -1,0 +1,99 @@
+"""Changes and describes what is set in a kernel, for a line, a table and a panel alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from glm_magic.asking.recordings import OFF
+from glm_magic.display.page.knobs import knob
+from glm_magic.display.tables import table
+from glm_magic.errors import SettingError
+from glm_magic.magics.shared import Shared
+from glm_magic.magics.written import set_line
+from glm_magic.protocol.models import DEFAULT_MODEL
+from glm_magic.settings.declared import SETTINGS, Setting, Value
+from glm_magic.settings.layers import Layers
+
+_NOBODY_SET_IT = "the server's own default holds"
+
+
+def change(shared: Shared, changed: Mapping[str, Value]) -> None:
+    """Set what is `changed`, None for "not set". Raises `GlmError`, in which case nothing has changed."""
+    recordings = shared.session.recordings
+    if changed.get("record"):
+        recordings.file(str(changed["record"]))
+    if changed.get("prices"):
+        shared.session.prices.read(str(changed["prices"]))
+    if "replay" in changed:
+        recordings.read(str(changed["replay"] or OFF))
+    if changed.get("base_url"):
+        shared.session.services.check_address(shared.session.layers.values(changed))
+    shared.session.layers.assigned.update(changed)
+    shared.mirror.show()
+
+
+def set_here(shared: Shared, values: Mapping[str, Value]) -> str:
+    """Set `values`, and return the line that does the same. Raises `GlmError`, in which case nothing has changed."""
+    change(shared, values)
+    return set_line(values)
+
+
+def reset(shared: Shared, names: list[str]) -> None:
+    """Take back what was set here."""
+    for name in names:
+        shared.session.layers.assigned.pop(name, None)
+    shared.mirror.show()
+
+
+def described(layers: Layers, setting: Setting) -> tuple[str, str]:
+    """Return a setting's value as text, and where it comes from; or, for a wrong one, what is wrong."""
+    try:
+        value, source = layers.find(setting)
+    except SettingError as error:
+        return "—", error.what
+    if value is None:
+        return "not set", source_of(setting, value, source)
+    return setting.written(value) or '""', source
+
+
+def source_of(setting: Setting, value: Value, source: str) -> str:
+    """Return where a value comes from, and, for one that is not set, what that means."""
+    if value is not None:
+        return source
+    if setting.name == "model":
+        return f"{DEFAULT_MODEL} is asked, or the embedded model"
+    return _NOBODY_SET_IT if setting.field else source
+
+
+def row(layers: Layers, setting: Setting) -> dict[str, Any]:
+    """Return a setting as a knob, with its value and where that comes from."""
+    value: Value = None
+    fault = ""
+    try:
+        value, source = layers.find(setting)
+        source = source_of(setting, value, source)
+    except SettingError as error:
+        source, fault = "", error.what
+    is_own = setting.name in layers.assigned
+    return knob(setting, value, source, own=is_own, optional=setting.default is None, fault=fault)
+
+
+def key_status(shared: Shared) -> str:
+    """Return whether there is a key, masked, and who would be asked."""
+    try:
+        return shared.session.services.status(shared.session.layers.values({}))
+    except SettingError as error:  # an environment variable holds a wrong value
+        return error.what
+
+
+def as_table(shared: Shared) -> dict[str, str]:
+    """Return each setting with its value, where that comes from, and its meaning, by MIME type."""
+    layers = shared.session.layers
+    return table(
+        "glm_magic settings",
+        ("setting", "value", "from", "meaning"),
+        [(setting.name, *described(layers, setting), setting.help) for setting in SETTINGS.values()],
+        f"Key: {key_status(shared)}",
+        most=shared.outputs.width,
+    )
