@@ -146,7 +146,7 @@ class GLMMagics(Magics):
     @needs_local_scope
     @line_magic
     @documented(*HISTORY_OPTIONS)
-    def glm_history(self, line: str, local_ns: dict[str, Any] | None = None) -> None:
+    def glm_history(self, line: str, local_ns: dict[str, Any] | None = None) -> Reply | None:
         """Show and change the conversation.
 
         ::
@@ -155,7 +155,7 @@ class GLMMagics(Magics):
         """
         from glm_magic.magics import history  # noqa: PLC0415
 
-        history.run(self.shared.within(local_ns), line)
+        return history.run(self.shared.within(local_ns), line)
 
     @context_matcher(priority=100)  # before IPython's own, which it silences
     def complete(self, context: CompletionContext) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
+from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import OPEN
 from glm_magic.display import safe_text
 from glm_magic.display.page.line import line as line_data
@@ -29,8 +30,11 @@ from glm_magic.settings.declared import SETTINGS
 _DIFF = "%glm_history --show TURN --diff N M"
 
 
-def run(shared: Shared, line: str) -> None:
-    """Do what the line says. Raises `GlmError`, in which case nothing has changed."""
+def run(shared: Shared, line: str) -> Reply | None:
+    """Do what the line says; return the answer that ``--attempt`` makes active.
+
+    Raises `GlmError`, in which case nothing has changed.
+    """
     parsed = parse(line, HISTORY_OPTIONS, "%glm_history", shared.evaluate)
     if parsed.rest.strip():
         raise OptionError(f"%glm_history does not know {parsed.rest!r}.", "%glm_history? shows what it does.")
@@ -48,7 +52,7 @@ def run(shared: Shared, line: str) -> None:
         case ("--undo",):
             _undo(shared, chat)
         case ("--attempt", number, *which):
-            _attempt(shared, chat, number, *which)
+            return _attempt(shared, chat, number, *which)
         case ("--attempts", number):
             turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
             shared.outputs.show(dict(attempts.as_table(number, turn, command_for(chat), width=shared.outputs.width)))
@@ -82,6 +86,7 @@ def run(shared: Shared, line: str) -> None:
             shared.outputs.show_text(
                 f"The store has no answers of {path.name} any more. Those in the notebook itself are still there."
             )
+    return None
 
 
 # --- what is there --------------------------------------------------------------------------------
@@ -156,7 +161,8 @@ def _show_turn(shared: Shared, chat: str, number: str, which: str = "") -> None:
 def _show_difference(shared: Shared, chat: str, number: str, between: tuple[str, ...], *, side: bool) -> None:
     turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
     if len(turn.attempts) == 1:
-        raise HistoryError(f"Turn {number} has only one attempt; nothing to compare.", "Run its cell again.")
+        again = "Run its cell again." if shared.cells.have_ids else "Without a notebook, each question is another turn."
+        raise HistoryError(f"Turn {number} has only one attempt; nothing to compare.", again)
     between = between or (str(len(turn.attempts) - 1), str(len(turn.attempts)))
     if len(between) != len(("N", "M")):
         raise OptionError("--diff takes two numbers or none.", _DIFF)
@@ -203,7 +209,7 @@ def _undo(shared: Shared, chat: str) -> None:
     _edit(shared, chat, Conversation.undo, "Undone")
 
 
-def _attempt(shared: Shared, chat: str, number: str, *which: str) -> None:
+def _attempt(shared: Shared, chat: str, number: str, *which: str) -> Reply:
     turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
     if not which:
         raise OptionError("--attempt needs a turn and the number of its attempt.", "%glm_history --attempt TURN N")
@@ -226,6 +232,23 @@ def _attempt(shared: Shared, chat: str, number: str, *which: str) -> None:
         shared.outputs.rewrite(place, attempt, ending)
     if turn.forked or turn.restored or turn.counting is None or not shared.outputs.is_a_page:
         shared.outputs.show_turn(attempt)  # this kernel has no display of it, or one of a failure
+    if names := _names_of_others(shared, turn, attempt):
+        hold = "holds" if len(names) == 1 else "hold"
+        again = f"{names[0]} = {command_for(chat)} --attempt {number} {which[0]}"
+        shared.outputs.show_text(f"{', '.join(names)} still {hold} the answer of another attempt: {again}")
+    reply = attempt.reply()
+    shared.formatter.show_once(reply)
+    return reply
+
+
+def _names_of_others(shared: Shared, turn: Turn, attempt: Attempt) -> list[str]:
+    """Return the notebook's names that hold the answer of another attempt of the turn."""
+    others = {other.answer for other in turn.attempts} - {attempt.answer}
+    return [
+        name
+        for name, value in shared.shell.user_ns.items()
+        if isinstance(value, Reply) and value.text in others and not name.startswith("_")
+    ]
 
 
 def _order(shared: Shared, chat: str) -> None:
