@@ -36,7 +36,7 @@ class Chats(Mapping[str, Conversation]):
 
     def known(self, chat: str) -> str:
         """Return `chat` if it has been used; else raise `SettingError` with the near miss."""
-        if chat in self or chat == DEFAULT_CHAT:
+        if chat in self or chat in (DEFAULT_CHAT, ONE_SHOT):
             return chat
         meant = near_miss(chat, self)
         raise SettingError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from glm_magic.chat.reply import Reply
@@ -13,7 +13,7 @@ from glm_magic.settings.declared import SETTINGS
 OF_THE_STREAM = ("stream", "stream_options")  # how an answer comes, and not what it says
 
 _LONGEST_FACT = 40
-_ORDER = [name for name, setting in SETTINGS.items() if setting.field]  # a saved answer has its parameters by name
+_ORDER = [name for name, setting in SETTINGS.items() if setting.field]
 _SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}
 
 
@@ -28,9 +28,7 @@ def who(asked: str, reply: Reply | None, *, is_embedded: bool) -> str:
 def what_was_set(parameters: Mapping[str, Any], system: str) -> list[str]:
     """Return what was set for a request, in short: what nobody has set is not sent, and not named."""
     facts = []
-    first = [name for name in _ORDER if name in parameters]
-    for name in dict.fromkeys([*first, *parameters]):
-        value = parameters[name]
+    for name, value in in_order(parameters):
         match name:
             case _ if name == "model" or name in OF_THE_STREAM:  # who answers is said before
                 pass
@@ -47,6 +45,12 @@ def what_was_set(parameters: Mapping[str, Any], system: str) -> list[str]:
             case _:
                 facts.append(shorten(f"{_SHORT.get(name, name)} {in_json(value)}", _LONGEST_FACT))
     return [*facts, "system"] if system else facts
+
+
+def in_order(parameters: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield parameters as they are declared, then others: those of a saved answer are sorted by name."""
+    known = [name for name in _ORDER if name in parameters]
+    return ((name, parameters[name]) for name in dict.fromkeys([*known, *parameters]))
 
 
 def flaws(reply: Reply) -> list[str]:

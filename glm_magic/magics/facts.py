@@ -11,7 +11,17 @@ from glm_magic.asking.question import Question
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
-from glm_magic.display.reply_facts import OF_THE_STREAM, calls, flaws, in_json, time, tokens, what_was_set, who
+from glm_magic.display.reply_facts import (
+    OF_THE_STREAM,
+    calls,
+    flaws,
+    in_json,
+    in_order,
+    time,
+    tokens,
+    what_was_set,
+    who,
+)
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
 from glm_magic.magics.words import quoted
@@ -119,7 +129,7 @@ def command_for(chat: str) -> str:
 def written_parameters(attempt: Attempt) -> dict[str, str]:
     """Return the system message and the parameters of an attempt as text."""
     system = {"system": attempt.system} if attempt.system else {}
-    sent = {name: value for name, value in attempt.parameters.items() if name not in OF_THE_STREAM}
+    sent = {name: value for name, value in in_order(attempt.parameters) if name not in OF_THE_STREAM}
     return {**system, **{name: value if isinstance(value, str) else in_json(value) for name, value in sent.items()}}
 
 

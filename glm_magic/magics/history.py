@@ -13,7 +13,7 @@ from glm_magic.chat.templates import OPEN
 from glm_magic.display import safe_text
 from glm_magic.display.page.line import line as line_data
 from glm_magic.display.tables import shorten, table
-from glm_magic.errors import HistoryError, OptionError, quoted, summed_up
+from glm_magic.errors import HistoryError, OptionError, SettingError, quoted, summed_up
 from glm_magic.magics import attempts, words
 from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for, ending_of_attempt, written_parameters
 from glm_magic.magics.forecasts import spent
@@ -40,7 +40,7 @@ def run(shared: Shared, line: str) -> Reply | None:
         raise OptionError(f"%glm_history does not know {parsed.rest!r}.", "%glm_history? shows what it does.")
     named = parsed.filled.get("chat", "")
     if "chat" in parsed.filled:
-        shared.session.chats.known(named)
+        _check_is_known(shared, named)
     chat = named or DEFAULT_CHAT
     match parsed.filled.get("action", ()):
         case ():
@@ -234,8 +234,8 @@ def _attempt(shared: Shared, chat: str, number: str, *which: str) -> Reply:
         shared.outputs.show_turn(attempt)  # this kernel has no display of it, or one of a failure
     if names := _names_of_others(shared, turn, attempt):
         hold = "holds" if len(names) == 1 else "hold"
-        again = f"{names[0]} = {command_for(chat)} --attempt {number} {which[0]}"
-        shared.outputs.show_text(f"{', '.join(names)} still {hold} the answer of another attempt: {again}")
+        to_bind = f"{names[0]} = {command_for(chat)} --attempt {number} {which[0]}"
+        shared.outputs.show_text(f"{', '.join(names)} {hold} another attempt. To bind this one: {to_bind}")
     reply = attempt.reply()
     shared.formatter.show_once(reply)
     return reply
@@ -275,6 +275,14 @@ def _turn(shared: Shared, chat: str, number: str, fits: Callable[[Turn], bool], 
         there = there if fitting else " ".join(["It has none yet.", *_saved_only(shared)])
         raise HistoryError(f"Chat {quoted(chat)} has no turn {number!r} with {what}.", there)
     return fitting[number]
+
+
+def _check_is_known(shared: Shared, chat: str) -> None:
+    """Raise `SettingError` if there is no such chat in this kernel."""
+    try:
+        shared.session.chats.known(chat)
+    except SettingError as error:
+        raise SettingError(error.what, " ".join([error.remedy, *_saved_only(shared)])) from None
 
 
 def _saved_only(shared: Shared) -> list[str]:

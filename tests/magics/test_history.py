@@ -514,12 +514,12 @@ def test_a_name_that_holds_another_attempt_is_told_and_can_be_given_the_one_that
     book.run("a", "%%glm answer <<\none")
     book.run("a", "%%glm answer <<\nuno")
     book.run("h", "%glm_history --attempt 1 1")
-    told = "answer still holds the answer of another attempt: answer = %glm_history --attempt 1 1"
+    told = "answer holds another attempt. To bind this one: answer = %glm_history --attempt 1 1"
     assert told in book.text("h")
     book.run("h", "answer = %glm_history --attempt 1 1\nanswer.text")
     assert book.notebook.shell.user_ns["answer"].text == "You said: one"
     book.run("h", "%glm_history --attempt 1 1")
-    assert "still holds" not in book.text("h")
+    assert "another attempt" not in book.text("h")
 
 
 def test_an_attempt_that_was_brought_back_is_one_of_those_of_the_next_run(book: Book) -> None:

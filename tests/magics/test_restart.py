@@ -370,6 +370,9 @@ def test_after_a_restart_the_history_says_what_the_saved_notebook_holds(desk: De
     with pytest.raises(GlmError) as caught:
         desk.run("h", "%glm_history --attempts 1")
     assert "%glm_history --restore" in caught.value.remedy
+    with pytest.raises(GlmError) as caught:
+        desk.run("h", "%glm_history -c reviews")
+    assert "%glm_history --restore" in caught.value.remedy
     desk.run("h", "%glm_history --restore")
     assert "not here" not in desk.run("h", "%glm_history")
 
