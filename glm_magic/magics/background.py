@@ -102,7 +102,7 @@ class Pending:
 
 
 def _is_in_a_display() -> bool:
-    """Whether the caller of `Pending.__str__` shows what the answer is in: pandas and polars call ``str()`` for that."""
+    """Whether `Pending.__str__` is called to show what the answer is in: pandas and polars call ``str()`` for that."""
     frame = inspect.currentframe()
     while frame is not None:
         if _DISPLAYS.fullmatch(frame.f_code.co_name) and frame.f_code is not Pending.__str__.__code__:
