@@ -225,9 +225,12 @@ class Chat:
     def restore(self, notebook: str | Path, chat: str = DEFAULT_CHAT) -> None:
         """Replace the conversation by one that is saved in a notebook.
 
-        Raises `HistoryError` if the file has no chat of this name.
+        Warns of what could not be read. Raises `HistoryError` if the file has no chat of this name.
         """
-        found = document.restore(Path(notebook)).conversations
+        restored = document.restore(Path(notebook))
+        found = restored.conversations
+        for warning in restored.warnings:
+            warnings.warn(f"{notebook}: {warning}", stacklevel=2)
         if chat not in found:
             raise HistoryError(f"There is no chat {chat!r} in {notebook}.", f"Its chats: {', '.join(found) or 'none'}.")
         # there are no cells here, so no cell can claim a restored turn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -19,9 +20,11 @@ from glm_server import CUT, Answer, GlmServer, calls, chunk, stream
 from PIL import Image
 
 from glm_magic import Chat
-from glm_magic.chat.events import Event, Finished, ToolResult
+from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.events import Event, Finished, Tick, ToolResult
 from glm_magic.chat.messages import Message
 from glm_magic.errors import BrokenStream, HistoryError, OptionError, PromptError, SettingError
+from glm_magic.notebook.bundle import MIME_TYPE, encode
 from glm_magic.service.embedded import EmbeddedModel
 from glm_magic.service.endpoint import Endpoint
 
@@ -145,6 +148,41 @@ def test_a_chat_of_a_notebook_is_taken_over(chat: Chat, tmp_path: Any) -> None:
     empty.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
     with pytest.raises(HistoryError, match="no chat"):
         chat.restore(empty)
+
+
+def test_what_a_restored_file_has_damaged_is_warned_of(chat: Chat, server: GlmServer, tmp_path: Path) -> None:
+    good = encode("main", Attempt("a", (Message("user", "q"), Message("assistant", "r"))))
+    outputs = [
+        {"output_type": "display_data", "metadata": {}, "data": {MIME_TYPE: turn}} for turn in (good, {"version": 1})
+    ]
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "source": "", "execution_count": 1, "outputs": outputs}
+    path = tmp_path / "saved.ipynb"
+    path.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    with pytest.warns(UserWarning, match=r"saved\.ipynb: .*damaged") as caught:
+        chat.restore(path)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert [message.content for message in chat.messages] == ["q", "r"]
+
+
+@pytest.mark.parametrize("characters", [6, 20])
+def test_an_answer_that_is_stopped_has_all_that_came_but_the_key(
+    server: GlmServer, monkeypatch: pytest.MonkeyPatch, characters: int
+) -> None:
+    key = "0123456789abcdef0123456789abcdef"
+    monkeypatch.setenv("GLM_API_KEY", key)
+    gate = threading.Event()
+    server.answer(stream("It is ", key[:characters], gate, key[characters:]))
+    with Chat(model="m", base_url=server.url) as chat:
+        answer = chat.stream("hi")
+        for event in answer.events():
+            if isinstance(event, Tick) and event.silence > 0.2:  # what came has been read
+                break
+        answer.close()
+        gate.set()
+        text = chat.messages[-1].content
+    assert text.startswith("It is ")
+    assert text.removeprefix("It is ") == (key[:6] if characters == 6 else "…cdef")
+    assert key[:12] not in text
 
 
 def test_neither_ipython_nor_widgets_are_needed(server: GlmServer) -> None:

@@ -121,10 +121,15 @@ class Asking:
         self._commit(replace(attempt, **_context(self.question)), self.reply, recorded.earlier)
         yield Finished(self.reply)
 
+    def rest(self) -> list[Event]:
+        """Return the last of an answer that was left early: the stream held it back, to see whether it is the key."""
+        return self._under_way.rest() if self.attempt is None else []
+
     def interrupt(self) -> Reply | None:
         """Keep what has arrived as the answer; return it, or None if nothing has."""
         if self.attempt is not None:  # it had finished
             return self.reply
+        self.rest()
         if not self._under_way.has_begun:
             self._end_without_answer()
             return None
@@ -170,6 +175,7 @@ def attempt_of(question: Question, reply: Reply, created: float) -> Attempt:
         tool_runs=tuple(run for run in reply.tool_runs if run.id in {step.tool_call_id for step in reply.steps}),
         sources=reply.sources,
         interrupted=reply.interrupted,
+        repeats_key=reply.repeats_key,
     )
 
 

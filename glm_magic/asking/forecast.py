@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +70,9 @@ def check_budget(forecasts: Iterable[Forecast], budget: Value, ledger: Ledger) -
             )
 
 
-def metered(question: Question, body: Mapping[str, Any], events: Iterator[Event], ledger: Ledger) -> Iterator[Event]:
+def metered(
+    question: Question, body: Mapping[str, Any], events: Iterator[Event], ledger: Ledger
+) -> Generator[Event, None, None]:
     """Pass on the events of one request, and enter it in the ledger. Raises `OverBudget` before it is sent."""
     expected = forecast(question, ledger, body)
     check_budget([expected], question.settings["budget"], ledger)

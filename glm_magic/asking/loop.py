@@ -100,6 +100,7 @@ class Loop:
         self._functions = toolbox.functions if toolbox else {}
         self._started = 0.0
         self._first_token: float | None = None
+        self._source: Iterator[Event] = iter(())
         self._forget()
 
     def __iter__(self) -> Iterator[Event]:
@@ -168,6 +169,13 @@ class Loop:
             }
         )
 
+    def rest(self) -> list[Event]:
+        """Take what a stream that was left early has held back, and return it; a second time there is nothing."""
+        held_back: list[Event] = getattr(self._source, "rest", list)()
+        for event in held_back:
+            self._answer.add(event)
+        return [event for event in held_back if not isinstance(event, ToolCallDelta)]
+
     def _tokens(self) -> Usage | None:
         """Return the tokens of all requests together; None if the service did not count one of them."""
         counted = [*self._earlier, *([] if self._answer.is_empty and self._earlier else [self._answer.usage])]
@@ -180,7 +188,8 @@ class Loop:
 
     def _ask(self, body: Mapping[str, Any]) -> Iterator[Event]:
         waits_since: float | None = None
-        for event in self._stream(body):
+        self._source = self._stream(body)
+        for event in self._source:
             if waits_since is not None:
                 self._started += self._clock() - waits_since
             waits_since = self._clock() if isinstance(event, Notice) and event.kind == "wait" else None

@@ -164,9 +164,8 @@ class Session:
 
     def _stream(self, question: Question, body: Mapping[str, Any]) -> Iterator[Event]:
         services = self.services
-        return forecast.metered(
-            question, body, services.stream(question.endpoint, body, question.settings), services.ledger
-        )
+        stream = services.stream(question.endpoint, body, question.settings)
+        return stream.through(lambda events: forecast.metered(question, body, events, services.ledger))
 
     def close(self) -> None:
         """Release the services, which close if nobody else holds them. A later question opens them again."""

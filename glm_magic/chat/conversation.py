@@ -30,7 +30,8 @@ class Attempt:
     boundary: nothing before it is sent. `role` is ``"user"`` for a question, else the role of the inserted message.
     `system` is the leading system message of the request (``""`` if none). `created` is in seconds since the
     epoch, `cost` in `currency` (None if not known). `reasoning` is never sent back. `tool_runs` are the times and
-    failures of the tool calls, `sources` the pages that the service read.
+    failures of the tool calls, `sources` the pages that the service read. An answer that `repeats_key` held the key,
+    which is masked in it.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Attempt:
     tool_runs: tuple[ToolRun, ...] = ()
     sources: tuple[Source, ...] = ()
     interrupted: bool = False
+    repeats_key: bool = False
 
     @property
     def question(self) -> str:
@@ -104,6 +106,7 @@ class Attempt:
             seconds=self.seconds,
             first_token_seconds=self.first_token_seconds,
             interrupted=self.interrupted,
+            repeats_key=self.repeats_key,
             **circumstances,
         )
 

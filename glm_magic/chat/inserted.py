@@ -21,7 +21,8 @@ _WHOLE = (str, bytes, bytearray, int, float, complex, type, type(None), BaseExce
 _HOLDS_DATA = ("__array__", "__arrow_c_stream__", "__dataframe__")
 
 _MARKS = re.compile(r"\.\.\.|…")
-_ONLY_A_NAME = re.compile(r"<(?:.* at 0x[0-9a-fA-F]+|[\w.]+ object)>", re.DOTALL)
+# An object of which the text is no more than its kind; the last is an answer in the background.
+_ONLY_A_NAME = re.compile(r"<(?:.* at 0x[0-9a-fA-F]+|[\w.]+ object)>|Pending\(model=[^)]*\)", re.DOTALL)
 _MOST_LOOKED_AT = 1_000  # items of an array, searched for the text that its own text may have dots from
 
 

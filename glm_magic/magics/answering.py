@@ -67,6 +67,8 @@ def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending
                 shared.interrupts.check()
         reply = asking.reply
     except KeyboardInterrupt:
+        for event in asking.rest():
+            view.paint(event)
         reply = asking.interrupt()
         _settle(shared, view, asking, line, reply)
         raise Interrupted(f"Stopped. {_what_is_kept(reply)}") from None
@@ -133,6 +135,8 @@ def _followed(asking: Asking, view: View, stopping: threading.Event) -> tuple[Re
                 if stopping.is_set():
                     raise KeyboardInterrupt
     except KeyboardInterrupt:
+        for event in asking.rest():
+            view.paint(event)
         return asking.interrupt(), None
     except BaseException as error:  # SystemExit, say: no caller is there to take it
         return None, error

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextvars
+import inspect
+import re
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from glm_magic.errors import GlmError, Interrupted, StillPending, described, pri
 if TYPE_CHECKING:
     from glm_magic.chat.place import Place
 
+_DISPLAYS = re.compile(r"__repr__|__str__|_repr_\w+_")
 _WAIT_SECONDS = 0.1  # an interrupt is taken between two waits
 
 
@@ -19,7 +22,8 @@ class Pending:
     """An answer in the background. Once it is `done`, it has the attributes of its `Reply` (``pending.text`` …).
 
     Until then they raise `StillPending`; if the answer failed, they raise its error. Names that a `Reply` does not
-    have are ordinary AttributeErrors, so that libraries can look at what they are given.
+    have are ordinary AttributeErrors, and within the display of a DataFrame or another container ``str()`` is
+    ``repr()``, so that libraries can look at what they are given.
     """
 
     def __init__(self, model: str, stopping: threading.Event) -> None:
@@ -69,6 +73,8 @@ class Pending:
         return getattr(self.wait(), name)
 
     def __str__(self) -> str:
+        if self._reply is None and _is_in_a_display():
+            return repr(self)
         if not self.done:
             raise self._still_pending()
         return str(self.wait())
@@ -93,6 +99,16 @@ class Pending:
         elif error is not None and not isinstance(error, (Exception, KeyboardInterrupt)):
             self._error = RuntimeError(described(error))  # SystemExit must not end the cell that waits
         self._ended.set()
+
+
+def _is_in_a_display() -> bool:
+    """Whether `Pending.__str__` is called to show what the answer is in: pandas and polars call ``str()`` for that."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if _DISPLAYS.fullmatch(frame.f_code.co_name) and frame.f_code is not Pending.__str__.__code__:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Background:

@@ -106,6 +106,7 @@ def fields_of(attempt: Attempt) -> dict[str, Any]:
         # left out where empty, as in most answers, so that a bundle of an earlier version is written back unchanged
         **({"tool_runs": [asdict(run) for run in attempt.tool_runs]} if attempt.tool_runs else {}),
         **({"sources": [asdict(source) for source in attempt.sources]} if attempt.sources else {}),
+        **({"repeats_key": True} if attempt.repeats_key else {}),
         "state": "interrupted" if attempt.interrupted else "complete",
     }
 
@@ -142,6 +143,7 @@ def attempt_of(data: dict[str, Any]) -> Attempt:
         ),
         sources=tuple(Source(**{name: str(text) for name, text in item.items()}) for item in data.get("sources", ())),
         interrupted=data["state"] == "interrupted",
+        repeats_key=bool(data.get("repeats_key", False)),
     )
 
 

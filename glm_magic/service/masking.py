@@ -180,10 +180,14 @@ class Masking:
         """Return what a service says beside the answer, without the key and its parts."""
         return self._secret.hidden_in(text, self._mask)
 
-    def rest(self) -> list[Event]:
-        """Return what was held back and is not the key, when nothing more comes."""
-        texts: list[Event] = [kind(held) for kind, text in self._texts.items() if (held := text.rest())]
-        return [*texts, *(event for index in self._calls for event in self._rest_of_calls(index))]
+    def rest(self, *, is_cut: bool = False) -> list[Event]:
+        """Return what was held back and is not the key, when nothing more comes.
+
+        Of an answer that `is_cut`, where the key was perhaps on its way, as many characters of it are masked as give
+        it away.
+        """
+        texts: list[Event] = [kind(held) for kind, text in self._texts.items() if (held := text.rest(is_cut=is_cut))]
+        return [*texts, *(event for index in self._calls for event in self._rest_of_calls(index, is_cut=is_cut))]
 
     def _new_text(self) -> _Text:
         return _Text(self._secret, self._mask)
@@ -202,8 +206,8 @@ class Masking:
         )
         return [*events, *self._told()] if text.had_it else events
 
-    def _rest_of_calls(self, index: int | None) -> list[Event]:
-        rest = [(text.id, text.rest()) for text in self._calls[index]]
+    def _rest_of_calls(self, index: int | None, *, is_cut: bool = False) -> list[Event]:
+        rest = [(text.id, text.rest(is_cut=is_cut)) for text in self._calls[index]]
         return [ToolCallDelta(index, self._fact(id_) or None, None, held) for id_, held in rest if held]
 
     def _fact(self, fact: str | None) -> str | None:
@@ -245,8 +249,10 @@ class _Text:
         self._end, self._shown = whole[begins_at:], until - begins_at
         return before + whole[shown:until]
 
-    def rest(self) -> str:
-        """Return what was held back, which is not the key."""
+    def rest(self, *, is_cut: bool) -> str:
+        """Return what was held back, which is not the key, or the mask if it may have become the key."""
+        if is_cut and len(self._end) >= SECRET_FROM:
+            self._end, self._shown = self._mask, 0
         held, self._end, self._shown = self._end[self._shown :], "", 0
         return held
 

@@ -29,6 +29,7 @@ from glm_magic.settings.declared import Value, number
 
 if TYPE_CHECKING:
     from glm_magic.service.client import Client
+    from glm_magic.service.masking import Masking
 
 
 class Services:
@@ -114,14 +115,17 @@ class Services:
                 return endpoint.base_url
         return ""
 
-    def stream(
-        self, endpoint: Endpoint | None, body: Mapping[str, Any], settings: Mapping[str, Value]
-    ) -> Iterator[Event]:
-        """Send a request body, to the embedded model if `endpoint` is None, and yield what happens.
+    def stream(self, endpoint: Endpoint | None, body: Mapping[str, Any], settings: Mapping[str, Value]) -> EventStream:
+        """Send a request body, to the embedded model if `endpoint` is None, and return what happens.
 
-        The key is masked wherever the service repeats it, in errors and in answers. Raises `AnswerError` or
-        `SetupError`.
+        The key is masked wherever the service repeats it, in errors and in answers. The stream raises `AnswerError`
+        or `SetupError`.
         """
+        return EventStream(lambda stream: self._events(stream, endpoint, body, settings))
+
+    def _events(
+        self, stream: EventStream, endpoint: Endpoint | None, body: Mapping[str, Any], settings: Mapping[str, Value]
+    ) -> Generator[Event, None, None]:
         from glm_magic.service.client import Client, Patience  # noqa: PLC0415 - it loads httpx
 
         patience = Patience(
@@ -137,7 +141,7 @@ class Services:
             endpoint = yield from self.embedded.ready(_text(settings["api_key_env"]))
         asking = cast("Generator[Event, None, None]", self._client.stream(endpoint, body, patience))
         handled = sys.exc_info()[1]
-        masking = endpoint.key.masking() if endpoint.key is not None else None
+        masking = stream.masking = endpoint.key.masking() if endpoint.key is not None else None
         try:
             with contextlib.closing(asking):
                 yield from asking if masking is None else masking.masked(asking)
@@ -172,6 +176,27 @@ class Services:
         if self._client is not None:
             self._client.close()
         self.embedded.close()
+
+
+class EventStream(Iterator[Event]):
+    """The events of one request."""
+
+    def __init__(self, events: Callable[[EventStream], Generator[Event, None, None]]) -> None:
+        self._events = events(self)
+        self.masking: Masking | None = None
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    def through(self, change: Callable[[Iterator[Event]], Generator[Event, None, None]]) -> EventStream:
+        """Let the events pass through a generator."""
+        self._events = change(self._events)
+        return self
+
+    def rest(self) -> list[Event]:
+        """End the request, and return what was held back because the key may begin with it."""
+        self._events.close()
+        return self.masking.rest(is_cut=True) if self.masking is not None else []
 
 
 _lock = threading.Lock()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from waiting import comes_true
 
 from glm_magic.chat.events import Notice
 from glm_magic.display.page.view import PageView
-from glm_magic.errors import HistoryError, Interrupted, OptionError, ServiceError, StillPending
+from glm_magic.errors import CellError, HistoryError, Interrupted, OptionError, ServiceError, StillPending
 from glm_magic.magics import answering
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.service import embedded
@@ -72,6 +73,10 @@ def test_libraries_may_look_at_a_pending_answer(notebook: Notebook, gate: thread
         assert pd.Series([pending])[0] is pending
         assert pd.DataFrame({"answer": [pending]})["answer"][0] is pending
         assert {pending: 1}[pending] == 1
+        frame = pd.DataFrame({"answer": [pending]})
+        shown = "Half and whole." if ended else "Pending(model='GLM-4-Air')"
+        for text in (repr(frame), str(frame), html.unescape(frame._repr_html_()), repr(frame["answer"])):
+            assert shown in text
         if not ended:
             gate.set()
             pending.wait()
@@ -87,8 +92,35 @@ def test_libraries_may_look_at_an_answer_that_failed(notebook: Notebook) -> None
     assert comes_true(lambda: pending.done)
     assert not hasattr(pending, "shape")
     assert pd.Series([pending])[0] is pending
+    assert "Error(" in repr(pd.Series([pending]))
     with pytest.raises(ServiceError):
         _ = pending.text
+    with pytest.raises(ServiceError):
+        str(pending)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "f'{_glm}'",
+        "'%s' % _glm",
+        "print(_glm)",
+        "json.dumps([_glm], default=str)",
+        "pd.DataFrame({'a': [_glm]}).to_csv()",
+        "%glm --no-history {{ _glm }}",
+        "%glm --no-history {{ [_glm] }}",
+        "%glm --no-history {{ {'a': (1, _glm)} }}",
+        "%glm --no-history {{ pd.Series([_glm]) }}",
+    ],
+)
+def test_a_pending_answer_is_not_used_as_its_text(notebook: Notebook, gate: threading.Event, use: str) -> None:
+    notebook.run("import json\nimport pandas as pd")
+    notebook.run("%%glm --bg --no-history\nask", "a")
+    with pytest.raises((StillPending, CellError), match="still in progress"):
+        notebook.run(use)
+    assert comes_true(lambda: len(notebook.server.requests) == 1)
+    gate.set()
+    notebook.run("_glm.wait()")
 
 
 @pytest.mark.parametrize("kind", [SystemExit, GeneratorExit, MemoryError])

@@ -261,6 +261,7 @@ def test_a_key_in_an_answer_is_masked_where_it_is_shown_and_kept(
     if answer in (TELLING["at once"], TELLING["in pieces"], TELLING["not streamed"]):
         assert result.text.endswith(f"…{KEY[-4:]}.")
         assert "the service put your API key into the answer" in notebook.page.text
+        assert notebook.page.saved(MIME_TYPE)[0]["repeats_key"] is True
     watched.run("%%glm\nmore", "b")
     watched.seen += [(file.name, file.read_text()) for file in tmp_path.rglob("*") if file.suffix == ".jsonl"]
 

@@ -39,8 +39,11 @@ FULL = Attempt(
     tool_runs=(ToolRun("c", 0.25, failed=True),),
     sources=(Source("Clocks", "https://example.org", "Example", "2026-01-01", "ref_1"),),
     interrupted=True,
+    repeats_key=True,
 )
-LATER = {"call", "system", "cost", "currency", "reasoning", "tool_runs", "sources"}  # keys that 0.1.0 did not write
+LATER = {  # keys that 0.1.0 did not write
+    *("call", "system", "cost", "currency", "reasoning", "tool_runs", "sources", "repeats_key"),
+}
 WITH_IMAGE = Message.of_parts(
     "user",
     [
@@ -76,6 +79,7 @@ def test_a_bundle_has_exactly_the_keys_of_version_1():
         "first_token_seconds",
         "tool_runs",
         "sources",
+        "repeats_key",
         "attempts",
         "state",
     }
@@ -118,6 +122,7 @@ def test_a_bundle_says_all_in_clear():
                 "refer": "ref_1",
             }
         ],
+        "repeats_key": True,
         "state": "interrupted",
         "attempts": [
             {
@@ -247,7 +252,7 @@ def test_a_bundle_without_what_came_later_is_read():
         del bundle[key]
     read = decode(bundle)
     assert read.attempt == dataclasses.replace(
-        FULL, system="", cost=None, currency="CNY", reasoning="", tool_runs=(), sources=()
+        FULL, system="", cost=None, currency="CNY", reasoning="", tool_runs=(), sources=(), repeats_key=False
     )
     assert read.call is None
 
