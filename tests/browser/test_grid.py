@@ -270,12 +270,13 @@ def test_a_blind_grid_is_revealed_when_asked(lab: Lab) -> None:
 
 
 def test_it_is_fit_for_every_theme_and_a_narrow_page(lab: Lab) -> None:
-    seen = acted(lab, "grid-looks", "12, 3, 2")
+    seen = acted(lab, "grid-looks", "12, 4")
     seen.press("diff")
-    parts = ("title", "verdict", "option", "settings", "difference", "facts", "number", "text", "marks", "out", "in")
+    parts = ("title", "verdict", "option", "settings", "facts", "number", "text", "marks", "bad", "out", "in")
+    verdicts = tuple(f"difference[data-verdict={word}]" for word in ("better", "undecided", "worse"))
     for theme in ("light", "dark", "high contrast"):
         lab.theme(theme)
-        for part in parts:
+        for part in parts + verdicts:
             assert seen.part(part).first.evaluate(CONTRAST) >= 4.5, f"{part} in {theme}"
     lab.theme("light")
     lab.page.emulate_media(forced_colors="active")
