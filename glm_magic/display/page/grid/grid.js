@@ -38,9 +38,8 @@ class GridPart {
         if (this.node.isConnected) this.scrolled = [this.scroller.scrollLeft, this.scroller.scrollTop];
       }, REST);
     });
-    new ResizeObserver(() => {
-      this.scroller.classList.toggle("glm-live-wide", this.scroller.scrollWidth > this.scroller.clientWidth);
-    }).observe(this.scroller);
+    this.resized = new ResizeObserver(() => this.fit());
+    this.resized.observe(this.scroller);
     this.node.addEventListener("focusin", (event) => {
       this.focused = event.target;
       if (event.target.matches(".glm-live-cell")) this.at = this.placeOf(event.target);
@@ -72,9 +71,19 @@ class GridPart {
     top.append(...this.heads.map((head) => head.node));
     this.lines = data.rows.map(() => ({ node: null, cells: null, isSeen: false }));
     this.scroller.replaceChildren(top);
+    this.resized.observe(top);
     this.arrange();
     this.node.dataset.view = this.view;
     this.tools.draw();
+  }
+
+  // What stays in its place when the grid scrolls must not hide the cell that is moved to.
+  fit() {
+    const { scroller } = this;
+    const isWide = scroller.scrollWidth > scroller.clientWidth;
+    scroller.classList.toggle("glm-live-wide", isWide);
+    scroller.style.scrollPaddingTop = `${scroller.firstChild.offsetHeight}px`;
+    scroller.style.scrollPaddingLeft = isWide ? `${scroller.querySelector(".glm-live-corner").offsetWidth}px` : "";
   }
 
   // Put the rows in order, without those that the filter leaves out.
@@ -264,6 +273,11 @@ class GridPart {
   }
 
   onKey(event) {
+    if (event.target.matches(".glm-live-note")) {
+      if (event.key === "Escape") event.target.value = event.target.defaultValue;
+      if (event.key === "Enter" || event.key === "Escape") this.go(...this.at); // what was typed is taken as it loses the focus
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || !event.target.matches(".glm-live-cell")) {
       if (event.key === "Escape" && this.panel) this.close();
       return;
@@ -315,11 +329,15 @@ class GridPart {
 
   go(row, column) {
     this.at = [row, column];
-    const { node, cells } = this.line(row);
+    const { node } = this.line(row).cells[column];
     this.rove();
-    cells[column].node.focus({ preventScroll: true });
-    node.scrollIntoView({ block: "nearest", inline: "nearest" });
-    cells[column].node.scrollIntoView({ block: "nearest", inline: "nearest" });
+    node.focus({ preventScroll: true });
+    const show = (times) => {
+      if (this.roving !== node) return;
+      node.scrollIntoView({ block: "nearest", inline: "nearest" });
+      if (times) requestAnimationFrame(() => show(times - 1)); // rows that are drawn on the way have another height then
+    };
+    show(3);
   }
 
   // One cell takes part in the page's order of Tab.
@@ -332,6 +350,10 @@ class GridPart {
   // Stand in another place of the page, scrolled and focused as before.
   moveTo(place) {
     place.append(this.node);
+    this.settle();
+  }
+
+  settle() {
     if (this.scrolled) [this.scroller.scrollLeft, this.scroller.scrollTop] = this.scrolled;
     if (this.focused && [document.body, null].includes(document.activeElement)) this.focused.focus({ preventScroll: true });
   }

@@ -72,9 +72,6 @@ class Judging {
     this.note.setAttribute("aria-label", `Note on ${label}`);
     this.note.maxLength = 2000;
     this.note.addEventListener("change", () => act("note", spot, this.note.value));
-    this.note.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") this.note.blur();
-    });
   }
 
   update(answer, isBlind) {
@@ -84,6 +81,6 @@ class Judging {
     this.pick.setAttribute("aria-pressed", String(Boolean(answer.picked)));
     this.pick.textContent = answer.picked ? "Picked" : "Pick";
     for (const [at, star] of this.stars.entries()) star.setAttribute("aria-pressed", String(answer.rating === at + 1));
-    if (document.activeElement !== this.note) this.note.value = answer.note ?? "";
+    if (document.activeElement !== this.note) this.note.value = this.note.defaultValue = answer.note ?? "";
   }
 }

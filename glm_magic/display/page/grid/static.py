@@ -41,7 +41,7 @@ def as_html(grid: Grid, key: str = "", *, most: int = MOST_BYTES) -> str:
         body.append(made)
     notes = _notes(grid, longest, len(body))
     known_by = f' data-glm-grid="{html.escape(key)}"' if key else ""
-    heads = "".join(_head(grid, at) for at in range(len(grid.columns)))
+    heads = "".join(_head(grid, at, longest) for at in range(len(grid.columns)))
     said = "".join(f'<div class="glm-grid-verdict">{_escaped(sentence)}</div>' for sentence in grid.verdict)
     below = "".join(f'<div class="glm-grid-title">{_escaped(note)}</div>' for note in notes)
     return (
@@ -77,7 +77,7 @@ def _texts(answer: Answer) -> tuple[str, ...]:
     return answer.text, answer.reasoning, answer.error
 
 
-def _head(grid: Grid, at: int) -> str:
+def _head(grid: Grid, at: int, longest: int) -> str:
     column: Column = grid.columns[at]
     is_baseline = at == grid.baseline and not grid.is_blind and len(grid.columns) > 1
     settings = SEPARATOR.join(column.settings)
@@ -86,7 +86,7 @@ def _head(grid: Grid, at: int) -> str:
         *([f"<div>{_escaped(summaries.of_score(column))}</div>{_drawn(grid, column)}"] if column.score else []),
         *(f"<div>{_escaped(said)}</div>" for said in [summaries.of_difference(column)] if said),
         _small(column.facts),
-        *([_fold("prompt", column.prompt)] if column.prompt else []),
+        *([_fold("prompt", column.prompt[:longest])] if column.prompt else []),
     ]
     return f'<th scope="col" style="{_CELL_STYLE}">{"".join(parts)}</th>'
 
@@ -136,7 +136,11 @@ def _answer(answer: Answer, longest: int) -> str:
     text = _text(in_words(answer), longest)
     parts = [
         f'<div class="glm-grid-bad">{text}</div>' if bad else text,
-        *([_fold("thinking", answer.reasoning[:longest])] if answer.reasoning else []),
+        *(
+            [_fold(f"thinking · {len(answer.reasoning):,} characters", answer.reasoning[:longest])]
+            if answer.reasoning
+            else []
+        ),
         _small(answer.facts),
     ]
     return "".join(parts)
@@ -155,7 +159,7 @@ def _small(facts: Sequence[str]) -> str:
 
 
 def _fold(summary: str, text: str) -> str:
-    return f"<details><summary>{summary} · {len(text):,} characters</summary>{_escaped(text)}</details>"
+    return f"<details><summary>{summary}</summary>{_escaped(text)}</details>"
 
 
 def _escaped(text: str) -> str:

@@ -22,7 +22,8 @@ export default {
         asked.add(key);
         return;
       }
-      if (place.contains(grid.part.node) || (grid.part.node.isConnected && grid.place !== place)) return;
+      if (place.contains(grid.part.node)) grid.part.settle(); // a cell that was out of sight is back
+      if (grid.part.node.isConnected) return; // here, or in another view of the output
       grid.place = place;
       grid.still = [...place.childNodes];
       place.replaceChildren();
