@@ -105,6 +105,7 @@ class Received:
     headers: dict[str, str]
     raw: bytes
     client: tuple[str, int]
+    method: str = "POST"
 
     @property
     def body(self) -> dict[str, Any]:
@@ -122,6 +123,7 @@ class GlmServer:
     def __init__(self, bears: int | None = None) -> None:
         self.requests: list[Received] = []
         self.refused: list[Received] = []
+        self.models: Answer | None = None  # what it tells of them
         self.bears = bears
         self.at_once = self.most_at_once = 0
         self.connections = 0
@@ -142,9 +144,16 @@ class GlmServer:
             def log_message(self, *args: Any) -> None:
                 pass
 
+            def do_GET(self) -> None:
+                self._write(owner.other(self._received()))
+
+            def _received(self) -> Received:
+                raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                return Received(self.path, headers, raw, self.client_address, self.command)
+
             def do_POST(self) -> None:
-                raw = self.rfile.read(int(self.headers["Content-Length"]))
-                request = Received(self.path, {k.lower(): v for k, v in self.headers.items()}, raw, self.client_address)
+                request = self._received()
                 with owner._lock:
                     owner.requests.append(request)
                     is_refused = owner.bears is not None and owner.at_once >= owner.bears
@@ -219,6 +228,14 @@ class GlmServer:
         model, text = request.body["model"], f"You said: {request.body['messages'][-1]['content']}"
         words = re.findall(r"\s*\S+\s*", text)
         return stream(*words, model=model) if request.body.get("stream") else whole(text, model=model)
+
+    def other(self, request: Received) -> Answer:
+        """Answer what is no question: a list of the models, if there is one."""
+        with self._lock:
+            self.requests.append(request)
+        if self.models is None or not request.path.endswith("/models"):
+            return error(404, {"detail": "Not Found"})
+        return self.models
 
     @property
     def last(self) -> Received:

@@ -65,6 +65,11 @@ class Session:
             self._services = shared() if environ is os.environ else Services(environ)
         return self._services.held_by(self)
 
+    @property
+    def listed_models(self) -> tuple[str, ...]:
+        """The models that an endpoint has, once it was asked for them."""
+        return self._services.listed if self._services is not None else ()
+
     def plan(
         self,
         message: Message,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +53,13 @@ def completed(
     shell: InteractiveShell,
     chats: Mapping[str, Conversation],
     files: Callable[[], SettingsFiles | None] = lambda: None,
+    listed: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the result of a matcher: what completes the word at the cursor, and nothing of IPython's own.
 
-    `files` returns the settings' files, which hold the presets.
+    `files` returns the settings' files, which hold the presets; `listed` are the models that an endpoint has.
     """
-    typed, found = _found(cursor, shell, chats, files)
+    typed, found = _found(cursor, shell, chats, files, listed)
     return {
         "completions": found or _Nothing(),
         "matched_fragment": typed if found else "",
@@ -72,6 +73,7 @@ def _found(
     shell: InteractiveShell,
     chats: Mapping[str, Conversation],
     files: Callable[[], SettingsFiles | None],
+    listed: Sequence[str],
 ) -> Found:
     options = _OPTIONS[cursor.magic]
     line = _read(cursor, options)
@@ -81,7 +83,7 @@ def _found(
         return _python(shell, expression)
     if is_prompt or line.typed is None:
         return "", []
-    values = _Values(shell, chats, line, files)
+    values = _Values(shell, chats, line, files, listed)
     if line.option is not None:
         typed, found = values.of_option(line.option, line.index)
         is_optional = line.index > 0 or not line.option.metavar
@@ -217,6 +219,7 @@ class _Values:
     chats: Mapping[str, Conversation]
     line: _Line
     settings_files: Callable[[], SettingsFiles | None]
+    listed: Sequence[str]
 
     def of_option(self, option: Option, index: int) -> Found:
         """Return what completes a word of an option."""
@@ -252,7 +255,7 @@ class _Values:
         return typed, [*_fitting(typed, choices, "value"), *found]
 
     def models(self, _: str) -> Iterable[str]:
-        return [*MODELS, EMBEDDED]
+        return dict.fromkeys([*self.listed, *MODELS, EMBEDDED])
 
     def chat_names(self, _: str) -> Iterable[str]:
         return dict.fromkeys([DEFAULT_CHAT, *self.chats])

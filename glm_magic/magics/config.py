@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 
+from glm_magic.display.tables import table
 from glm_magic.errors import OptionError, SetupError
 from glm_magic.magics import saving
 from glm_magic.magics.options import CONFIG_OPTIONS
@@ -15,7 +16,10 @@ from glm_magic.service.keys import Key
 from glm_magic.settings import declared as settings
 from glm_magic.settings.declared import SETTINGS, Setting, Value
 
-_USAGE = "%glm_config  |  name=value …  |  name …  |  --reset [name …]  |  --save  |  --table  |  --panel  |  --login"
+_USAGE = (
+    "%glm_config  |  name=value …  |  name …  |  --reset [name …]  |  --save  |  --table  |  --panel  |  --models"
+    "  |  --login"
+)
 _PANEL = "panel"  # its name among the live controls
 
 
@@ -32,6 +36,8 @@ def run(shared: Shared, line: str) -> None:
             _show_panel(shared)
         case ("--login",), []:
             _login(shared)
+        case ("--models",), []:
+            _list_models(shared)
         case ("--save",), []:
             saving.save(shared)
         case ("--presets",), []:
@@ -103,6 +109,15 @@ def _panel_is_shown(shared: Shared) -> bool:
     shared.live.controls[_PANEL] = hands
     hands.show(shared.cells.run.cell)
     return True
+
+
+def _list_models(shared: Shared) -> None:
+    """Ask the endpoint for its models, and show them; from then on they complete after ``-m``."""
+    with shared.interrupts, shared.interrupts.acting_at_once():
+        names = shared.session.services.list_models(shared.session.layers.values({}))
+    where = shared.session.services.base_url(shared.session.layers.values({})) or "this machine"
+    title = f"{len(names):,} models at {where}" if len(names) != 1 else f"1 model at {where}"
+    shared.outputs.show(dict(table(title, ("model",), [(name,) for name in names], most=shared.outputs.width)))
 
 
 def _login(shared: Shared) -> None:

@@ -165,8 +165,9 @@ class GLMMagics(Magics):
             return {"completions": []}
         from glm_magic.magics import completion  # noqa: PLC0415 - nothing is loaded before a magic is typed
 
-        chats = self.kept.session.chats if self.kept.session else {}
-        return completion.completed(cursor, self._shell, chats, lambda: self.shared.session.layers.files)
+        session = self.kept.session
+        chats, listed = (session.chats, session.listed_models) if session else ({}, ())
+        return completion.completed(cursor, self._shell, chats, lambda: self.shared.session.layers.files, listed)
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self.kept.cells.begin(info.raw_cell)

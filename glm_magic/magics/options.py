@@ -390,6 +390,7 @@ CONFIG_OPTIONS: tuple[Option, ...] = (
     ),
     Option("--table", "show the settings as a table", fills="action", read=_action),
     Option("--panel", "show the settings as a panel", fills="action", read=_action),
+    Option("--models", "ask the endpoint for its models; -m completes them then", fills="action", read=_action),
     Option("--login", "ask for the key without echo, and keep it", fills="action", read=_action),
     Option("--save", "write what is set here to your own settings file", fills="action", read=_action),
     Option("--presets", "list the presets", fills="action", read=_action),

@@ -23,7 +23,7 @@ from glm_magic.errors import (
     SetupError,
     quoted,
 )
-from glm_magic.service import faults
+from glm_magic.service import faults, listing
 from glm_magic.service.connection import Connection
 from glm_magic.service.endpoint import Endpoint
 from glm_magic.service.exchange import PULL_SECONDS, Exchange, Patience
@@ -122,6 +122,14 @@ class Client:
                 delay = 0.0
             slot = slot.again()
 
+    def models(self, endpoint: Endpoint, patience: Patience) -> tuple[str, ...]:
+        """Ask which models an endpoint has. Raises `SetupError` or `AnswerError`."""
+        connection = self._opened(endpoint)
+        try:
+            return listing.models(connection, endpoint, patience)
+        finally:
+            connection.hang_up()
+
     def close(self) -> None:
         """Close the idle connections."""
         with self._lock:
@@ -163,10 +171,13 @@ class Client:
                 if connection.base_url == endpoint.base_url:
                     self._idle.remove(connection)
                     return connection, True
+        return self._opened(endpoint), False
+
+    def _opened(self, endpoint: Endpoint) -> Connection:
         try:
             if self._tls is None and endpoint.base_url.startswith("https:"):
                 self._tls = httpx.create_ssl_context()
-            return Connection(endpoint, self._tls), False
+            return Connection(endpoint, self._tls)
         except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
             # httpx raises them for ALL_PROXY=socks://…, NO_PROXY=[::1] or a missing SSL_CERT_FILE
             raise SetupError(

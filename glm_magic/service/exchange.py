@@ -34,7 +34,7 @@ PULL_SECONDS = 0.1
 
 _READS_AT_ONCE = 8  # the first words of an answer are handed on as they come
 _MOST_OF_A_TRICKLE = 32  # events in one read: after more of them, more are on their way
-_HEADERS = {
+HEADERS = {
     "Accept": "text/event-stream, application/json",
     "Accept-Encoding": "identity",  # the bounds on what is read are then bounds on memory
     "User-Agent": f"glm_magic/{__version__}",
@@ -62,7 +62,7 @@ class _End(enum.Enum):
     OF_RESPONSE = enum.auto()
 
 
-class _Bearer(httpx.Auth):
+class Bearer(httpx.Auth):
     """Puts the key into its header, out of reach of the local variables of any frame that is shown."""
 
     def __init__(self, key: Key | None) -> None:
@@ -161,8 +161,8 @@ class Exchange:
                 "POST",
                 self._endpoint.url,
                 json=self._endpoint.written(self._request),
-                headers=_HEADERS,
-                auth=_Bearer(self._endpoint.key),
+                headers=HEADERS,
+                auth=Bearer(self._endpoint.key),
                 timeout=timeout,
                 extensions={"trace": self._connection.trace},
             ) as response:

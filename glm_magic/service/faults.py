@@ -33,7 +33,7 @@ def refusal(response: httpx.Response, endpoint: Endpoint, model: str) -> GlmErro
     encoding = _encoding(response)
     error = refusals.refused(
         response.status_code,
-        f"a body compressed as {encoding}, not read" if encoding else wire.read_refusal(response.iter_raw()),
+        f"a body compressed as {encoding}, not read" if encoding else wire.read_body(response.iter_raw()),
         model=model,
         url=endpoint.url,
         request_id=response.headers.get("x-request-id", ""),

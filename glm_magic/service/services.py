@@ -28,7 +28,7 @@ from glm_magic.service.limits import Limits, limits_file
 from glm_magic.settings.declared import Value, number
 
 if TYPE_CHECKING:
-    from glm_magic.service.client import Client
+    from glm_magic.service.client import Client, Patience
     from glm_magic.service.masking import Masking
 
 
@@ -42,6 +42,7 @@ class Services:
         self.embedded = EmbeddedModel(environ)
         self.limits = Limits(limits_file, clock=clock) if client is None else client.limits
         self.ledger = Ledger()
+        self.listed: tuple[str, ...] = ()  # the models that an endpoint has, once it was asked for them
         self._clock = clock
         self._client = client
         self._lock = threading.Lock()
@@ -126,20 +127,10 @@ class Services:
     def _events(
         self, stream: EventStream, endpoint: Endpoint | None, body: Mapping[str, Any], settings: Mapping[str, Value]
     ) -> Generator[Event, None, None]:
-        from glm_magic.service.client import Client, Patience  # noqa: PLC0415 - it loads httpx
-
-        patience = Patience(
-            number(settings, "timeout"),
-            number(settings, "connect_timeout"),
-            int(number(settings, "retries")),
-            int(number(settings, "concurrency")),
-        )
-        with self._lock:
-            if self._client is None:
-                self._client = Client(limits=self.limits, clock=self._clock)
+        client, patience = self._asking(settings)
         if endpoint is None:
             endpoint = yield from self.embedded.ready(_text(settings["api_key_env"]))
-        asking = cast("Generator[Event, None, None]", self._client.stream(endpoint, body, patience))
+        asking = cast("Generator[Event, None, None]", client.stream(endpoint, body, patience))
         handled = sys.exc_info()[1]
         masking = stream.masking = endpoint.key.masking() if endpoint.key is not None else None
         try:
@@ -157,6 +148,42 @@ class Services:
             raise
         if masking is not None:
             yield from masking.rest()
+
+    def list_models(self, settings: Mapping[str, Value]) -> tuple[str, ...]:
+        """Ask the endpoint that the settings ask for which models it has; `listed` keeps the latest list.
+
+        Raises `SetupError` if there is none to ask, `AnswerError` if it does not tell.
+        """
+        endpoint = self.endpoint(settings)
+        if endpoint is None:
+            return (models.EMBEDDED,)
+        client, patience = self._asking(settings)
+        key, handled = endpoint.key, sys.exc_info()[1]
+        try:
+            found = client.models(endpoint, patience)
+        except GlmError as error:  # shown as in `stream`
+            if key is not None:
+                error.rewrite(key.hidden_in)
+            error.__context__ = None
+            raise error.with_traceback(None) from None
+        except BaseException as error:
+            _clear_frames(error, handled)
+            raise
+        self.listed = found if key is None else tuple(map(key.hidden_in, found))
+        return self.listed
+
+    def _asking(self, settings: Mapping[str, Value]) -> tuple[Client, Patience]:
+        from glm_magic.service.client import Client, Patience  # noqa: PLC0415 - it loads httpx
+
+        with self._lock:
+            if self._client is None:
+                self._client = Client(limits=self.limits, clock=self._clock)
+        return self._client, Patience(
+            number(settings, "timeout"),
+            number(settings, "connect_timeout"),
+            int(number(settings, "retries")),
+            int(number(settings, "concurrency")),
+        )
 
     def held_by(self, holder: object) -> Services:
         """Stay open until `holder` releases the services, or is gone."""

@@ -64,14 +64,14 @@ def read(chunks: Iterator[bytes], asked: Asked) -> Iterator[list[Event]]:
     yield reader.rest()
 
 
-def read_refusal(chunks: Iterator[bytes]) -> object:
-    """Return the body of a refusal, parsed if it is JSON, else as text; of a very long one the beginning."""
+def read_body(chunks: Iterator[bytes], most: int = LONGEST_REFUSAL) -> object:
+    """Return a body, parsed if it is JSON, else as text; of one that is longer than `most` bytes the beginning."""
     content = bytearray()
     for chunk in chunks:
         content += chunk
-        if len(content) > LONGEST_REFUSAL:
+        if len(content) > most:
             break
-    text = _text(content[:LONGEST_REFUSAL])
+    text = _text(content[:most])
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -1,13 +1,13 @@
 """What the extension costs, beside what it stands on: python tests/benchmarks/run.py [--quick] [--only NAME …]
 
 Prints each figure beside that of a peer in the same run, and beside the goal for their ratio; judges none. NAME is
-one of `history`, `store`, `streams`, `loading`, `showing`.
+one of `history`, `store`, `streams`, `comparing`, `loading`, `showing`.
 
 History: a saved notebook of many turns restored, beside reading its JSON; and the request of the turn after them
-built, beside writing that as JSON. Store: see store.py. Streams: see streams.py. Loading: `%load_ext glm_magic` beside
-`import httpx`, each in fresh kernels of an environment with the package alone. Showing: one answer at 200 tokens a
-second in a real kernel, beside the usual loop that updates one Markdown display with each chunk: bytes on iopub for
-each character, and the kernel's CPU time for each token.
+built, beside writing that as JSON. Store, streams, comparing: see store.py, streams.py, comparisons.py. Loading:
+`%load_ext glm_magic` beside `import httpx`, each in fresh kernels of an environment with the package alone. Showing:
+one answer at 200 tokens a second in a real kernel, beside the usual loop that updates one Markdown display with each
+chunk: bytes on iopub for each character, and the kernel's CPU time for each token.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -26,15 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_client.manager import KernelManager
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
+import comparisons
 import store
 import streams
 from glm_server import Answer, GlmServer, chunk, data
 from goals import beside, figure
+from kernels import Kernel
 
 from glm_magic.asking.session import Session
 from glm_magic.chat.conversation import Attempt
@@ -101,46 +101,6 @@ class PacedServer(GlmServer):
             yield data("[DONE]")
 
         return Answer(steps())  # type: ignore[arg-type]
-
-
-class Kernel:
-    """A kernel whose iopub bytes are counted."""
-
-    def __init__(self, url: str = "", specs: KernelSpecManager | None = None) -> None:
-        specs = specs or KernelSpecManager()
-        self.manager = KernelManager(kernel_name="python3", kernel_spec_manager=specs)
-        self.manager.start_kernel(env={**os.environ, "GLM_BASE_URL": url}, cwd=tempfile.gettempdir(), stderr=-3)
-        self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
-        self.run("import time, os")
-
-    def run(self, code: str) -> tuple[int, str]:
-        """Run a cell; return the bytes that it put on iopub, and what it printed."""
-        session = self.client.session
-        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
-        message = session.msg("execute_request", content)
-        message["metadata"] = {"cellId": "cell"}  # as a page sends it, so that the line about an answer is live
-        self.client.shell_channel.send(message)
-        sent = message["header"]["msg_id"]
-        size, printed = 0, ""
-        while True:
-            frames = self.client.iopub_channel.socket.recv_multipart()
-            _, parts = session.feed_identities(frames)
-            message = session.deserialize(parts)
-            if message["parent_header"].get("msg_id") != sent:
-                continue
-            size += sum(map(len, frames))
-            if message["msg_type"] == "stream":
-                printed += message["content"]["text"]
-            if message["msg_type"] == "error":
-                sys.exit("\n".join(message["content"]["traceback"]))
-            if message["msg_type"] == "status" and message["content"]["execution_state"] == "idle":
-                return size, printed
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
 
 
 def lean() -> KernelSpecManager:
@@ -268,13 +228,14 @@ def histories() -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="What the extension costs, beside what it stands on.")
-    parser.add_argument("--quick", action="store_true", help="leave out the answer of 10,000 tokens")
-    parser.add_argument("--only", nargs="+", default=["history", "store", "streams", "loading", "showing"])
+    parser.add_argument("--quick", action="store_true", help="no answer of 10,000 tokens, and no table of 10,000 rows")
+    parser.add_argument("--only", nargs="+", default=["history", "store", "streams", "comparing", "loading", "showing"])
     arguments = parser.parse_args()
     measures = {
         "history": histories,
         "store": store.main,
         "streams": streams.main,
+        "comparing": lambda: comparisons.main(quick=arguments.quick),
         "loading": loading,
         "showing": lambda: showing(quick=arguments.quick),
     }

@@ -34,6 +34,8 @@ def burst(chunks: int) -> bytes:
 
 
 async def answer(words: list[str], writer: asyncio.StreamWriter) -> None:
+    while words[0].isdigit():  # the number of a row
+        words = words[1:]
     match words:
         case ["burst", chunks]:
             writer.write(burst(int(chunks)))

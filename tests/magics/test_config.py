@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import traitlets
-from glm_server import GlmServer
+from glm_server import Answer, GlmServer
+from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from ipython_shell import Notebook
 
 from glm_magic import Chat
-from glm_magic.errors import GlmError, OptionError, SettingError, SetupError
+from glm_magic.errors import GlmError, OptionError, ServiceError, SettingError, SetupError
 from glm_magic.magics.glm import GLMMagics
 from glm_magic.magics.written import config_line
 from glm_magic.settings.declared import SETTINGS
@@ -211,3 +212,22 @@ def test_a_key_on_the_line_is_sent_to_where_keys_go(notebook: Notebook) -> None:
         notebook.run("%glm_config api_key=abc")
     assert "--login" in caught.value.remedy
     assert "api_key_env" not in str(caught.value)
+
+
+def test_the_endpoints_models_are_shown_and_complete_from_then_on(notebook: Notebook) -> None:
+    listing = b'{"data": [{"id": "org/one"}, {"id": "<b>two"}]}'
+    notebook.server.models = Answer([listing], headers={"Content-Type": "application/json"})
+    notebook.run("%glm_config --models")
+    assert "2 models at" in notebook.page.text
+    assert "org/one" in notebook.page.text
+    assert not any("<b>two" in html for html in notebook.page.saved("text/html"))
+    line = "%glm -m GLM-4-Air,or"
+    with provisionalcompleter():
+        found = [each.text for each in notebook.shell.Completer.completions(line, len(line))]
+    assert found == ["org/one"]
+    assert not [request for request in notebook.server.requests if request.method == "POST"]
+
+
+def test_an_endpoint_that_lists_no_models_is_an_error_of_one_line(notebook: Notebook) -> None:
+    with pytest.raises(ServiceError, match="does not tell which models it has"):
+        notebook.run("%glm_config --models")

@@ -139,7 +139,7 @@ def test_a_body_without_an_end_is_refused(start: bytes) -> None:
 
 def test_of_a_refusal_without_an_end_the_beginning_is_read() -> None:
     body = Endless(b"<html>", b"x" * MIB)
-    assert str(wire.read_refusal(body)).startswith("<html>")
+    assert str(wire.read_body(body)).startswith("<html>")
     assert body.taken <= wire.LONGEST_REFUSAL + 2 * MIB
 
 
@@ -153,7 +153,7 @@ def test_json_nested_too_deeply_is_no_answer_and_no_crash(content: bytes) -> Non
     for body in (content, b"data: " + content, b"error: " + content):
         with pytest.raises(GlmError):
             read(body)
-    assert isinstance(wire.read_refusal(iter([content])), str)
+    assert isinstance(wire.read_body(iter([content])), str)
 
 
 @pytest.mark.parametrize("depth", range(900, 1000, 7))
@@ -165,9 +165,9 @@ def test_json_nested_almost_too_deeply_is_no_crash(depth: int) -> None:
 
 
 def test_a_refusal_is_read_as_json_where_it_is_some() -> None:
-    assert wire.read_refusal(iter(error(400, {"detail": "서울"}).steps)) == {"detail": "서울"}
-    assert wire.read_refusal(iter([b"\xef\xbb\xbf{}"])) == {}
-    assert wire.read_refusal(iter(["서울".encode()[:2]])) == "\ufffd"
+    assert wire.read_body(iter(error(400, {"detail": "서울"}).steps)) == {"detail": "서울"}
+    assert wire.read_body(iter([b"\xef\xbb\xbf{}"])) == {}
+    assert wire.read_body(iter(["서울".encode()[:2]])) == "\ufffd"
 
 
 def outcome(pieces: Iterable[bytes]) -> tuple[object, str]:
