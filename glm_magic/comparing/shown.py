@@ -159,9 +159,16 @@ def verdicts(plan: Plan, found: Sequence[Summary], primary: str, baseline: int) 
 
 
 def grid(
-    plan: Plan, runs: Sequence[Run], found: Sequence[Summary], *, primary: str, baseline: int, progress: Progress
+    plan: Plan,
+    runs: Sequence[Run],
+    found: Sequence[Summary],
+    *,
+    primary: str,
+    baseline: int,
+    progress: Progress,
+    notes: tuple[str, ...] = (),
 ) -> Grid:
-    """Return the whole comparison as a grid."""
+    """Return the whole comparison as a grid; `notes` stand at the end of its title."""
     wanted = plan.wanted
     shape = range(len(wanted.rows)), range(len(wanted.configurations)), range(wanted.repeats)
     answers = tuple(
@@ -169,7 +176,7 @@ def grid(
         for row in shape[0]
     )
     return Grid(
-        title(plan, runs, progress, found),
+        (*title(plan, runs, progress, found), *notes),
         columns(plan, found, primary, baseline),
         rows(plan),
         answers,
