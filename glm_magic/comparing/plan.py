@@ -137,6 +137,7 @@ def plan(
         of_row: list[Question] = []
         known: list[RunKey] = []
         messages: dict[str, Message] = {}
+        systems: dict[str, str] = {}
         for column in wanted.configurations:
             try:
                 if column.prompt not in messages:
@@ -144,7 +145,9 @@ def plan(
                 options = {**wanted.wishes.options, **column.options}
                 system = options.get("system")
                 if isinstance(system, str) and system:
-                    options["system"] = wanted.fill_text(system, row)
+                    if system not in systems:
+                        systems[system] = wanted.fill_text(system, row)
+                    options["system"] = systems[system]
                 wishes = replace(wanted.wishes, options=options, replay=False)
                 question = asked(messages[column.prompt], wishes)
             except PromptError as error:

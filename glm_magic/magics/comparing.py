@@ -54,8 +54,7 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     known = Known(place, kept, recorded)
     judges = Judges(shared.session, shared.kept_runs, keeping, known.kept)
     appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
-    columns = wanted.rows[0] if wanted.has_table else {}
-    notes = tuple(filter(None, [shadowed([name for name in columns if name in known_names])]))
+    notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
     planned = Planned(asked, known, keeping, appraiser, may_ask, notes)
     if may_ask and not line.dry_run:
         shared.session.check_limits(*planned.to_ask)
