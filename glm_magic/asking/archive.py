@@ -12,8 +12,8 @@ from glm_magic.chat.conversation import Attempt, in_order
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
-from glm_magic.notebook import ipynb
-from glm_magic.notebook.document import SavedTurn, turns_in
+from glm_magic.notebook import comparison, ipynb
+from glm_magic.notebook.document import SavedTurn, comparisons_in, turns_in
 from glm_magic.notebook.journal import Journal
 from glm_magic.notebook.store import Store
 
@@ -38,6 +38,7 @@ class Archive:
         self._store: Store | None = None
         self._path: Path | None = None  # of the notebook that was read
         self._saved: list[SavedTurn] = []
+        self._comparisons: dict[Place, Any] = {}
         self._cells: frozenset[str] = frozenset()
         self._claimed: set[Place] = set()
 
@@ -59,10 +60,20 @@ class Archive:
         with self._lock:
             path = self.path
             if path != self._path:
-                self._path, self._saved, self._cells = path, [], frozenset()
+                self._path, self._saved, self._comparisons, self._cells = path, [], {}, frozenset()
                 if path is not None:
                     self._read(path, save=save)
             return self._saved
+
+    def comparison(self, place: Place, *, save: bool) -> Any:
+        """Return the bundle of a comparison in the notebook's file, None if there is none at that place."""
+        with self._lock:
+            self.saved(save=save)
+            return self._comparisons.get(place)
+
+    def has_cell(self, cell: str) -> bool:
+        """Whether the notebook's file has a cell, as it was when this kernel first needed it."""
+        return cell in self._cells
 
     def attempts(
         self, place: Place, prompt: Message, *, save: bool, taken: Container[Place] = ()
@@ -149,6 +160,7 @@ class Archive:
         except HistoryError:  # it was never saved, or is damaged: who restores or replays it is told
             cells = []
         self._saved = list(turns_in(cells, []))
+        self._comparisons = comparisons_in(cells)
         self._cells = _ids(cells)
         if save:
             self._try(lambda: self._take_in(path))
@@ -165,6 +177,15 @@ class Archive:
             self._add_journal(path)
         # cells without an id have none in the store: their numbers say nothing once the notebook has changed
         self._copy(path, (turn for turn in self._saved if turn.place.has_id))
+        self._copy_runs(path)
+        store.touch(known_as, self._wall())
+
+    def _copy_runs(self, path: Path) -> None:
+        there = self.store.runs.ids(str(path)) if self._comparisons else frozenset()
+        for place, data in self._comparisons.items():
+            if place.has_id and not comparison.ids(data) <= there:
+                runs = [run for run in comparison.decode(data, []) if run.attempt.id not in there]
+                self.store.runs.add(str(path), place, runs, now=self._wall())
 
     def _add_journal(self, path: Path) -> None:
         """Take in the journal of an earlier version; the file is left."""

@@ -80,7 +80,7 @@ class Judges:
             return self.saved[question.fingerprint]
         recorded = self.keeper.recorded(self.keeping.source)
         key = RunKey(service_of(question), question.fingerprint)
-        return self.known.get(key) or recorded.get((question.fingerprint, 0, 0))
+        return self.known.get(key) or recorded.find(key, self.keeping.place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from glm_magic.comparing import axes
 from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.filling import Filling
-from glm_magic.comparing.kept import Keeping, KeptRuns
+from glm_magic.comparing.kept import Keeping, KeptRuns, Known
 from glm_magic.comparing.plan import Wanted, plan
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.scoring import scorer
-from glm_magic.comparing.under_way import Comparing, Known
+from glm_magic.comparing.under_way import Comparing
 from glm_magic.errors import OptionError, quoted
 from glm_magic.settings.declared import Value
 
@@ -57,8 +57,9 @@ def compared(
     keeper = KeptRuns(session.recordings, time.time)
     recorded = keeper.recorded(source)
     found_scores = scorer(scores, has_rows=has_table)
-    asked = plan(session, wanted, keeping.place, recorded)
-    known = Known(keeper.of(keeping), recorded)
+    may_ask = settings["replay_missing"] != "error" or source == OFF
+    asked = plan(session, wanted, keeping.place, recorded, ask=may_ask)
+    known = Known(keeping.place, keeper.of(keeping), recorded)
     comparing = Comparing(
         session,
         asked,
@@ -66,7 +67,7 @@ def compared(
         keeper,
         keeping,
         appraiser=Appraiser(found_scores, Judges(session, keeper, keeping, known.kept), has_table),
-        ask=settings["replay_missing"] != "error" or source == OFF,
+        ask=may_ask,
     )
     comparison = comparing.comparison
     try:

@@ -90,6 +90,7 @@ class Comparison(Sequence[Run]):
         self._baseline = 0
         self._lock = threading.Lock()
         self.progress = Progress()
+        self.notes: tuple[str, ...] = ()  # that the title of the grid ends with
         self.hands = Hands()
 
     # --- the runs --------------------------------------------------------------------------------
@@ -344,6 +345,7 @@ class Comparison(Sequence[Run]):
             primary=self.primary,
             baseline=self._baseline,
             progress=self.progress,
+            notes=self.notes,
         )
 
     @property

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from glm_magic.asking.recordings import OFF, THIS_NOTEBOOK, Recordings
 from glm_magic.chat.place import Place
+from glm_magic.comparing.outbox import Outbox
 from glm_magic.errors import HistoryError
+from glm_magic.notebook import comparison
 from glm_magic.notebook.journal import Journal, recorded_runs
 from glm_magic.notebook.runs import RunKey, SavedRun
 from glm_magic.notebook.store import Store
+
+# What a recorded run is found by: the fingerprint of its request, which of several equal requests it is, its repeat.
+Asked: TypeAlias = tuple[str, int, int]
+
+_STORE, _RECORD = "The store of answers", "not recorded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,43 @@ class Keeping:
     save: bool = True
     record: str = ""
     source: str = OFF
+
+
+class RecordedRuns:
+    """The runs of a recording. Each is given once; `given` holds the ids of those that were."""
+
+    def __init__(self, runs: Iterable[tuple[Place, SavedRun]] = (), given: set[str] | None = None) -> None:
+        self._given = set() if given is None else given
+        self._by_request: dict[Asked, list[tuple[Place, SavedRun]]] = {}
+        for place, run in runs:
+            self._by_request.setdefault((run.key.fingerprint, run.key.nth, run.key.repeat), []).append((place, run))
+
+    def __len__(self) -> int:
+        return len(self._by_request)
+
+    def __contains__(self, asked: object) -> bool:
+        return asked in self._by_request
+
+    def find(self, key: RunKey, place: Place) -> SavedRun | None:
+        """Return a run that was not given yet: one of the same cell, else the first; None if there is none."""
+        found = self._by_request.get((key.fingerprint, key.nth, key.repeat), ())
+        free = [(where, run) for where, run in found if run.attempt.id not in self._given]
+        return next((run for where, run in free if where == place), free[0][1] if free else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The runs of a place that need not be asked: those kept, by key, and those of a recording that is replayed."""
+
+    place: Place
+    kept: dict[RunKey, SavedRun]
+    recorded: RecordedRuns = field(default_factory=RecordedRuns)
+
+    def of(self, key: RunKey) -> SavedRun | None:
+        """Return the answer to a run, None if it is to be asked."""
+        kept, recorded = self.kept.get(key), self.recorded.find(key, self.place)
+        # without cell ids, what is kept is of all cells, and another one may have asked the same
+        return (kept or recorded) if self.place.has_id else (recorded or kept)
 
 
 @dataclass(slots=True)
@@ -37,68 +82,116 @@ class KeptRuns:
     recordings: Recordings
     wall: Callable[[], float]
     _here: dict[Place, dict[RunKey, SavedRun]] = field(default_factory=dict)
-    _recorded: dict[str, dict[tuple[str, int, int], SavedRun]] = field(default_factory=dict)
+    _shown: dict[Place, dict[str, Any]] = field(default_factory=dict)
+    _recorded: dict[str, RecordedRuns] = field(default_factory=dict)
+    _given: set[str] = field(default_factory=set)
+    _outboxes: dict[tuple[str, Place], Outbox] = field(default_factory=dict)
     _lock: Any = field(default_factory=threading.Lock)
 
-    def of(self, keeping: Keeping) -> dict[RunKey, SavedRun]:
-        """Return the runs of a place that have an answer, by their keys; of several, the last one."""
+    # --- reading -------------------------------------------------------------------------------
+
+    def of(self, keeping: Keeping, fingerprints: Iterable[str] = ()) -> dict[RunKey, SavedRun]:
+        """Return the runs of a place that have an answer, by their keys; of several, the last one.
+
+        Where there are none, they are those of a cell that the notebook no longer has, if that has asked some of the
+        requests with these `fingerprints`: it was cut and pasted. They come to belong to this place.
+        """
+        self.flush(keeping)
+        place, problems = keeping.place, list[str]()
         found: dict[RunKey, SavedRun] = {}
         if keeping.record:
-            self._try(lambda: found.update(_by_key(_in_record(self.recordings.file(keeping.record)))))
+            self._try(lambda: found.update(_by_key(_in_record(self.recordings.file(keeping.record), place))), _RECORD)
+        self._try(lambda: found.update(_by_key(self._in_file(keeping, problems))))
         path = self._notebook(keeping)
         if path is not None:
-            problems: list[str] = []
-            self._try(lambda: found.update(_by_key(self._store.runs.at(path, keeping.place, problems))))
-            for problem in problems:
-                self.recordings.note(f"The store of answers: {problem}")
+            stored = self._try(lambda: self._store.runs.at(path, place, problems)) or ()
+            if not stored and place not in self._here:
+                stored = self._try(lambda: self._pasted(path, place, frozenset(fingerprints), problems)) or ()
+            found.update(_by_key(stored))
+        for problem in problems:
+            self.recordings.note(f"{_STORE}: {problem}")
         with self._lock:
-            found.update(self._here.get(_where(keeping.place), {}))
+            found.update(self._here.get(_where(place), {}))
         return found
 
-    def recorded(self, source: str) -> dict[tuple[str, int, int], SavedRun]:
-        """Return the runs of a recording, by fingerprint, number among equal requests, and repeat.
-
-        Raises `HistoryError` if there is nothing to read.
-        """
+    def recorded(self, source: str) -> RecordedRuns:
+        """Return the runs of a recording. Raises `HistoryError` if there is nothing to read."""
         if source == OFF:
-            return {}
+            return RecordedRuns()
         if source not in self._recorded:
             path = self.recordings.archive.path if source == THIS_NOTEBOOK else Path(source).expanduser()
             problems: list[str] = []
             runs = recorded_runs(path, problems) if path is not None else []
-            self._recorded[source] = {(run.key.fingerprint, run.key.nth, run.key.repeat): run for run in runs}
+            self._recorded[source] = RecordedRuns(runs, self._given)
             for problem in problems:
                 self.recordings.note(problem)
         return self._recorded[source]
 
+    def _in_file(self, keeping: Keeping, problems: list[str]) -> Iterable[SavedRun]:
+        data = self.recordings.archive.comparison(keeping.place, save=keeping.save)
+        return () if data is None else comparison.decode(data, problems)
+
+    def _pasted(self, path: str, place: Place, asked: frozenset[str], problems: list[str]) -> list[SavedRun]:
+        archive, runs = self.recordings.archive, self._store.runs
+        gone = [
+            old
+            for old in runs.places(path)
+            if old.cell != place.cell and old not in self._here and not archive.has_cell(old.cell)
+        ]
+        common = {old: len(asked & runs.fingerprints(path, old)) for old in gone}
+        old = max(common, key=lambda old: common[old], default=None)
+        if old is None or not common[old]:
+            return []
+        runs.move(path, old, place)
+        return runs.at(path, place, problems)
+
+    # --- writing -------------------------------------------------------------------------------
+
     def add(self, keeping: Keeping, run: SavedRun) -> None:
         """Keep a run that has ended."""
-        self.note(keeping, run)
-        path = self._notebook(keeping)
-        if path is not None:
-            self._try(lambda: self._store.runs.add(path, keeping.place, [run], now=self.wall()))
-        if keeping.record:
-            self._try(lambda: self._into_record(self.recordings.file(keeping.record), keeping.place, run))
+        self.note(keeping, run.key, run)
+        for whose, outbox in self._to(keeping):
+            self._try(functools.partial(outbox.put, run), whose)
 
-    def note(self, keeping: Keeping, run: SavedRun) -> None:
-        """Keep a run in this kernel alone."""
+    def note(self, keeping: Keeping, key: RunKey, run: SavedRun) -> None:
+        """Keep a run in this kernel alone. A replayed one has another key here, if it came from another service."""
         with self._lock:
-            self._here.setdefault(_where(keeping.place), {})[run.key] = run
+            self._given.add(run.attempt.id)
+            self._here.setdefault(_where(keeping.place), {})[key] = run
 
-    def judge(self, keeping: Keeping, run: SavedRun) -> None:
+    def flush(self, keeping: Keeping) -> None:
+        """Write what could not be written before."""
+        for whose, outbox in self._to(keeping):
+            self._try(outbox.flush, whose)
+
+    def judge(self, keeping: Keeping, key: RunKey, run: SavedRun) -> None:
         """Keep the rating and the note of a run."""
-        self.note(keeping, run)
+        self.note(keeping, key, run)
         path = self._notebook(keeping)
         if path is not None:
-            self._try(lambda: self._store.runs.judge(path, run))
+            self._try(lambda: self._store.runs.judge(path, keeping.place, run, now=self.wall()))
+        if keeping.record:
+            self._try(lambda: self._judge_in_record(self.recordings.file(keeping.record), keeping.place, run), _RECORD)
 
-    def pick(self, keeping: Keeping, runs: Iterable[SavedRun], id_: str) -> None:
-        """Keep which of the runs of a place is picked, by the id of its answer; the others no longer are."""
-        for run in runs:
-            self.note(keeping, run)
-        path = self._notebook(keeping)
-        if path is not None:
-            self._try(lambda: self._store.runs.pick(path, keeping.place, id_))
+    def pick(self, keeping: Keeping, runs: Mapping[RunKey, SavedRun]) -> None:
+        """Keep which of the `runs`, given by their keys, is picked."""
+        before = self._here.get(_where(keeping.place), {})
+        for key, run in runs.items():
+            if key not in before or before[key].is_picked != run.is_picked:
+                self.judge(keeping, key, run)
+
+    # --- what stands on the page ------------------------------------------------------------------
+
+    def show(self, place: Place, bundle: dict[str, Any]) -> None:
+        """Note what the notebook keeps of the comparison at a place."""
+        self._shown[place] = bundle
+
+    def shown_at(self, place: Place, *, save: bool) -> dict[str, Any] | None:
+        """Return what the notebook keeps of the comparison at a place, None if there is none."""
+        found: dict[str, Any] | None = self._shown.get(place)
+        return found or self.recordings.archive.comparison(place, save=save)
+
+    # -------------------------------------------------------------------------------------------
 
     @property
     def _store(self) -> Store:
@@ -112,26 +205,50 @@ class KeptRuns:
         archive.saved(save=keeping.save)  # the store takes in what it lacks, and follows a renamed notebook
         return str(archive.path)
 
-    def _into_record(self, file: Journal | Store, place: Place, run: SavedRun) -> None:
+    def _to(self, keeping: Keeping) -> list[tuple[str, Outbox]]:
+        """Return where the runs of a place go, each with what it is called."""
+        place, found = keeping.place, list[tuple[str, Outbox]]()
+        path = self._notebook(keeping)
+        with self._lock:
+            if path is not None:
+                into_store = Outbox(lambda runs: self._store.runs.add(path, place, runs, now=self.wall()))
+                found.append((_STORE, self._outboxes.setdefault((path, place), into_store)))
+            if keeping.record:
+                into_record = Outbox(lambda runs: self._into_record(keeping.record, place, runs))
+                found.append((_RECORD, self._outboxes.setdefault((f"record={keeping.record}", place), into_record)))
+        return found
+
+    def _into_record(self, record: str, place: Place, runs: list[SavedRun]) -> None:
+        file = self.recordings.file(record)
         if isinstance(file, Store):
-            file.runs.add(str(self.recordings.archive.path or ""), place, [run], now=self.wall())
+            file.runs.add(str(self.recordings.archive.path or ""), place, runs, now=self.wall())
         else:
             with self._lock:
-                file.add_run(place, run)
+                file.add_runs(place, runs)
 
-    def _try(self, work: Callable[[], Any]) -> None:
+    def _judge_in_record(self, file: Journal | Store, place: Place, run: SavedRun) -> None:
+        if isinstance(file, Store):
+            file.runs.judge(str(self.recordings.archive.path or ""), place, run, now=self.wall())
+        else:
+            with self._lock:
+                file.judge(place, run)
+
+    def _try(self, work: Callable[[], Any], whose: str = _STORE) -> Any:
         try:
-            work()
+            return work()
         except HistoryError as error:
-            self.recordings.note_once(f"not kept: {error.what}")
+            self.recordings.note_once(f"{whose}: {error.what}")
+            return None
 
 
 def _by_key(runs: Iterable[SavedRun]) -> dict[RunKey, SavedRun]:
     return {run.key: run for run in runs}
 
 
-def _in_record(file: Journal | Store) -> list[SavedRun]:
-    return file.runs.at(None, None, []) if isinstance(file, Store) else file.runs([])
+def _in_record(file: Journal | Store, place: Place) -> list[SavedRun]:
+    """Return the runs of a record that may be those of a place: where there are no cell ids, that is all."""
+    runs = file.runs.all([]) if isinstance(file, Store) else file.runs([])
+    return [run for where, run in runs if where == place or not (place.has_id and where.has_id)]
 
 
 def _where(place: Place) -> Place:

@@ -88,6 +88,11 @@ class Plan:
         """Return what the run at a spot is known by."""
         return replace(self.keys[spot[0]][spot[1]], repeat=spot[2])
 
+    @property
+    def fingerprints(self) -> Iterator[str]:
+        """The fingerprints of the requests."""
+        return (key.fingerprint for row in self.keys for key in row)
+
     def spots(self) -> Iterator[Spot]:
         """Yield all spots in the order of their runs: by row, then by column, then by repeat."""
         wanted = self.wanted
@@ -102,10 +107,13 @@ class Plan:
         return (spot[0] * len(wanted.configurations) + spot[1]) * wanted.repeats + spot[2]
 
 
-def plan(session: Session, wanted: Wanted, place: Place, recorded: Container[Recorded] = ()) -> Plan:
+def plan(
+    session: Session, wanted: Wanted, place: Place, recorded: Container[Recorded] = (), *, ask: bool = True
+) -> Plan:
     """Return what `wanted` asks; nothing is sent, and nothing changes.
 
-    Where all repeats of a question are `recorded`, nobody need be there to answer it. Raises `CellError` if a prompt
+    Where all repeats of a question are `recorded`, nobody need be there to answer it, nor where `ask` is false and
+    nothing will be asked. Raises `CellError` if a prompt
     or a setting is wrong, naming the row; `SetupError` if nobody can be asked.
     """
     before = session.sent_before(place, wanted.wishes)
@@ -114,21 +122,22 @@ def plan(session: Session, wanted: Wanted, place: Place, recorded: Container[Rec
     keys: list[tuple[RunKey, ...]] = []
     tools = _source(wanted.wishes.tools)
 
-    def is_recorded(question: Question) -> bool:
+    def recorded_repeats(question: Question) -> int:
         known = question.fingerprint
-        return all((known, seen[known], repeat) in recorded for repeat in range(wanted.repeats))
+        return sum((known, seen[known], repeat) in recorded for repeat in range(wanted.repeats))
 
     def asked(message: Message, wishes: Wishes) -> Question:
-        if recorded:
-            for question in session.as_recorded(message, place, wishes, before):
-                if is_recorded(question):
-                    return question
+        if recorded or not ask:
+            found = max(session.as_recorded(message, place, wishes, before), key=recorded_repeats)
+            if not ask or recorded_repeats(found) == wanted.repeats:
+                return found
         return session.plan(message, place, wishes, before)
 
     for row in range(len(wanted.rows)):
         of_row: list[Question] = []
         known: list[RunKey] = []
         messages: dict[str, Message] = {}
+        systems: dict[str, str] = {}
         for column in wanted.configurations:
             try:
                 if column.prompt not in messages:
@@ -136,7 +145,9 @@ def plan(session: Session, wanted: Wanted, place: Place, recorded: Container[Rec
                 options = {**wanted.wishes.options, **column.options}
                 system = options.get("system")
                 if isinstance(system, str) and system:
-                    options["system"] = wanted.fill_text(system, row)
+                    if system not in systems:
+                        systems[system] = wanted.fill_text(system, row)
+                    options["system"] = systems[system]
                 wishes = replace(wanted.wishes, options=options, replay=False)
                 question = asked(messages[column.prompt], wishes)
             except PromptError as error:

@@ -29,9 +29,9 @@ def _rows(table: Any, name: str) -> Iterator[Row]:
     elif hasattr(table, "iter_rows") and hasattr(table, "columns"):  # polars
         yield from table.iter_rows(named=True)
     elif hasattr(table, "to_dict") and hasattr(table, "columns"):  # pandas
-        if not table.columns.is_unique:
-            raise OptionError(f"{name} has two columns of one name.", "Rename one of them.")
         columns = [str(column) for column in table.columns]
+        if len(set(columns)) < len(columns):
+            raise OptionError(f"{name} has two columns of one name.", "Rename one of them.")
         for values in table.itertuples(index=False, name=None):
             yield dict(zip(columns, values, strict=True))
     elif isinstance(table, Sequence) and not isinstance(table, (str, bytes)):
@@ -39,13 +39,29 @@ def _rows(table: Any, name: str) -> Iterator[Row]:
             if not isinstance(row, Mapping):
                 what = f"Row {number} of {name} is not a dict, but {_a(row)}."
                 raise OptionError(what, 'Wrap it: [{"text": text} for text in texts]')
-            yield {str(column): value for column, value in row.items()}
+            named = {str(column): value for column, value in row.items()}
+            if len(named) < len(row):
+                raise OptionError(f"Row {number} of {name} has two columns of one name.", "Rename one of them.")
+            yield named
     else:
-        raise OptionError(f"{name} is not a table, but {_a(table)}.", _TAKES)
+        raise OptionError(f"{name} is not a table, but {_a(table)}.", _made_of(table, name))
+
+
+def _made_of(table: Any, name: str) -> str:
+    """Return how a table is made of what is none."""
+    if isinstance(table, Iterator):
+        return f"It can be read only once, and its cell may run again. Make a list of it: {name} = list({name})"
+    if hasattr(table, "collect"):  # a lazy frame
+        return f"Make a frame of it: {name} = {name}.collect()"
+    if getattr(table, "ndim", None) == 1 and not getattr(table.dtype, "names", None):  # an array, or a Series
+        return f'Name its column: [{{"text": text}} for text in {name}]'
+    return f"Name its columns: pandas.DataFrame({name})" if hasattr(table, "ndim") else _TAKES
 
 
 def _of_lists(table: Mapping[Any, Any], name: str) -> Iterator[Row]:
     columns = {str(column): values for column, values in table.items()}
+    if len(columns) < len(table):
+        raise OptionError(f"{name} has two columns of one name.", "Rename one of them.")
     for column, values in columns.items():
         if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
             raise OptionError(f"{name} is a dict, and its {quoted(column)} is not a list, but {_a(values)}.", _TAKES)

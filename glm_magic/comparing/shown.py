@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from glm_magic.display.tables import shorten
 _SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}
 _LONGEST_SETTING = 40  # characters
 _LONGEST_VALUE = 200  # of a row's value
+_LONGEST_NAME = 60  # of a column of the table
 _MOST_SHADOWED = 5
 
 
@@ -66,7 +67,7 @@ def rows(plan: Plan) -> tuple[Row, ...]:
     if not plan.wanted.has_table:
         return tuple(Row(number) for number in range(1, len(plan.wanted.rows) + 1))
     return tuple(
-        Row(number, {name: _text(value) for name, value in row.items()})
+        Row(number, {_name(name): _text(value) for name, value in row.items()})
         for number, row in enumerate(plan.wanted.rows, start=1)
     )
 
@@ -97,7 +98,7 @@ def settings(plan: Plan, column: int) -> tuple[str, ...]:
     """Return what is set for a column, in short: its wording, its model, and what else is varied."""
     configuration = plan.wanted.configurations[column]
     model = plan.questions[0][column].model
-    facts = [configuration.variant] if configuration.variant else []
+    facts = [shorten(configuration.variant, _LONGEST_SETTING)] if configuration.variant else []
     facts.append(f"{model} (embedded)" if plan.questions[0][column].is_embedded else model)
     for name, value in configuration.options.items():
         if name == "model":
@@ -159,9 +160,16 @@ def verdicts(plan: Plan, found: Sequence[Summary], primary: str, baseline: int) 
 
 
 def grid(
-    plan: Plan, runs: Sequence[Run], found: Sequence[Summary], *, primary: str, baseline: int, progress: Progress
+    plan: Plan,
+    runs: Sequence[Run],
+    found: Sequence[Summary],
+    *,
+    primary: str,
+    baseline: int,
+    progress: Progress,
+    notes: tuple[str, ...] = (),
 ) -> Grid:
-    """Return the whole comparison as a grid."""
+    """Return the whole comparison as a grid; `notes` stand at the end of its title."""
     wanted = plan.wanted
     shape = range(len(wanted.rows)), range(len(wanted.configurations)), range(wanted.repeats)
     answers = tuple(
@@ -169,7 +177,7 @@ def grid(
         for row in shape[0]
     )
     return Grid(
-        title(plan, runs, progress, found),
+        (*title(plan, runs, progress, found), *notes),
         columns(plan, found, primary, baseline),
         rows(plan),
         answers,
@@ -178,12 +186,12 @@ def grid(
     )
 
 
-def shadowed(names: Sequence[str]) -> str:
-    """Return that the columns of a table hide names of the notebook; ``""`` if none do."""
-    if not names:
-        return ""
+def shadowed(columns: Collection[str], known: Collection[str]) -> tuple[str, ...]:
+    """Return which names of the notebook the columns of a table hide, and that `row` hides a column."""
+    names = [_name(name) for name in columns if name in known]
     shown = ", ".join(names[:_MOST_SHADOWED]) + (" …" if len(names) > _MOST_SHADOWED else "")
-    return f"hidden by a column of the table: {shown}"
+    hidden = [f"hidden by a column of the table: {shown}"] if names else []
+    return (*hidden, *(['the column row is row["row"]: row is the whole row'] if "row" in columns else []))
 
 
 def _column_facts(summary: Summary) -> tuple[str, ...]:
@@ -243,13 +251,17 @@ def _text(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
 
 
+def _name(column: str) -> str:
+    return column if len(column) <= _LONGEST_NAME else f"{column[: _LONGEST_NAME - 1]}…"
+
+
 def _plain(value: Any) -> str:
     return value if isinstance(value, str) else in_json(value)
 
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a row as JSON: what JSON does not have becomes text."""
-    return {name: _json(value) for name, value in values.items()}
+    return {_sent(name): _json(value) for name, value in values.items()}
 
 
 def _json(value: Any) -> Any:
@@ -260,6 +272,11 @@ def _json(value: Any) -> Any:
             value = value.item()
         except (TypeError, ValueError):
             return _text(value)
-    if isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return str(value)
+    return _sent(str(value))
+
+
+def _sent(text: str) -> str:
+    """Return text that can be written as UTF-8: half a character is written as its number."""
+    return text.encode("utf-8", "backslashreplace").decode()

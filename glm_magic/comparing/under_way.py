@@ -12,7 +12,7 @@ from glm_magic.asking.session import Session
 from glm_magic.comparing import shown
 from glm_magic.comparing.appraisal import Appraiser
 from glm_magic.comparing.comparison import Comparison
-from glm_magic.comparing.kept import Keeping, KeptRuns
+from glm_magic.comparing.kept import Keeping, KeptRuns, Known
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.rounds import Rounds
 from glm_magic.comparing.running import News, Running
@@ -27,19 +27,6 @@ from glm_magic.settings.declared import number
 
 _PULL_SECONDS = 0.1
 _HEAD_SECONDS = 1.0  # between two looks at what the columns come to
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The runs that need not be asked: those kept, by key, and those of a recording that is replayed."""
-
-    kept: dict[Any, SavedRun]
-    recorded: dict[Any, SavedRun]
-
-    def of(self, plan: Plan, spot: Spot) -> SavedRun | None:
-        """Return the answer to the run at a spot, None if it is to be asked."""
-        key = plan.key(spot)
-        return self.kept.get(key) or self.recorded.get((key.fingerprint, key.nth, key.repeat))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +64,7 @@ class Comparing:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._appraiser = appraiser
+        self._keeper, self._keeping = keeper, keeping
         self._at_once = int(number(plan.questions[0][0].settings, "concurrency"))
         self._limits = session.services.limits
         asked_of = {(each.endpoint, each.model): None for each in plan.questions[0]}
@@ -85,17 +73,19 @@ class Comparing:
         missing: list[Spot] = []
         for spot in plan.spots():
             run = Run(spot, plan.wanted.rows[spot[0]], plan.wanted.configurations[spot[1]])
-            saved = known.of(plan, spot)
+            saved = known.of(plan.key(spot))
             if saved is None:
                 missing.append(spot)
                 runs.append(run)
             else:
                 run = kept(saved, run, plan.question(spot), replayed=True)
                 runs.append(self._scored(run))
-                keeper.note(keeping, saved)
+                keeper.note(keeping, plan.key(spot), saved)
         if missing and not ask:
+            row, column, repeat = missing[0]
             raise NotRecorded(
                 f"{len(missing):,} of {len(runs):,} answers of this comparison are not recorded; nothing was sent.",
+                f"The first is of row {row}, column {plan.wanted.configurations[column].label}, repeat {repeat}.\n"
                 "Ask them with --no-replay, then save the notebook (or set record=FILE.jsonl).",
             )
         self.comparison = Comparison(plan, runs, appraiser, margin=until.margin, anytime=until.decided)
@@ -173,6 +163,7 @@ class Comparing:
         for run in self.comparison:
             if run.state == "running":  # it did not let go of its connection in time
                 self.comparison.put(replace(run, state="interrupted"))
+        self._keeper.flush(self._keeping)
         self._tell(in_flight=None)
 
     def _scored(self, run: Run) -> Run:
@@ -201,7 +192,7 @@ class Comparing:
     def _with_heads(self, changes: Changes) -> Changes:
         """Add the title, and about once a second what the columns come to: intervals are worked out at the end."""
         comparison = self.comparison
-        title = shown.title(self._plan, comparison, comparison.progress, ())
+        title = (*shown.title(self._plan, comparison, comparison.progress, ()), *comparison.notes)
         now = self._clock()
         if now - self._heads_at < _HEAD_SECONDS:
             return replace(changes, title=title)
@@ -249,5 +240,6 @@ def bundle(comparison: Comparison, chat: str) -> dict[str, Any]:
             tuple(attempt.id for attempt in plan.before),
             comparison.baseline_index,
             comparison.judged,
+            plan.place.call,
         )
     )

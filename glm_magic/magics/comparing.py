@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,13 @@ from glm_magic.comparing import axes
 from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison, Hands
 from glm_magic.comparing.filling import Filling
-from glm_magic.comparing.kept import Keeping
+from glm_magic.comparing.kept import Keeping, Known, RecordedRuns
 from glm_magic.comparing.plan import Plan, Wanted, plan
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import scorer
-from glm_magic.comparing.under_way import Comparing, Known, Until, bundle
+from glm_magic.comparing.shown import shadowed
+from glm_magic.comparing.under_way import Comparing, Until, bundle
 from glm_magic.display.grid import Action, GridView
 from glm_magic.display.view import Show
 from glm_magic.errors import Interrupted
@@ -34,7 +35,6 @@ from glm_magic.magics.settings import set_here
 from glm_magic.magics.shared import Shared
 from glm_magic.notebook.bundle import MIME_TYPE as TURN
 from glm_magic.notebook.comparison import MIME_TYPE as COMPARISON
-from glm_magic.settings.declared import Value
 
 
 def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wishes) -> Planned:
@@ -46,14 +46,17 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     settings = shared.session.layers.values(line.settings)
     source = source_of(settings["replay"], replay=line.replay)
     keeping = Keeping(place, bool(settings["save_turns"]), str(settings["record"] or ""), source)
-    recorded = {} if line.fresh else shared.kept_runs.recorded(source)
+    recorded = RecordedRuns() if line.fresh else shared.kept_runs.recorded(source)
+    may_ask = settings["replay_missing"] != "error" or source == OFF
     with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
-        asked = plan(shared.session, wanted, place, recorded)
-    known = Known({} if line.fresh else shared.kept_runs.of(keeping), recorded)
+        asked = plan(shared.session, wanted, place, recorded, ask=may_ask)
+    kept = {} if line.fresh else shared.kept_runs.of(keeping, asked.fingerprints)
+    known = Known(place, kept, recorded)
     judges = Judges(shared.session, shared.kept_runs, keeping, known.kept)
     appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
-    planned = Planned(asked, known, keeping, settings, appraiser)
-    if not line.dry_run:
+    notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
+    planned = Planned(asked, known, keeping, appraiser, may_ask, notes)
+    if may_ask and not line.dry_run:
         shared.session.check_limits(*planned.to_ask)
     return planned
 
@@ -65,13 +68,14 @@ class Planned:
     plan: Plan
     known: Known
     keeping: Keeping
-    settings: Mapping[str, Value]
     appraiser: Appraiser
+    may_ask: bool
+    notes: tuple[str, ...] = ()  # for the title of the grid
 
     @property
     def to_ask(self) -> list[Question]:
         """The questions of the runs that are to be asked."""
-        return [self.plan.question(spot) for spot in self.plan.spots() if self.known.of(self.plan, spot) is None]
+        return [self.plan.question(spot) for spot in self.plan.spots() if self.known.of(self.plan.key(spot)) is None]
 
 
 def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
@@ -96,7 +100,7 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
         circumstances=Circumstances(acting=answering.marked_as_acting),
         appraiser=asked.appraiser,
         until=Until(line.until_decided, line.margin),
-        ask=asked.settings["replay_missing"] != "error" or asked.keeping.source == OFF,
+        ask=asked.may_ask,
     )
     comparison = comparing.comparison
     if line.background:
@@ -185,6 +189,7 @@ class _Page:
         self._chat = line.chat
         self._key = _key(comparison)
         self.view: GridView = shared.outputs.grid_view(self._key, self._acted, live=shared.cells.have_ids, show=show)
+        comparison.notes = asked.notes
         comparison.hands = Hands(self._changed, self._judged, self._pick, self._use, pending)
 
     def begin(self) -> None:
@@ -200,15 +205,18 @@ class _Page:
             history.commit(self._asked.plan.question(picked.spot), picked.saved.attempt)
         else:
             history.retire(self._asked.plan.questions[0][0])
+        self._comparison.notes += self._shared.session.recordings.problems()
         self.view.settle(self._comparison.grid(), self._attached())
 
     def _attached(self) -> dict[str, Any]:
         """Return what the notebook keeps: the comparison, and the turn, if it has an answer or earlier ones."""
-        if not self._asked.settings["save_turns"]:
+        if not self._asked.keeping.save:
             return {}
         history, first = self._shared.session.history, self._asked.plan.questions[0][0]
         kept = history.kept_without_answer(first)
-        return {COMPARISON: bundle(self._comparison, self._chat), **({TURN: kept} if kept else {})}
+        compared = bundle(self._comparison, self._chat)
+        self._shared.kept_runs.show(self._asked.plan.place, compared)
+        return {COMPARISON: compared, **({TURN: kept} if kept else {})}
 
     # --- what a person does ------------------------------------------------------------------
 
@@ -235,12 +243,12 @@ class _Page:
 
     def _judged(self, run: Run) -> None:
         assert run.saved is not None, "only an answer is rated"
-        self._shared.kept_runs.judge(self._asked.keeping, run.saved)
+        self._shared.kept_runs.judge(self._asked.keeping, self._asked.plan.key(run.spot), run.saved)
 
     def _pick(self, run: Run | None) -> None:
-        saved = [other.saved for other in self._comparison if other.saved is not None]
-        id_ = run.saved.attempt.id if run is not None and run.saved is not None else ""
-        self._shared.kept_runs.pick(self._asked.keeping, saved, id_)
+        key = self._asked.plan.key
+        saved = {key(other.spot): other.saved for other in self._comparison if other.saved is not None}
+        self._shared.kept_runs.pick(self._asked.keeping, saved)
         if run is not None and run.saved is not None:
             self._shared.session.history.commit(self._asked.plan.question(run.spot), run.saved.attempt)
 

@@ -28,6 +28,7 @@ from glm_magic.magics.live import Live
 from glm_magic.magics.outputs import Outputs
 from glm_magic.magics.traits import Mirror
 from glm_magic.notebook.bundle import MIME_TYPE
+from glm_magic.notebook.comparison import MIME_TYPE as COMPARISON
 from glm_magic.notebook.page import SavedPage
 from glm_magic.settings.files import SettingsFiles
 from glm_magic.settings.layers import Layers
@@ -104,12 +105,20 @@ class Shared:
         The front end has emptied the cell's outputs, and would save the notebook without them.
         """
         with contextlib.suppress(GlmError):  # a variable that holds a wrong value: the cell says so if it matters
-            history = self.session.history
-            kept = history.kept_unasked(place) if history.saves_turns else None
+            history, said, data = self.session.history, list[str](), dict[str, Any]()
+            if not history.saves_turns:
+                return
+            kept = history.kept_unasked(place)
             if kept is not None:
-                number, bundle = kept
-                said = "1 earlier answer of this cell is kept" if number == 1 else f"{number} earlier answers are kept"
-                self.outputs.show({**line((said,)), MIME_TYPE: bundle})
+                number, data[MIME_TYPE] = kept
+                one = number == 1
+                said.append("1 earlier answer of this cell is kept" if one else f"{number} earlier answers are kept")
+            compared = self.kept_runs.shown_at(place, save=True)
+            if compared is not None:
+                data[COMPARISON] = compared
+                said.append(f"the {len(compared['runs'])} answers of this comparison are kept")
+            if data:
+                self.outputs.show({**line(tuple(said)), **data})
 
     def after_cell(self, run: Run, result: ExecutionResult) -> None:
         """Clean up after a cell."""

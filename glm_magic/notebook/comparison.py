@@ -37,7 +37,8 @@ class RunAt:
 class Shown:
     """A comparison as it is shown: its `columns` and `rows` as JSON, and its runs.
 
-    `after` are the ids of the turns that each run was sent after.
+    `call` is the index of its question in one run of its cell. `after` are the ids of the turns that each run was sent
+    after.
     """
 
     chat: str
@@ -48,6 +49,7 @@ class Shown:
     after: tuple[str, ...] = ()
     baseline: int = 0
     judged: Sequence[SavedRun] = ()  # the answers of judges
+    call: int = 0
 
 
 def encode(shown: Shown) -> dict[str, Any]:
@@ -74,6 +76,7 @@ def encode(shown: Shown) -> dict[str, Any]:
         "version": VERSION,
         "kind": "comparison",
         "chat": shown.chat,
+        "call": shown.call,
         "after": list(shown.after),
         "baseline": shown.baseline,
         "repeats": shown.repeats,
@@ -107,6 +110,20 @@ def decode(data: Any, problems: list[str]) -> Iterator[SavedRun]:
                 yield _saved(run, data)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
             problems.append(f"Run {number} is damaged ({type(error).__name__}: {quoted(str(error))}).")
+
+
+def call_of(data: Any) -> int:
+    """Return the index that a bundle has for its question in one run of its cell; 0 if it has none."""
+    call = data.get("call") if isinstance(data, dict) else None
+    return call if type(call) is int and call >= 0 else 0
+
+
+def ids(data: Any) -> frozenset[str]:
+    """Return the ids of the answers in a bundle, as far as it can be read."""
+    if not isinstance(data, dict):
+        return frozenset()
+    runs = [each for name in ("runs", "judged") if isinstance(data.get(name), list) for each in data[name]]
+    return frozenset(run["id"] for run in runs if isinstance(run, dict) and isinstance(run.get("id"), str))
 
 
 def _run(run: RunAt, questions: dict[str, int], systems: dict[str, int], parameters: dict[str, int]) -> dict[str, Any]:

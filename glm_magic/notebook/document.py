@@ -109,12 +109,7 @@ def saved_turns(path: Path, problems: list[str]) -> Iterator[SavedTurn]:
 
 def turns_in(cells: Iterable[dict[str, Any]], problems: list[str]) -> Iterator[SavedTurn]:
     """Yield the turns in the cells of a notebook, as `saved_turns` does."""
-    seen: set[str] = set()
-    for number, cell in enumerate(cells, start=1):
-        where = f"cell {number}"
-        known_as = cell.get("id")
-        cell_id = known_as if isinstance(known_as, str) and known_as not in seen else where
-        seen.add(cell_id)
+    for where, cell_id, cell in _known_by(cells):
         calls = 0
         for data in _bundles(cell, bundle.MIME_TYPE):
             try:
@@ -130,19 +125,41 @@ def turns_in(cells: Iterable[dict[str, Any]], problems: list[str]) -> Iterator[S
             yield SavedTurn(found.chat, place, found.attempt, found.earlier, where)
 
 
-def saved_runs(path: Path, problems: list[str]) -> Iterator[SavedRun]:
+def saved_runs(path: Path, problems: list[str]) -> Iterator[tuple[Place, SavedRun]]:
     """Yield the runs of the comparisons in a notebook; append a sentence to `problems` for each damaged one.
 
     Raises `HistoryError` if the file is not a notebook.
     """
-    for number, cell in enumerate(ipynb.cells_as_saved(path), start=1):
+    for where, cell_id, cell in _known_by(ipynb.cells_as_saved(path)):
         for data in _bundles(cell, comparison.MIME_TYPE):
             own: list[str] = []
+            place = Place(cell_id, comparison.call_of(data))
             try:
-                yield from comparison.decode(data, own)
+                for run in comparison.decode(data, own):
+                    yield place, run
             except HistoryError as error:
                 own.append(error.what)
-            problems += [f"Cell {number}: {problem}" for problem in own]
+            problems += [f"{where.capitalize()}: {problem}" for problem in own]
+
+
+def comparisons_in(cells: Iterable[dict[str, Any]]) -> dict[Place, Any]:
+    """Return the bundles of the comparisons in the cells of a notebook, as they are, by their places."""
+    return {
+        Place(cell_id, comparison.call_of(data)): data
+        for _, cell_id, cell in _known_by(cells)
+        for data in _bundles(cell, comparison.MIME_TYPE)
+    }
+
+
+def _known_by(cells: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield each cell with its name for a person, and with its id; of several with one id the first has it."""
+    seen: set[str] = set()
+    for number, cell in enumerate(cells, start=1):
+        where = f"cell {number}"
+        known_as = cell.get("id")
+        cell_id = known_as if isinstance(known_as, str) and known_as not in seen else where
+        seen.add(cell_id)
+        yield where, cell_id, cell
 
 
 def _bundles(cell: dict[str, Any], kind: str) -> Iterator[Any]:

@@ -66,24 +66,30 @@ class Journal:
         self._known = known | {turn.attempt.id for turn in turns}
         return turns
 
-    def runs(self, problems: list[str]) -> list[SavedRun]:
-        """Return the runs of comparisons, oldest first; append a sentence to `problems` for each damaged line."""
+    def runs(self, problems: list[str]) -> list[tuple[Place, SavedRun]]:
+        """Return the runs of comparisons with their places, oldest first; of several lines for one, the last counts.
+
+        A sentence is appended to `problems` for each damaged line.
+        """
         try:
             text = files.read(self.path)
         except FileNotFoundError:
             text = b""
-        runs: list[SavedRun] = []
+        runs: dict[str, tuple[Place, SavedRun]] = {}
         for number, line in enumerate(text.split(b"\n"), start=1):
             with contextlib.suppress(ValueError, RecursionError):  # `turns` says it
                 data = json.loads(line)
                 if not _is_run(data):
                     continue
                 try:
-                    key = RunKey(**data["run"])
-                    runs.append(SavedRun(key, bundle.decode(data["turn"]).attempt))
+                    found = bundle.decode(data["turn"])
+                    judged = data.get("rating"), str(data.get("note", "")), data.get("picked") is True
+                    run = SavedRun(RunKey(**data["run"]), found.attempt, *judged)
                 except (TypeError, HistoryError):
                     problems.append(f"Line {number}: the run is damaged.")
-        return runs
+                else:
+                    runs[run.attempt.id] = Place(str(data.get("cell", "")), found.call or 0), run
+        return list(runs.values())
 
     def add(self, turns: list[tuple[Place, dict[str, Any]]]) -> None:
         """Append turns, each given as its place and its bundle; those that are already in the file are skipped."""
@@ -95,14 +101,19 @@ class Journal:
             self._append(b"".join(_line(place, turn) for place, turn in fresh))
             self._known |= {turn["id"] for _, turn in fresh}
 
-    def add_run(self, place: Place, run: SavedRun) -> None:
-        """Append the run of a comparison, unless its answer is in the file already."""
+    def add_runs(self, place: Place, runs: list[SavedRun]) -> None:
+        """Append runs of a comparison; those whose answers are already in the file are skipped."""
         if self._known is None:
             self.turns([])
         assert self._known is not None
-        if run.attempt.id not in self._known:
-            self._append(_line(place, bundle.encode("", run.attempt), run=asdict(run.key)))
-            self._known.add(run.attempt.id)
+        fresh = [run for run in runs if run.attempt.id not in self._known]
+        if fresh:
+            self._append(b"".join(_run_line(place, run) for run in fresh))
+            self._known |= {run.attempt.id for run in fresh}
+
+    def judge(self, place: Place, run: SavedRun) -> None:
+        """Append a run again, with what a person thinks of it now."""
+        self._append(_run_line(place, run))
 
     def _append(self, lines: bytes) -> None:
         try:
@@ -138,8 +149,8 @@ def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
     ]
 
 
-def recorded_runs(path: Path, problems: list[str]) -> list[SavedRun]:
-    """Return the runs of comparisons in the files that `recorded` reads turns from."""
+def recorded_runs(path: Path, problems: list[str]) -> list[tuple[Place, SavedRun]]:
+    """Return the runs of comparisons, with their places, in the files that `recorded` reads turns from."""
     return [run for _, run in _in_files(path, _runs_in, problems)]
 
 
@@ -178,12 +189,12 @@ def _turns_in(path: Path, problems: list[str]) -> list[SavedTurn]:
     raise _not_a_recording(path)
 
 
-def _runs_in(path: Path, problems: list[str]) -> list[SavedRun]:
+def _runs_in(path: Path, problems: list[str]) -> list[tuple[Place, SavedRun]]:
     if path.suffix == LINES and path.exists():
         return Journal(path).runs(problems)
     if path.suffix == STORE and path.exists():
         with contextlib.closing(Store(path)) as store:
-            return store.runs.at(None, None, problems)
+            return store.runs.all(problems)
     if path.suffix == NOTEBOOK:
         return list(saved_runs(path, problems))
     raise _not_a_recording(path)
@@ -198,6 +209,12 @@ def _not_a_recording(path: Path) -> HistoryError:
 
 def _is_run(data: Any) -> bool:
     return isinstance(data, dict) and isinstance(data.get("run"), dict) and isinstance(data.get("turn"), dict)
+
+
+def _run_line(place: Place, run: SavedRun) -> bytes:
+    judged = {"rating": run.rating, "note": run.note, "picked": run.is_picked}
+    judged = {name: value for name, value in judged.items() if value not in (None, "", False)}
+    return _line(place, bundle.encode("", run.attempt, call=place.call), run=asdict(run.key), **judged)
 
 
 def _line(place: Place, turn: dict[str, Any], **more: Any) -> bytes:

@@ -80,32 +80,55 @@ class RunTable:
 
         self._file.write(write)
 
-    def judge(self, notebook: str, run: SavedRun) -> None:
-        """Note the rating and the note of a run."""
-        change = "UPDATE runs SET rating = ?, note = ? WHERE notebook = ? AND id = ?"
-        values = run.rating, text_of(run.note), text_of(notebook), run.attempt.id
-        self._file.write(lambda connection: connection.execute(change, values), create=False)
+    def move(self, notebook: str, place: Place, to: Place) -> None:
+        """Give the runs of one place to another."""
+        where = text_of(notebook), text_of(place.cell), place.call
+        change = "UPDATE runs SET cell = ?, call = ? WHERE notebook = ? AND cell = ? AND call = ?"
+        self._file.write(lambda connection: connection.execute(change, (text_of(to.cell), to.call, *where)))
 
-    def pick(self, notebook: str, place: Place, id_: str) -> None:
-        """Note which run of a place is picked, by the id of its answer; ``""`` if none is."""
-        change = "UPDATE runs SET picked = (id = ?) WHERE notebook = ? AND cell = ? AND call = ?"
-        values = id_, text_of(notebook), text_of(place.cell), place.call
-        self._file.write(lambda connection: connection.execute(change, values), create=False)
+    def judge(self, notebook: str, place: Place, run: SavedRun, *, now: float) -> None:
+        """Note the rating and the note of a run, and whether it is picked; it is added if it is not there."""
+        self.add(notebook, place, [run], now=now)
+        change = "UPDATE runs SET rating = ?, note = ?, picked = ? WHERE notebook = ? AND id = ?"
+        values = run.rating, text_of(run.note), int(run.is_picked), text_of(notebook), text_of(run.attempt.id)
+        self._file.write(lambda connection: connection.execute(change, values))
 
-    def at(self, notebook: str | None, place: Place | None, problems: list[str]) -> list[SavedRun]:
-        """Return the runs of a place, or all if it is None, in the order in which they were written.
+    def ids(self, notebook: str) -> frozenset[str]:
+        """Return the ids of the answers of a notebook's runs."""
+        every = "SELECT id FROM runs WHERE notebook = ?"
+        values = (text_of(notebook),)
+        return self._file.read(lambda c: frozenset(id_ for (id_,) in c.execute(every, values)), none=frozenset())
+
+    def places(self, notebook: str) -> list[Place]:
+        """Return the places of a notebook that have runs."""
+        every = "SELECT DISTINCT cell, call FROM runs WHERE notebook = ?"
+        values = (text_of(notebook),)
+        return self._file.read(lambda c: [Place(*found) for found in c.execute(every, values)], none=[])
+
+    def fingerprints(self, notebook: str, place: Place) -> frozenset[str]:
+        """Return the fingerprints of the requests that the runs of a place answer."""
+        found = "SELECT DISTINCT fingerprint FROM runs WHERE cell = ? AND notebook = ? AND call = ?"
+        values = text_of(place.cell), text_of(notebook), place.call
+        return self._file.read(lambda c: frozenset(each for (each,) in c.execute(found, values)), none=frozenset())
+
+    def at(self, notebook: str, place: Place, problems: list[str]) -> list[SavedRun]:
+        """Return the runs of a place, in the order in which they were written.
 
         A sentence is appended to `problems` for each that is damaged.
         """
-        every = "SELECT number, service, fingerprint, nth, repeat, turn, rating, note, picked FROM runs"
-        values: tuple[str | int, ...] = ()
-        if notebook is not None and place is not None:
-            every += " WHERE cell = ? AND notebook = ? AND call = ?"
-            values = text_of(place.cell), text_of(notebook), place.call
-        every += " ORDER BY number"
+        where = " WHERE cell = ? AND notebook = ? AND call = ?"
+        return [run for _, run in self._runs(where, (text_of(place.cell), text_of(notebook), place.call), problems)]
+
+    def all(self, problems: list[str]) -> list[tuple[Place, SavedRun]]:
+        """Return all runs with their places, as `at` does."""
+        return self._runs("", (), problems)
+
+    def _runs(self, where: str, values: tuple[str | int, ...], problems: list[str]) -> list[tuple[Place, SavedRun]]:
+        columns = "number, cell, call, service, fingerprint, nth, repeat, turn, rating, note, picked"
+        every = f"SELECT {columns} FROM runs{where} ORDER BY number"  # noqa: S608 - our own text
         rows: list[Any] = self._file.read(lambda connection: connection.execute(every, values).fetchall(), none=[])
-        runs: list[SavedRun] = []
-        for number, service, fingerprint, nth, repeat, turn, rating, note, picked in rows:
+        runs: list[tuple[Place, SavedRun]] = []
+        for number, cell, call, service, fingerprint, nth, repeat, turn, rating, note, picked in rows:
             try:
                 attempt = bundle.decode(json.loads(turn)).attempt
             except (ValueError, TypeError, RecursionError):
@@ -114,7 +137,7 @@ class RunTable:
                 problems.append(f"Run {number}: {error.what}")
             else:
                 key = RunKey(service, fingerprint, nth, repeat)
-                runs.append(SavedRun(key, attempt, rating, note, is_picked=bool(picked)))
+                runs.append((Place(cell, call), SavedRun(key, attempt, rating, note, is_picked=bool(picked))))
         return runs
 
 

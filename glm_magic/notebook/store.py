@@ -106,6 +106,11 @@ class Store:
                 lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(), none=[]
             )
 
+    def touch(self, notebook: str, now: float) -> None:
+        """Note that a notebook that has something here is used."""
+        change = "UPDATE notebooks SET used = ? WHERE path = ?"
+        self._file.write(lambda connection: connection.execute(change, (now, text_of(notebook))), create=False)
+
     def sweep(self, before: float) -> None:
         """Delete the answers of notebooks that were last used before a time."""
         old = "SELECT path FROM notebooks WHERE used < ?"
