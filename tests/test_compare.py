@@ -75,8 +75,10 @@ def test_a_difference_shows_two_answers_beside_each_other(server: GlmServer) -> 
 
 def test_a_plot_draws_a_score_with_its_interval(server: GlmServer) -> None:
     found = glm_magic.compare("{{ text }}", temperature=[0, 1], rows=ROWS * 5, score=len_of)
-    assert found.plot().get_ylabel() == "len_of"
-    assert found.plot("tokens").get_ylabel() == "tokens per answer"
+    labels = [label.get_text() for label in found.plot().axes[0].get_xticklabels()]
+    assert labels == ["A\nt 0", "B\nt 1"]
+    assert found.plot().axes[0].get_ylabel() == "len_of"
+    assert found.plot("tokens").axes[0].get_ylabel() == "tokens per answer"
     with pytest.raises(OptionError, match="nothing called speed"):
         found.plot("speed")
 

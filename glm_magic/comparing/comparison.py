@@ -195,14 +195,18 @@ class Comparison(Sequence[Run]):
         return Difference(*(self.columns[self._column(each)].prompt for each in (first, second)))
 
     def plot(self, what: str = "") -> Any:
-        """Draw a score, ``tokens``, ``seconds`` or ``cost`` by column, and return matplotlib's axes.
+        """Draw a score, ``tokens``, ``seconds`` or ``cost`` by column, and return the figure, which a notebook shows.
 
-        By default it is the first score, with its interval; without scores the seconds. Raises `SetupError` without
-        matplotlib, which the extra ``explore`` installs, and `OptionError` for anything else.
+        By default it is the first score, with its interval; without scores the seconds. The figure is matplotlib's:
+        ``.axes[0]`` changes it, and ``.savefig("plot.png")`` writes it. Raises `SetupError` without matplotlib, which
+        the extra ``explore`` installs, and `OptionError` for anything else.
         """
-        from glm_magic.comparing.plots import plot  # noqa: PLC0415 - it needs matplotlib
-
-        return plot(self.summaries(), what or next(iter(score_names(self._runs)), "seconds"))
+        try:
+            from glm_magic.comparing.plots import plot  # noqa: PLC0415 - it needs matplotlib, which is slow to load
+        except ImportError:
+            raise SetupError("Plots need matplotlib.", '%pip install "glm_magic[explore]"') from None
+        labels = [shown.short_label(self._plan, at) for at in range(len(self.columns))]
+        return plot(self.summaries(), labels, what or self.primary or "seconds")
 
     def to_csv(self, path: str | Path) -> None:
         """Write one row per run as CSV."""

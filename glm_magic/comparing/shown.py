@@ -19,6 +19,7 @@ from glm_magic.display.tables import shorten
 
 _SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}
 _LONGEST_SETTING = 40  # characters
+_LONGEST_LABEL = 16  # of a line below a plot
 _LONGEST_VALUE = 200  # of a row's value
 _LONGEST_NAME = 60  # of a column of the table
 _MOST_SHADOWED = 5
@@ -108,6 +109,15 @@ def settings(plan: Plan, column: int) -> tuple[str, ...]:
         else:
             facts.append(shorten(f"{_SHORT.get(name, name)} {_plain(value)}", _LONGEST_SETTING))
     return tuple(facts)
+
+
+def short_label(plan: Plan, column: int) -> str:
+    """Return what a column is called where there is little room, a few words a line: its letter, and what is varied."""
+    configuration = plan.wanted.configurations[column]
+    facts = list(settings(plan, column))
+    if "model" not in configuration.options:
+        del facts[1 if configuration.variant else 0]
+    return "\n".join([configuration.label, *(shorten(fact, _LONGEST_LABEL) for fact in facts)])
 
 
 def title(plan: Plan, runs: Sequence[Run], progress: Progress, found: Sequence[Summary]) -> tuple[str, ...]:

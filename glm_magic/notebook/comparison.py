@@ -20,6 +20,7 @@ VERSION = 1
 
 MOST_CHARACTERS = 2_000_000  # beyond them, runs are left out; the store and the record have them
 
+_UNANSWERED = _FAILED, _MISSING = "failed", "missing"
 _SHARED = ("after", "new", "role", "system", "messages", "parameters", "fingerprint")
 
 
@@ -106,7 +107,7 @@ def decode(data: Any, problems: list[str]) -> Iterator[SavedRun]:
         raise HistoryError("It is not a comparison that glm_magic wrote.")
     for number, run in enumerate([*data["runs"], *data.get("judged", ())], start=1):
         try:
-            if run["state"] != "failed":
+            if run["state"] not in _UNANSWERED:
                 yield _saved(run, data)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
             problems.append(f"Run {number} is damaged ({type(error).__name__}: {quoted(str(error))}).")
@@ -130,7 +131,7 @@ def _run(run: RunAt, questions: dict[str, int], systems: dict[str, int], paramet
     saved = run.saved
     scores = {"scores": dict(run.scores)} if run.scores else {}
     if saved is None:
-        return {"at": list(run.spot), "state": "failed" if run.error else "missing", "error": run.error, **scores}
+        return {"at": list(run.spot), "state": _FAILED if run.error else _MISSING, "error": run.error, **scores}
     attempt, key = saved.attempt, saved.key
     fields = {name: value for name, value in fields_of(attempt).items() if name not in _SHARED}
     return {
