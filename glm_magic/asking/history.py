@@ -45,6 +45,7 @@ class History:
         self._begun: set[Place] = set()  # the cells' turns that have been asked in this kernel
         self._from_before: set[str] = set()  # ids of attempts that were made in another kernel
         self._has_told_unsent = False
+        self._refreshed: dict[str, tuple[Conversation, dict[Place, Attempt]]] = {}
         self._edits: dict[str, str] = {}  # the chats that were changed, by the id of the change
 
     @property
@@ -216,6 +217,15 @@ class History:
         kept = bundle.encode(_in_bundle(chat), edit)
         self._keep_edit(Place(""), kept)
         return kept
+
+    def note_refresh(self, chat: str, before: dict[Place, Attempt]) -> None:
+        """Note that turns were asked again, and what counted at their places before."""
+        self._refreshed[chat] = self.chats.conversation(chat), before
+
+    def refreshed(self, chat: str) -> dict[Place, Attempt]:
+        """Return what counted before a chat was refreshed, if nothing has changed in it since."""
+        after, before = self._refreshed.get(chat, (None, {}))
+        return before if after == self.chats.conversation(chat) else {}
 
     def restore(self, path: Path, *, force: bool = False) -> tuple[dict[str, int], tuple[str, ...]]:
         """Take over the conversations of a saved notebook, beside what this kernel has, or with `force` in its place.

@@ -46,6 +46,11 @@ def _acting(guard: AbstractContextManager[None]) -> Iterator[None]:
         _A_TOOL_RUNS.reset(token)
 
 
+def acting(shared: Shared) -> AbstractContextManager[None]:
+    """Return what marks that a tool runs, or that a person is asked, in the cell's own thread."""
+    return _acting(shared.interrupts.acting_at_once())
+
+
 def marked_as_acting() -> AbstractContextManager[None]:
     """Return what marks that a tool runs in another thread than the cell's."""
     return _acting(contextlib.nullcontext())
@@ -56,8 +61,7 @@ def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending
     if line.background:
         return _in_background(shared, question, line)
     approve = approving.approve if question.settings["approve"] else None
-    acting_at_once = shared.interrupts.acting_at_once
-    asking = shared.session.ask(question, Circumstances(approve, lambda: _acting(acting_at_once())))
+    asking = shared.session.ask(question, Circumstances(approve, lambda: acting(shared)))
     view = _view(shared, question, line)
     reply: Reply | None = None
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,8 @@ from glm_magic.display import safe_text
 from glm_magic.display.page.line import line as line_data
 from glm_magic.display.tables import shorten, table
 from glm_magic.errors import HistoryError, OptionError, SettingError, quoted, summed_up
-from glm_magic.magics import attempts, words
-from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for, ending_of_attempt, written_parameters
+from glm_magic.magics import attempts, refresh, words
+from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for, written_parameters
 from glm_magic.magics.forecasts import spent
 from glm_magic.magics.formatters import data_of_prompt
 from glm_magic.magics.new_cell import put_below
@@ -49,13 +50,14 @@ def run(shared: Shared, line: str) -> Reply | None:
             _list(shared)
         case ("--clear",):
             _edit(shared, chat, lambda conversation: conversation.without(*(t.place for t in conversation)), "Cleared")
+        case ("--refresh",):
+            refresh.run(shared, chat, functools.partial(_change, shared, chat))
         case ("--undo",):
             _undo(shared, chat)
         case ("--attempt", number, *which):
             return _attempt(shared, chat, number, *which)
         case ("--attempts", number):
-            turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
-            shared.outputs.show(dict(attempts.as_table(number, turn, command_for(chat), width=shared.outputs.width)))
+            _show_attempts(shared, chat, number)
         case ("--text", number, *which):
             _put_text_below(shared, chat, number, *which)
         case ("--show", number, *which) if "diff" in parsed.filled and not which:
@@ -82,10 +84,7 @@ def run(shared: Shared, line: str) -> Reply | None:
         case ("--export", file):
             _export(shared, file, named, force="force" in parsed.filled)
         case ("--forget",):
-            path = shared.session.recordings.forget()
-            shared.outputs.show_text(
-                f"The store has no answers of {path.name} any more. Those in the notebook itself are still there."
-            )
+            _forget(shared)
     return None
 
 
@@ -145,6 +144,11 @@ def _list(shared: Shared) -> None:
     shared.outputs.show(dict(table("Chats", ("chat", "turns sent"), rows, most=shared.outputs.width)))
 
 
+def _show_attempts(shared: Shared, chat: str, number: str) -> None:
+    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    shared.outputs.show(dict(attempts.as_table(number, turn, command_for(chat), width=shared.outputs.width)))
+
+
 def _show_turn(shared: Shared, chat: str, number: str, which: str = "") -> None:
     turn, attempt = _of_turn(shared, chat, number, which)
     at = turn.attempts.index(attempt) + 1
@@ -191,6 +195,10 @@ def _of_turn(shared: Shared, chat: str, number: str, which: str) -> tuple[Turn, 
 
 def _edit(shared: Shared, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
     shared.wait_for(chat)
+    _change(shared, chat, change, what)
+
+
+def _change(shared: Shared, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
     saves = shared.session.history.saves_turns  # first: a wrong variable is said before anything has changed
     bundle = shared.session.history.edit(chat, change)
     conversation = shared.session.chats.conversation(chat)
@@ -206,7 +214,8 @@ def _turns(number: int) -> str:
 def _undo(shared: Shared, chat: str) -> None:
     if not shared.session.chats.conversation(chat).sent():
         raise HistoryError(f"Chat {quoted(chat)} has no turn to undo.", f"{command_for(chat)} shows what it has.")
-    _edit(shared, chat, Conversation.undo, "Undone")
+    if not refresh.undo(shared, chat, functools.partial(_edit, shared, chat)):
+        _edit(shared, chat, Conversation.undo, "Undone")
 
 
 def _attempt(shared: Shared, chat: str, number: str, *which: str) -> Reply:
@@ -223,13 +232,7 @@ def _attempt(shared: Shared, chat: str, number: str, *which: str) -> Reply:
     )
     # a fork shows what stands in the other chat; and what is shown already is left as it is, as in a replay
     if not turn.forked and attempt is not turn.counting:
-        ending = ending_of_attempt(
-            shared.session.history,
-            chat,
-            shared.session.chats.turn(chat, place),
-            embedded=shared.session.services.embedded.name,
-        )
-        shared.outputs.rewrite(place, attempt, ending)
+        refresh.rewrite(shared, chat, place)
     if turn.forked or turn.restored or turn.counting is None or not shared.outputs.is_a_page:
         shared.outputs.show_turn(attempt)  # this kernel has no display of it, or one of a failure
     if names := _names_of_others(shared, turn, attempt):
@@ -346,6 +349,13 @@ def _export(shared: Shared, file: str, chat: str, *, force: bool) -> None:
     )
     turns = sum(map(len, conversations.values()))
     shared.outputs.show_text(f"Written: {_turns(turns)} to {path}")
+
+
+def _forget(shared: Shared) -> None:
+    path = shared.session.recordings.forget()
+    shared.outputs.show_text(
+        f"The store has no answers of {path.name} any more. Those in the notebook itself are still there."
+    )
 
 
 def _are_one_file(one: Path, other: Path) -> bool:

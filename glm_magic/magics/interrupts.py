@@ -75,11 +75,11 @@ class Interrupts:
         """Let interrupts be what they were before."""
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
-            self._before = None
+        self.forget()
 
     def forget(self) -> None:
-        """Leave it to the kernel, which sets its own handlers at the end of a cell."""
-        self._before = None
+        """Leave it to the kernel, which sets its own handlers at the end of a cell; what has come is over with it."""
+        self._before = self._first_at = None
 
     def _take(self, _signal: int, _frame: object) -> None:
         now = self._clock()

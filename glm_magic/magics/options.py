@@ -428,7 +428,8 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
         completes="chat",
     ),
     _history_action("--clear", "empty the conversation"),
-    _history_action("--undo", "take the last turn out"),
+    _history_action("--undo", "take the last turn out, or a refresh back"),
+    _history_action("--refresh", "ask the stale turns again, in their order, and show the old answers against the new"),
     _history_action(
         "--attempt", "make attempt N of a turn (its number in the table) the active one", "TURN N", 1, "turn attempt"
     ),

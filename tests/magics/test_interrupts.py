@@ -139,3 +139,15 @@ def test_a_first_interrupt_stops_what_takes_longer_than_a_second(
     role, kept = notebook.sent("%%glm\nmore", "b").messages[1]
     assert role == "assistant"
     assert "You said: ask".startswith(kept)
+
+
+def test_an_interrupted_answer_does_not_interrupt_the_next_change_of_the_history(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook.run("%glm one", "a")
+    with monkeypatch.context() as patched:
+        interrupted_at(TextDelta, patched)
+        with pytest.raises(Interrupted):
+            notebook.run("%glm two", "b")
+    notebook.run("%glm_history --undo", "c")
+    assert "chat main now sends" in notebook.page.text

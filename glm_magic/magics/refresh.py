@@ -1,0 +1,136 @@
+"""`%glm_history --refresh`: asks the stale turns again, in their order, and shows the old answers against the new."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from glm_magic.asking import refresh
+from glm_magic.asking.ask import Circumstances
+from glm_magic.asking.question import Question
+from glm_magic.asking.refresh import Again
+from glm_magic.chat.conversation import Attempt, Conversation
+from glm_magic.chat.place import Place
+from glm_magic.display.page.line import line
+from glm_magic.errors import HistoryError, Interrupted, quoted
+from glm_magic.magics import answering, approving, attempts, names
+from glm_magic.magics.facts import about_attempt, command_for, ending_of_attempt
+from glm_magic.magics.forecasts import in_sum
+from glm_magic.magics.shared import Shared
+from glm_magic.tools.tool import Tool, checked, tool
+
+# Changes the conversation, and says what was done.
+Edit = Callable[[Callable[[Conversation], Conversation], str], None]
+
+
+def run(shared: Shared, chat: str, edit: Edit) -> None:
+    """Ask the stale turns of a chat again. Raises `HistoryError` if there are none, and `Interrupted`.
+
+    What cannot be asked is said before anything is sent. A turn that was stopped, or that fails, keeps its answer.
+    """
+    shared.wait_for(chat)
+    again = refresh.turns(shared.session.chats.conversation(chat))
+    if not again:
+        raise HistoryError(f"Chat {quoted(chat)} has no stale turn; nothing was sent.", f"See {command_for(chat)}.")
+    planned = [_planned(shared, chat, turn) for turn in again]
+    shared.session.check_limits(*planned)
+    if any(question.wishes.tools and question.settings["approve"] for question in planned):
+        approving.check_can_ask(shared.shell, background=False)
+    shared.outputs.show_text(_beforehand(shared, again, planned))
+    done: dict[Place, Attempt] = {}  # what counted there before
+    with shared.interrupts:
+        try:
+            for turn in again:
+                shared.interrupts.check()
+                if turn.attempt.id in shared.session.chats.conversation(chat).stale():  # its answers may be the same
+                    _ask(shared, chat, turn)
+                    done[turn.place] = turn.attempt
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"Stopped. {len(done)} of {len(again)} turns were asked again.",
+                f"{command_for(chat)} --undo takes that back." if done else "",
+            ) from None
+        finally:
+            if done:
+                what = "1 turn was asked again" if len(done) == 1 else f"{len(done)} turns were asked again"
+                edit(lambda conversation: conversation, f"{what} (--undo takes that back)")
+                shared.session.history.note_refresh(chat, done)
+
+
+def undo(shared: Shared, chat: str, edit: Edit) -> bool:
+    """Take a refresh back, if that was the last change of the chat; return whether it was."""
+    before = shared.session.history.refreshed(chat)
+    if not before:
+        return False
+
+    def back(conversation: Conversation) -> Conversation:
+        for place, attempt in before.items():
+            conversation = conversation.choose(place, attempt)
+        return conversation
+
+    edit(back, f"{len(before)} refreshed {'turn has its' if len(before) == 1 else 'turns have their'} old answer again")
+    for place in before:
+        rewrite(shared, chat, place)
+    return True
+
+
+def rewrite(shared: Shared, chat: str, place: Place) -> None:
+    """Show the attempt that counts at a place where this kernel has shown its cell's answer."""
+    turn = shared.session.chats.turn(chat, place)
+    if turn.counting is not None:
+        embedded = shared.session.services.embedded.name
+        ending = ending_of_attempt(shared.session.history, chat, turn, embedded=embedded)
+        shared.outputs.rewrite(place, turn.counting, ending)
+
+
+def _beforehand(shared: Shared, again: tuple[Again, ...], planned: list[Question]) -> str:
+    """Return what asking again will take, as far as that can be told before the new answers are there."""
+    numbers = ", ".join(turn.number for turn in again)
+    what = f"Asking turn {numbers} again" if len(again) == 1 else f"Asking turns {numbers} again"
+    return f"{what}: {in_sum([shared.session.forecast(question) for question in planned])}."
+
+
+def _ask(shared: Shared, chat: str, turn: Again) -> None:
+    """Ask a turn again, and show its old answer against the new one."""
+    question = _planned(shared, chat, turn)
+    approve = approving.approve if question.settings["approve"] else None
+    asking = shared.session.ask(question, Circumstances(approve, lambda: answering.acting(shared)))
+    try:
+        with shared.outputs.saying(f"turn {turn.number} is asked again"), contextlib.closing(iter(asking)) as events:
+            for _ in events:
+                shared.interrupts.check()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            asking.interrupt()
+        shared.session.history.edit(chat, lambda conversation: conversation.choose(turn.place, turn.attempt))
+        raise
+    new = shared.session.chats.turn(chat, turn.place).counting
+    rewrite(shared, chat, turn.place)
+    if new is not None:
+        facts = about_attempt(new, embedded=shared.session.services.embedded.name)
+        shared.outputs.show(dict(line((f"Turn {turn.number}, old against new", *facts))))
+        for data in attempts.compared(turn.attempt, new, side=False, width=shared.outputs.width):
+            shared.outputs.show(dict(data))
+
+
+def _planned(shared: Shared, chat: str, turn: Again) -> Question:
+    def offered(tools: tuple[Mapping[str, Any], ...]) -> tuple[Tool, ...]:
+        return _offered(shared, turn, tools)
+
+    wishes = turn.wishes(chat, offered, embedded=shared.session.services.embedded.name)
+    return shared.session.plan(turn.attempt.messages[0], turn.place, wishes)
+
+
+def _offered(shared: Shared, turn: Again, tools: tuple[Mapping[str, Any], ...]) -> tuple[Tool, ...]:
+    """Return the tools that a turn was offered, as the notebook has them now. Raises `OptionError` for one it lacks."""
+    known = names.public(shared.names, shared.shell.user_ns_hidden)
+    found: list[Tool] = []
+    for each in tools:
+        function = each.get("function")
+        if isinstance(function, Mapping):
+            where = f"The tool of turn {turn.number}"
+            found += names.tools(str(function["name"]), shared.names, known=known, as_typed=where)
+        else:
+            found.append(tool(each, str(each["type"])))
+    return checked(found)
