@@ -14,6 +14,9 @@ from glm_magic.settings.declared import SETTINGS, Value
 _VARIANT = re.compile(r"^--- +(.*?)[ \t]*$", re.MULTILINE)
 
 
+_NO_PRESETS: Mapping[str, Mapping[str, Value]] = {"": {}}
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """One wording of the prompt, by its name."""
@@ -26,12 +29,14 @@ class Variant:
 class Configuration:
     """A column of a comparison: its label, the wording that it asks with, and the settings that it asks under.
 
-    `options` are the settings of this column alone. `variant` is ``""`` where only one wording is asked with.
+    `options` are the settings of this column alone, those of its `preset` among them. `variant` and `preset` are
+    ``""`` where only one wording is asked with, and no preset.
     """
 
     label: str
     prompt: str
     variant: str = ""
+    preset: str = ""
     options: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -70,10 +75,14 @@ def variants(text: str) -> tuple[Variant, ...]:
     return tuple(found.values())
 
 
-def configurations(wordings: Sequence[Variant], axes: Mapping[str, Sequence[Value]]) -> tuple[Configuration, ...]:
-    """Return the product of the wordings and the values of each setting in `axes`.
+def configurations(
+    wordings: Sequence[Variant],
+    axes: Mapping[str, Sequence[Value]],
+    presets: Mapping[str, Mapping[str, Value]] = _NO_PRESETS,
+) -> tuple[Configuration, ...]:
+    """Return the product of the wordings, the presets and the values of each setting in `axes`.
 
-    Raises `OptionError` if a value is given twice, or if there is none.
+    A value of an axis is stronger than a preset's. Raises `OptionError` if a value is given twice, or if there is none.
     """
     for name, values in axes.items():
         if not values:
@@ -82,10 +91,10 @@ def configurations(wordings: Sequence[Variant], axes: Mapping[str, Sequence[Valu
             if list(values).count(value) > 1:
                 shown = quoted(str(value)) if isinstance(value, str) else value
                 raise OptionError(f"{SETTINGS[name].flag} compares {shown} twice.", "To ask again, use -n.")
-    product = itertools.product(wordings, itertools.product(*axes.values()))
+    product = itertools.product(wordings, presets.items(), itertools.product(*axes.values()))
     return tuple(
-        Configuration(label, wording.text, wording.name, dict(zip(axes, values, strict=True)))
-        for label, (wording, values) in zip(_labels(), product, strict=False)
+        Configuration(label, wording.text, wording.name, preset, {**held, **dict(zip(axes, values, strict=True))})
+        for label, (wording, (preset, held), values) in zip(_labels(), product, strict=False)
     )
 
 

@@ -161,7 +161,7 @@ class Comparison(Sequence[Run]):
 
     @property
     def cost(self) -> float | None:
-        """The cost of all answers by GLM's price list, in CNY; None if none is known."""
+        """The cost of all answers, in the currency of the price list; None if none is known."""
         costs = [run.reply.cost for run in self._runs if run.reply is not None and run.reply.cost is not None]
         return sum(costs) if costs else None
 

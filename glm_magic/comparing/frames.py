@@ -18,7 +18,17 @@ from glm_magic.errors import HistoryError, SetupError
 _OWN = frozenset(
     [
         *("column", "variant", "model", "row", "repeat", "state", "text", "finish_reason", "prompt_tokens"),
-        *("completion_tokens", "cost", "seconds", "first_token_seconds", "rating", "note", "picked", "error"),
+        *(
+            "completion_tokens",
+            "cost",
+            "currency",
+            "seconds",
+            "first_token_seconds",
+            "rating",
+            "note",
+            "picked",
+            "error",
+        ),
     ]
 )
 
@@ -48,6 +58,7 @@ def _record(plan: Plan, run: Run, varied: Sequence[str]) -> dict[str, Any]:
         "prompt_tokens": usage.prompt_tokens if usage else None,
         "completion_tokens": usage.completion_tokens if usage else None,
         "cost": reply.cost if reply is not None else None,
+        "currency": reply.currency if reply is not None and reply.cost is not None else None,
         "seconds": reply.seconds if reply is not None else None,
         "first_token_seconds": reply.first_token_seconds if reply is not None else None,
     }
@@ -66,6 +77,7 @@ def _record(plan: Plan, run: Run, varied: Sequence[str]) -> dict[str, Any]:
 
 def _configuration(column: Configuration, model: str, varied: Sequence[str]) -> dict[str, Any]:
     variant = {"variant": column.variant} if column.variant else {}
+    variant |= {"preset": column.preset} if column.preset else {}
     return {**variant, "model": model, **{name: column.options.get(name) for name in varied}}
 
 
@@ -102,7 +114,8 @@ def summary_records(plan: Plan, found: Sequence[Summary], sentences: Mapping[str
                 **row,
                 "prompt_tokens": summary.prompt_tokens,
                 "completion_tokens": summary.completion_tokens,
-                "cost": summary.cost,
+                "cost": next(iter(summary.costs.values()), None),
+                "currency": next(iter(summary.costs), None),
                 "median_seconds": summary.median_seconds,
                 "p95_seconds": summary.p95_seconds,
             }

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from glm_magic.comparing.summary import Summary
 from glm_magic.errors import OptionError, quoted
 
-_OTHERS = {"tokens": "tokens per answer", "seconds": "median seconds", "cost": "cost in CNY"}
+_OTHERS = {"tokens": "tokens per answer", "seconds": "median seconds", "cost": "cost"}
 
 
 class Plot(Figure):
@@ -58,4 +58,4 @@ def _value(summary: Summary, what: str) -> float:
         return summary.completion_tokens / summary.done if summary.done else 0.0
     if what == "seconds":
         return summary.median_seconds or 0.0
-    return summary.cost or 0.0
+    return next(iter(summary.costs.values()), 0.0)

@@ -99,7 +99,8 @@ def settings(plan: Plan, column: int) -> tuple[str, ...]:
     """Return what is set for a column, in short: its wording, its model, and what else is varied."""
     configuration = plan.wanted.configurations[column]
     model = plan.questions[0][column].model
-    facts = [shorten(configuration.variant, _LONGEST_SETTING)] if configuration.variant else []
+    names = (configuration.variant, configuration.preset)
+    facts = [shorten(name, _LONGEST_SETTING) for name in names if name]
     facts.append(f"{model} (embedded)" if plan.questions[0][column].is_embedded else model)
     for name, value in configuration.options.items():
         if name == "model":
@@ -116,7 +117,7 @@ def short_label(plan: Plan, column: int) -> str:
     configuration = plan.wanted.configurations[column]
     facts = list(settings(plan, column))
     if "model" not in configuration.options:
-        del facts[1 if configuration.variant else 0]
+        del facts[bool(configuration.variant) + bool(configuration.preset)]
     return "\n".join([configuration.label, *(shorten(fact, _LONGEST_LABEL) for fact in facts)])
 
 
@@ -140,9 +141,7 @@ def title(plan: Plan, runs: Sequence[Run], progress: Progress, found: Sequence[S
         facts.append(f"{progress.in_flight} at once{_time_left(progress)}")
         if progress.why:
             facts.append(progress.why)
-    costs = [summary.cost for summary in found if summary.cost is not None]
-    if costs and sum(costs):
-        facts.append(f"{sum(costs):.6f} CNY")
+    facts += _money(_together(found))
     if plan.before:
         facts.append(f"{len(plan.before)} earlier {'turn' if len(plan.before) == 1 else 'turns'} sent")
     return tuple(facts)
@@ -210,13 +209,27 @@ def _column_facts(summary: Summary) -> tuple[str, ...]:
         facts.append(f"{summary.median_seconds:.1f} s (p95 {summary.p95_seconds:.1f})")
     if summary.done and summary.completion_tokens:
         facts.append(f"{summary.completion_tokens / summary.done:.0f} out")
-    if summary.cost:
-        facts.append(f"{summary.cost:.6f} CNY")
+    facts += _money(summary.costs)
     if summary.failed:
         facts.append(f"{summary.failed:,} failed")
     if summary.score_errors:
         facts.append(f"{summary.score_errors:,} not scored")
     return tuple(facts)
+
+
+def _together(found: Sequence[Summary]) -> dict[str, float]:
+    """Return what all columns cost, by currency."""
+    costs: dict[str, float] = {}
+    for summary in found:
+        for currency, cost in summary.costs.items():
+            costs[currency] = costs.get(currency, 0.0) + cost
+    return costs
+
+
+def _money(costs: Mapping[str, float]) -> list[str]:
+    """Return costs by currency in words; nothing if they are nothing."""
+    said = [f"{cost:.6f} {currency}" for currency, cost in costs.items() if cost]
+    return [" + ".join(said)] if said else []
 
 
 def _interval(estimate: Estimate | None) -> Interval | None:
@@ -241,8 +254,8 @@ def _more(plan: Plan, summary: Summary, found: Sequence[Summary]) -> str:
     if not needed:
         return ""
     done = sum(each.done for each in found)
-    costs = [each.cost for each in found if each.cost is not None]
-    cost = f" (about {sum(costs) / done * needed:.6f} CNY)" if done and costs and sum(costs) else ""
+    costs = {currency: cost / max(done, 1) * needed for currency, cost in _together(found).items()}
+    cost = "".join(f" (about {said})" for said in _money(costs))
     return f"a difference of this size takes about {needed:,} more requests to show{cost}"
 
 

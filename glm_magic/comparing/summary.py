@@ -18,7 +18,8 @@ class Summary:
     """One column: how many runs it has and how they ended, and what they took.
 
     `scores` are by name. `difference` is that of the first score from the baseline; None for the baseline itself,
-    and where there is no score. Times are in seconds, None without an answer; `cost` is None where it is not known.
+    and where there is no score. Times are in seconds, None without an answer; `costs` are by currency, as far as they
+    are known.
     """
 
     column: Configuration
@@ -29,7 +30,7 @@ class Summary:
     difference: Verdict | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost: float | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
     median_seconds: float | None = None
     p95_seconds: float | None = None
     score_errors: int = 0
@@ -87,7 +88,10 @@ def _summary(
 ) -> Summary:
     done = [run.reply for run in runs if run.is_done and run.reply is not None]
     usages = [reply.usage for reply in done if reply.usage is not None]
-    costs = [reply.cost for reply in done if reply.cost is not None]
+    costs: dict[str, float] = {}
+    for reply in done:
+        if reply.cost is not None:
+            costs[reply.currency] = costs.get(reply.currency, 0.0) + reply.cost
     seconds = [reply.seconds for reply in done]
     return Summary(
         column,
@@ -98,7 +102,7 @@ def _summary(
         difference,
         sum(usage.prompt_tokens for usage in usages),
         sum(usage.completion_tokens for usage in usages),
-        sum(costs) if costs else None,
+        costs,
         median(seconds) if seconds else None,
         quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else (seconds[0] if seconds else None),
         sum(bool(run.score_errors) for run in runs),

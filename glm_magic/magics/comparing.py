@@ -27,14 +27,15 @@ from glm_magic.comparing.shown import shadowed
 from glm_magic.comparing.under_way import Comparing, Until, bundle
 from glm_magic.display.grid import Action, GridView
 from glm_magic.display.view import Show
-from glm_magic.errors import Interrupted
-from glm_magic.magics import answering, forecasts, names
+from glm_magic.errors import Interrupted, OptionError, quoted
+from glm_magic.magics import answering, forecasts, names, planning
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.settings import set_here
 from glm_magic.magics.shared import Shared
 from glm_magic.notebook.bundle import MIME_TYPE as TURN
 from glm_magic.notebook.comparison import MIME_TYPE as COMPARISON
+from glm_magic.settings.declared import Value
 
 
 def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wishes) -> Planned:
@@ -265,13 +266,26 @@ def _wanted(shared: Shared, line: AskLine, text: str, wishes: Wishes) -> Wanted:
     filling = Filling(rows, bool(line.each), has_templates=not line.raw, names=shared.names)
     return Wanted(
         rows,
-        axes.configurations(wordings, line.axes),
+        axes.configurations(wordings, line.axes, _presets(shared, line)),
         line.repeats or 1,
         filling.message,
         filling.text,
         wishes,
         has_table=bool(line.each),
     )
+
+
+def _presets(shared: Shared, line: AskLine) -> dict[str, dict[str, Value]]:
+    """Return the settings of the presets that are compared, without those that the cell itself sets."""
+    for name in line.presets:
+        if line.presets.count(name) > 1:
+            raise OptionError(f"--preset compares {quoted(name)} twice.", "To ask again, use -n.")
+    if len(line.presets) < 2:
+        return {"": {}}
+    return {
+        name: {of: value for of, value in planning.preset(shared, name).items() if of not in line.settings}
+        for name in line.presets
+    }
 
 
 def _key(comparison: Comparison) -> str:

@@ -134,7 +134,7 @@ def _names(option: Option, given: tuple[Given, ...]) -> tuple[str, ...]:
     text, is_inserted = given[0]
     names = (text,) if is_inserted else tuple(name.strip() for name in text.split(","))
     if not all(names):
-        raise OptionError(f"{option.flag} has an empty name in its list.", f"For example: {option.flag} right,short")
+        raise OptionError(f"{option.flag} needs a name, or several with commas between them, not {text!r}.")
     return names
 
 
@@ -245,11 +245,11 @@ ASK_OPTIONS: tuple[Option, ...] = (
     _of_setting("system", repeats=_both),
     Option(
         "--preset",
-        "a saved set of model, parameters and system message; options of the cell are stronger",
+        "a saved set of model, parameters and system message; options of the cell are stronger; a comma list compares",
         "w",
         "NAME",
-        fills="preset",
-        read=_named("-w terse"),
+        fills="presets",
+        read=_names,
         completes="preset",
     ),
     Option(

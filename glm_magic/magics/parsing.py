@@ -146,7 +146,7 @@ class AskLine:
 
     settings: dict[str, Value] = field(default_factory=dict)
     axes: dict[str, Several] = field(default_factory=dict)
-    preset: str = ""
+    presets: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
     stream: bool = True
     json: bool = False
@@ -175,7 +175,7 @@ class AskLine:
     @property
     def compares(self) -> bool:
         """Whether it asks for a comparison."""
-        return bool(self.axes or self.repeats or self.variants or self.each or self.scores)
+        return bool(self.axes or len(self.presets) > 1 or self.repeats or self.variants or self.each or self.scores)
 
 
 def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:

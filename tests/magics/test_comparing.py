@@ -136,6 +136,19 @@ def test_a_dry_run_counts_the_requests_and_shows_the_first(asked: Notebook) -> N
     assert '"temperature": 0.0' in asked.page.text
 
 
+def test_presets_are_compared_and_the_cells_own_options_are_stronger(asked: Notebook) -> None:
+    asked.run("%glm_config temperature=0.9 max_tokens=7", "s")
+    asked.run("%glm_config --save-preset hot", "s")
+    asked.run("%glm_config temperature=0.1 max_tokens=9", "s")
+    asked.run("%glm_config --save-preset cold", "s")
+    found = asked.run("%%glm -w hot,cold --max-tokens 5\nhi", "a")
+    assert texts(found) == ["hi at 0.9", "hi at 0.1"]
+    assert {request.body["max_tokens"] for request in asked.server.requests} == {5}
+    assert [column.preset for column in found.columns] == ["hot", "cold"]
+    with pytest.raises(OptionError, match="compares hot twice"):
+        asked.run("%%glm -w hot,hot\nhi", "a")
+
+
 # --- it only grows -------------------------------------------------------------------------------
 
 
