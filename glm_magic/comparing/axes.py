@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import random
 import re
 import string
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from glm_magic.errors import OptionError, PromptError, quoted
 from glm_magic.settings.declared import SETTINGS, Value
@@ -96,6 +97,17 @@ def configurations(
         Configuration(label, wording.text, wording.name, preset, {**held, **dict(zip(axes, values, strict=True))})
         for label, (wording, (preset, held), values) in zip(_labels(), product, strict=False)
     )
+
+
+def shuffled(columns: Sequence[Configuration]) -> tuple[tuple[Configuration, ...], int]:
+    """Return the columns in another order, with new letters, and the number of the one that was the first.
+
+    The order is that of the same columns each time, so that a cell that runs again shows the same.
+    """
+    order = list(range(len(columns)))
+    random.Random("\n".join(map(repr, columns))).shuffle(order)  # noqa: S311 - it hides nothing from a program
+    found = [replace(columns[at], label=label) for at, label in zip(order, _labels(), strict=False)]
+    return tuple(found), order.index(0)
 
 
 def _labels() -> Iterator[str]:

@@ -17,7 +17,7 @@ from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.shown import Progress
 from glm_magic.comparing.summary import Summary, score_names, summaries
 from glm_magic.display.differences import side_by_side
-from glm_magic.display.grid import Grid
+from glm_magic.display.grid import Grid, blinded
 from glm_magic.errors import OptionError, SetupError, near_miss, quoted
 from glm_magic.notebook.runs import SavedRun
 
@@ -80,14 +80,17 @@ class Comparison(Sequence[Run]):
         *,
         margin: float | None = None,
         anytime: bool = False,
+        blind: bool = False,
+        baseline: int = 0,
     ) -> None:
-        """`margin` and `anytime` are those of `verdict.paired`."""
+        """`margin` and `anytime` are those of `verdict.paired`; a `blind` one hides what tells the columns apart."""
         self._plan = plan
         self._runs = list(runs)
         self._appraisers = [appraiser]
         self._margin = margin
         self._anytime = anytime
-        self._baseline = 0
+        self._baseline = baseline
+        self._is_blind = blind
         self._lock = threading.Lock()
         self.progress = Progress()
         self.notes: tuple[str, ...] = ()  # that the title of the grid ends with
@@ -100,13 +103,18 @@ class Comparison(Sequence[Run]):
     @overload
     def __getitem__(self, at: slice) -> list[Run]: ...
     def __getitem__(self, at: int | slice) -> Run | list[Run]:
-        return self._runs[at]
+        found = self._runs[at]
+        return [*map(self._seen, found)] if isinstance(found, list) else self._seen(found)
 
     def __len__(self) -> int:
         return len(self._runs)
 
     def __iter__(self) -> Iterator[Run]:
-        return iter(self._runs)
+        return map(self._seen, self._runs)
+
+    def _seen(self, run: Run) -> Run:
+        """Return a run as it may be shown."""
+        return replace(run, is_blind=True) if self._is_blind else run
 
     def __repr__(self) -> str:
         done = sum(run.is_done for run in self._runs)
@@ -141,8 +149,9 @@ class Comparison(Sequence[Run]):
 
     @property
     def columns(self) -> tuple[Configuration, ...]:
-        """The configurations that are compared."""
-        return tuple(self._plan.wanted.configurations)
+        """The configurations that are compared; of a blind comparison, their letters alone."""
+        known = self._plan.wanted.configurations
+        return tuple(Configuration(column.label, "") for column in known) if self._is_blind else tuple(known)
 
     @property
     def rows(self) -> tuple[Mapping[str, Any], ...]:
@@ -173,6 +182,7 @@ class Comparison(Sequence[Run]):
 
     def summary(self) -> Any:
         """Return one row per column, as `frame` does: scores, intervals, difference from the baseline, verdict."""
+        self._check_is_revealed("summary")
         found = self.summaries()
         said = zip([each for each in found if each.difference is not None], self._verdicts(found), strict=False)
         sentences = {summary.column.label: text for summary, text in said}
@@ -180,10 +190,13 @@ class Comparison(Sequence[Run]):
 
     def summaries(self) -> tuple[Summary, ...]:
         """Return what each column comes to."""
-        return summaries(self.columns, self._runs, self._baseline, margin=self._margin, anytime=self._anytime)
+        return summaries(
+            self._plan.wanted.configurations, self._runs, self._baseline, margin=self._margin, anytime=self._anytime
+        )
 
     def verdict(self) -> str:
         """Return what is decided between the columns, in sentences."""
+        self._check_is_revealed("verdict")
         return "\n".join(self._verdicts(self.summaries()))
 
     def diff(self, first: int | Run, second: int | Run) -> Difference:
@@ -192,6 +205,7 @@ class Comparison(Sequence[Run]):
 
     def diff_prompts(self, first: int | str, second: int | str) -> Difference:
         """Return the wordings of two columns beside each other, word by word."""
+        self._check_is_revealed("diff_prompts")
         return Difference(*(self.columns[self._column(each)].prompt for each in (first, second)))
 
     def plot(self, what: str = "") -> Any:
@@ -205,6 +219,7 @@ class Comparison(Sequence[Run]):
             from glm_magic.comparing.plots import plot  # noqa: PLC0415 - it needs matplotlib, which is slow to load
         except ImportError:
             raise SetupError("Plots need matplotlib.", '%pip install "glm_magic[explore]"') from None
+        self._check_is_revealed("plot")
         labels = [shown.short_label(self._plan, at) for at in range(len(self.columns))]
         return plot(self.summaries(), labels, what or self.primary or "seconds")
 
@@ -230,11 +245,26 @@ class Comparison(Sequence[Run]):
         if found.saved is None:
             raise OptionError(f"Run {self._plan.index(found.spot)} has no answer to rate.", "comparison.failed")
         words = found.note if note is None else note
-        saved = replace(found.saved, rating=rating, note=words)
+        saved = replace(found.saved, rating=rating, note=words, was_blind=self._is_blind)
         changed = replace(found, rating=rating, note=words, saved=saved)
         self.put(changed)
         self.hands.judged(changed)
         self.hands.changed()
+
+    def reveal(self) -> Comparison:
+        """End the blindness (``--blind``): show which configuration gave which answer. Return the comparison."""
+        self._is_blind = False
+        self.hands.changed()
+        return self
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether it hides which configuration gave which answer."""
+        return self._is_blind
+
+    def _check_is_revealed(self, what: str) -> None:
+        if self._is_blind:
+            raise OptionError(f"{what} would tell the columns apart.", "First end the blindness: _glm.reveal()")
 
     def score(self, *scores: Callable[..., Any]) -> Comparison:
         """Score all answers by further functions, without asking again; return the comparison.
@@ -302,6 +332,7 @@ class Comparison(Sequence[Run]):
 
         Raises `SetupError` outside a notebook, `OptionError` if there is no such column.
         """
+        self._check_is_revealed("use")
         configuration = self.columns[self._column(column)]
         if self.hands.use is None:
             raise SetupError("There is no %glm_config here.", f"Its settings: {dict(configuration.options)}")
@@ -333,7 +364,7 @@ class Comparison(Sequence[Run]):
     def put(self, run: Run) -> None:
         """Put a run in its place."""
         with self._lock:
-            self._runs[self._plan.index(run.spot)] = run
+            self._runs[self._plan.index(run.spot)] = replace(run, is_blind=False) if run.is_blind else run
 
     def at(self, spot: tuple[int, int, int]) -> Run:
         """Return the run at a spot."""
@@ -342,7 +373,7 @@ class Comparison(Sequence[Run]):
     def grid(self) -> Grid:
         """Return it as it is shown."""
         found = self.summaries()
-        return shown.grid(
+        whole = shown.grid(
             self._plan,
             self._runs,
             found,
@@ -351,6 +382,7 @@ class Comparison(Sequence[Run]):
             progress=self.progress,
             notes=self.notes,
         )
+        return blinded(whole) if self._is_blind else whole
 
     @property
     def primary(self) -> str:
@@ -361,7 +393,7 @@ class Comparison(Sequence[Run]):
         return shown.verdicts(self._plan, found, self.primary, self._baseline)
 
     def _records(self) -> list[dict[str, Any]]:
-        return frames.records(self._plan, self._runs)
+        return (frames.blind_records if self._is_blind else frames.records)(self._plan, self._runs)
 
     def _run(self, which: int | Run) -> Run:
         if isinstance(which, Run):

@@ -25,6 +25,7 @@ _OWN = frozenset(
             "seconds",
             "first_token_seconds",
             "rating",
+            "rated_blind",
             "note",
             "picked",
             "error",
@@ -40,6 +41,15 @@ def records(plan: Plan, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """
     varied = dict.fromkeys(name for column in plan.wanted.configurations for name in column.options)
     return [_record(plan, run, [name for name in varied if name != "model"]) for run in runs]
+
+
+def blind_records(plan: Plan, runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return of each run what does not tell which configuration gave it."""
+    seen = ("column", "row", "repeat", "state", "text", "rating", "rated_blind", "note", "picked")
+    return [
+        {name: value for name, value in record.items() if name in seen or name.startswith("row.") or name in run.row}
+        for record, run in zip(records(plan, runs), runs, strict=True)
+    ]
 
 
 def _record(plan: Plan, run: Run, varied: Sequence[str]) -> dict[str, Any]:
@@ -69,6 +79,7 @@ def _record(plan: Plan, run: Run, varied: Sequence[str]) -> dict[str, Any]:
     return {
         **record,
         "rating": run.rating,
+        "rated_blind": run.saved is not None and run.saved.was_blind,
         "note": run.note,
         "picked": run.is_picked,
         "error": "; ".join(errors) or None,

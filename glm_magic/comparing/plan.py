@@ -45,6 +45,8 @@ class Wanted:
     fill_text: FillText
     wishes: Wishes = field(default_factory=Wishes)
     has_table: bool = False
+    baseline: int = 0
+    is_blind: bool = False
 
     @property
     def total(self) -> int:

@@ -39,12 +39,15 @@ class Run:
     is_picked: bool = False
     saved: SavedRun | None = None
     judge_cost: float | None = 0.0
+    is_blind: bool = False
 
     def __str__(self) -> str:
         return self.text
 
     def __repr__(self) -> str:
         where = f"column {self.column.label}, row {self.spot[0]}, repeat {self.spot[2]}"
+        if self.is_blind:
+            return f"Run({where}: {self.text!r})"
         what = self.error.what if self.error is not None else self.reply or self.state
         return f"Run({where}: {what})"
 

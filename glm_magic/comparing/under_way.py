@@ -88,7 +88,15 @@ class Comparing:
                 f"The first is of row {row}, column {plan.wanted.configurations[column].label}, repeat {repeat}.\n"
                 "Ask them with --no-replay, then save the notebook (or set record=FILE.jsonl).",
             )
-        self.comparison = Comparison(plan, runs, appraiser, margin=until.margin, anytime=until.decided)
+        self.comparison = Comparison(
+            plan,
+            runs,
+            appraiser,
+            margin=until.margin,
+            anytime=until.decided,
+            blind=plan.wanted.is_blind,
+            baseline=plan.wanted.baseline,
+        )
         rounds = Rounds(plan, missing)
         self._until = until
         self._rounds = rounds.by_units() if until.decided else rounds.all_at_once()

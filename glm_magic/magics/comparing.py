@@ -211,7 +211,7 @@ class _Page:
 
     def _attached(self) -> dict[str, Any]:
         """Return what the notebook keeps: the comparison, and the turn, if it has an answer or earlier ones."""
-        if not self._asked.keeping.save:
+        if not self._asked.keeping.save or self._comparison.is_blind:  # a bundle names the configurations
             return {}
         history, first = self._shared.session.history, self._asked.plan.questions[0][0]
         kept = history.kept_without_answer(first)
@@ -236,6 +236,8 @@ class _Page:
                 comparison.rate(run, run.rating, str(action.value))
             case "stop":
                 comparison.stop()
+            case "reveal":
+                comparison.reveal()
             case _:
                 pass
 
@@ -264,14 +266,19 @@ def _wanted(shared: Shared, line: AskLine, text: str, wishes: Wishes) -> Wanted:
         known = names.public(shared.names, shared.shell.user_ns_hidden)
         rows = rows_of(names.table(line.each, shared.names, known=known), line.each)
     filling = Filling(rows, bool(line.each), has_templates=not line.raw, names=shared.names)
+    columns, baseline = axes.configurations(wordings, line.axes, _presets(shared, line)), 0
+    if line.blind:
+        columns, baseline = axes.shuffled(columns)
     return Wanted(
         rows,
-        axes.configurations(wordings, line.axes, _presets(shared, line)),
+        columns,
         line.repeats or 1,
         filling.message,
         filling.text,
         wishes,
         has_table=bool(line.each),
+        baseline=baseline,
+        is_blind=line.blind,
     )
 
 

@@ -359,6 +359,11 @@ ASK_OPTIONS: tuple[Option, ...] = (
         read=_positive,
         goes_with=("--score",),
     ),
+    Option(
+        "--blind",
+        "hide which configuration of a comparison wrote which answer, until _glm.reveal()",
+        fills="blind",
+    ),
     Option("--fresh", "with a comparison: ask all anew, also what has an answer", fills="fresh"),
     Option("--yes", "with a comparison: ask more than 10,000 requests", fills="yes"),
     Option(

@@ -147,6 +147,7 @@ def _run(run: RunAt, questions: dict[str, int], systems: dict[str, int], paramet
         "messages": [message.to_api() for message in attempt.messages[1:]],
         **scores,
         **({"rating": saved.rating} if saved.rating is not None else {}),
+        **({"rated_blind": True} if saved.was_blind else {}),
         **({"note": saved.note} if saved.note else {}),
         **({"picked": True} if saved.is_picked else {}),
     }
@@ -171,4 +172,5 @@ def _saved(run: dict[str, Any], data: dict[str, Any]) -> SavedRun:
         rating if type(rating) is int else None,
         str(run.get("note", "")),
         is_picked=run.get("picked") is True,
+        was_blind=run.get("rated_blind") is True,
     )

@@ -29,6 +29,7 @@ CREATE TABLE runs (
     rating INTEGER,
     note TEXT NOT NULL,
     picked INTEGER NOT NULL,
+    blind INTEGER NOT NULL,
     UNIQUE (notebook, id)
 );
 CREATE INDEX runs_of_a_cell ON runs (cell, notebook, call);
@@ -51,13 +52,17 @@ class RunKey:
 
 @dataclass(frozen=True, slots=True)
 class SavedRun:
-    """The answer of one run, and what a person thinks of it: a `rating` from 1 to 5, a note, whether it is picked."""
+    """The answer of one run, and what a person thinks of it: a `rating` from 1 to 5, a note, whether it is picked.
+
+    It `was_blind` if it was rated without knowing which configuration had answered.
+    """
 
     key: RunKey
     attempt: Attempt
     rating: int | None = None
     note: str = ""
     is_picked: bool = False
+    was_blind: bool = False
 
 
 class RunTable:
@@ -73,7 +78,7 @@ class RunTable:
         def write(connection: sqlite3.Connection) -> None:
             connection.executemany(
                 "INSERT OR IGNORE INTO runs (notebook, cell, call, service, fingerprint, nth, repeat, id, turn,"
-                " rating, note, picked) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " rating, note, picked, blind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
             connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (text_of(notebook), now))
@@ -89,8 +94,9 @@ class RunTable:
     def judge(self, notebook: str, place: Place, run: SavedRun, *, now: float) -> None:
         """Note the rating and the note of a run, and whether it is picked; it is added if it is not there."""
         self.add(notebook, place, [run], now=now)
-        change = "UPDATE runs SET rating = ?, note = ?, picked = ? WHERE notebook = ? AND id = ?"
-        values = run.rating, text_of(run.note), int(run.is_picked), text_of(notebook), text_of(run.attempt.id)
+        change = "UPDATE runs SET rating = ?, note = ?, picked = ?, blind = ? WHERE notebook = ? AND id = ?"
+        judged = run.rating, text_of(run.note), int(run.is_picked), int(run.was_blind)
+        values = *judged, text_of(notebook), text_of(run.attempt.id)
         self._file.write(lambda connection: connection.execute(change, values))
 
     def ids(self, notebook: str) -> frozenset[str]:
@@ -124,11 +130,11 @@ class RunTable:
         return self._runs("", (), problems)
 
     def _runs(self, where: str, values: tuple[str | int, ...], problems: list[str]) -> list[tuple[Place, SavedRun]]:
-        columns = "number, cell, call, service, fingerprint, nth, repeat, turn, rating, note, picked"
+        columns = "number, cell, call, service, fingerprint, nth, repeat, turn, rating, note, picked, blind"
         every = f"SELECT {columns} FROM runs{where} ORDER BY number"  # noqa: S608 - our own text
         rows: list[Any] = self._file.read(lambda connection: connection.execute(every, values).fetchall(), none=[])
         runs: list[tuple[Place, SavedRun]] = []
-        for number, cell, call, service, fingerprint, nth, repeat, turn, rating, note, picked in rows:
+        for number, cell, call, service, fingerprint, nth, repeat, turn, rating, note, picked, blind in rows:
             try:
                 attempt = bundle.decode(json.loads(turn)).attempt
             except (ValueError, TypeError, RecursionError):
@@ -137,12 +143,13 @@ class RunTable:
                 problems.append(f"Run {number}: {error.what}")
             else:
                 key = RunKey(service, fingerprint, nth, repeat)
-                runs.append((Place(cell, call), SavedRun(key, attempt, rating, note, is_picked=bool(picked))))
+                judged = SavedRun(key, attempt, rating, note, is_picked=bool(picked), was_blind=bool(blind))
+                runs.append((Place(cell, call), judged))
         return runs
 
 
 def _row(run: SavedRun) -> tuple[str | int | None, ...]:
     key = run.key
     turn = text_of(json.dumps(bundle.encode("", run.attempt), ensure_ascii=False, sort_keys=True))
-    judged = run.rating, text_of(run.note), int(run.is_picked)
+    judged = run.rating, text_of(run.note), int(run.is_picked), int(run.was_blind)
     return key.service, key.fingerprint, key.nth, key.repeat, text_of(run.attempt.id), turn, *judged

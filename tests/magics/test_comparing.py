@@ -409,3 +409,33 @@ def test_without_a_difference_everything_is_asked(asked: Notebook) -> None:
 def test_until_decided_needs_a_score(asked: Notebook) -> None:
     with pytest.raises(OptionError, match="--until-decided goes with --score"):
         asked.run("%%glm -t 0,1 --until-decided\nhi", "a")
+
+
+# --- blind ---------------------------------------------------------------------------------------
+
+
+def test_a_blind_comparison_gives_nothing_away_until_it_is_revealed(asked: Notebook) -> None:
+    asked.server.echo = lambda request: stream("cool" if request.body["temperature"] == 0 else "warm")
+    cell = "%%glm -t 0,1,0.5 -m GLM-4-Air,GLM-4-Plus --blind\nhi"
+    found = asked.run(cell, "a")
+    [saved] = asked.page.outputs.values()
+    assert not {MIME_TYPE, TURN} & saved.keys()
+    for given_away in ("GLM-4", "t 0", "0.5", " s ", "out"):
+        assert given_away not in saved["text/plain"] + saved["text/markdown"]
+    assert "GLM-4" not in repr(found) + repr(found[0]) + repr(found.columns)
+    assert not {"model", "temperature", "seconds", "cost", "completion_tokens"} & set(found.frame().columns)
+    with pytest.raises(OptionError, match="reveal"):
+        found.summary()
+    found.rate(0, 5)
+    assert found.frame()["rating"][0] == 5
+    again = asked.run(cell, "a")
+    assert texts(again) == texts(found)
+    again.reveal()
+    [kept] = asked.page.saved(MIME_TYPE)
+    assert kept["runs"][0]["rated_blind"] is True
+    frame = again.frame()
+    assert list(frame["rated_blind"])[:2] == [True, False]
+    given = {*zip(frame["temperature"], frame["text"], strict=True)}
+    assert given == {(0, "cool"), (1, "warm"), (0.5, "warm")}
+    first = again.columns[again.baseline_index]
+    assert (first.options["temperature"], first.options["model"]) == (0.0, "GLM-4-Air")
