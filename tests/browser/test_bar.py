@@ -194,6 +194,7 @@ def test_a_bar_that_nobody_serves_says_so(lab: Lab, server: GlmServer, gates: li
 # A front end with nothing but the bar in it; what the bar does to the kernel and to the model is noted.
 ALONE = """async ([code, values]) => {
     const { default: widget } = await import(`data:text/javascript,${encodeURIComponent(code)}`);
+    window.leave?.();
     const handlers = [];
     window.done = [];
     window.kernel = {

@@ -46,14 +46,18 @@ def known_models() -> list[dict[str, str]]:
 
 
 def about_model(name: str) -> str:
-    """Return a model's context window, output limit and list price; ``""`` if it is not known."""
+    """Return a model's context window, output limit and list price, as far as they are known."""
     if name == EMBEDDED:
         return "a small model on this machine, for trials only"
     model = MODELS.get(name)
     if model is None:
         return ""
-    price = f"{model.price:g} CNY per million tokens" if model.price else "free"
-    return f"context {model.context:,} tokens · answer at most {model.output:,} · {price}"
+    facts = [f"context {model.context:,} tokens"] if model.context else []
+    facts += [f"answer at most {model.output:,}"] if model.output else []
+    if model.price is not None:
+        price = str(model.price)
+        facts.append(price if price == "free" else f"{price} per million tokens")
+    return " · ".join(facts)
 
 
 def _kind(setting: Setting) -> str:
