@@ -153,7 +153,7 @@ def read_words(line: str) -> Iterator[Word]:
 
 def quoted(text: str) -> str:
     """Return a word of a line that `read_word` reads as `text`."""
-    if text and not any(sign.isspace() or sign in "\"'" + _QUOTES for sign in text) and "{{" not in text:
+    if text and not any(character.isspace() or character in "\"'" + _QUOTES for character in text) and "{{" not in text:
         return text
     if "\n" in text or "{{" in text or ('"' in text and "'" in text):
         return "{{ " + repr(text) + " }}"
