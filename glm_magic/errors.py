@@ -68,12 +68,12 @@ def quoted(text: str) -> str:
 def described(error: BaseException) -> str:
     """Return an error in one printable line of bounded length: its kind, and what it says."""
     try:
-        said = quoted(str(error))
+        text = quoted(str(error))
     except KeyboardInterrupt:
         raise
     except BaseException:  # the error's own code runs here, and may raise SystemExit
-        said = ""
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def summed_up(texts: Sequence[str], most: int = 10) -> tuple[str, ...]:
@@ -86,6 +86,12 @@ def near_miss(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - slow to load, and only needed when something is wrong
 
     return next(iter(get_close_matches(word, list(known), n=1, cutoff=cutoff)), "")
+
+
+def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
+    """Return the remedy for a word that is not known: the known one that was probably meant, or `otherwise`."""
+    meant = near_miss(word, known)
+    return f"Did you mean {meant}?" if meant else otherwise
 
 
 class _ShownBriefly:
@@ -113,7 +119,7 @@ class GlmError(_ShownBriefly, Exception):
         self.remedy = printable(remedy)
 
     def rewrite(self, change: Callable[[str], str]) -> None:
-        """Change every text that the error holds, as where a service said the key back."""
+        """Change every text that the error holds, as where a service repeated the key."""
         self.args = tuple(change(arg) if isinstance(arg, str) else arg for arg in self.args)
         for name, value in vars(self).items():
             if isinstance(value, str):

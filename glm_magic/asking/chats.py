@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
-from glm_magic.errors import SettingError, near_miss, quoted
+from glm_magic.errors import SettingError, did_you_mean, quoted
 
 DEFAULT_CHAT = "main"
 ONE_SHOT = "one-shot"  # its turns are asked alone: none is sent with another
@@ -38,10 +38,7 @@ class Chats(Mapping[str, Conversation]):
         """Return `chat` if it has been used; else raise `SettingError` with the near miss."""
         if chat in self or chat in (DEFAULT_CHAT, ONE_SHOT):
             return chat
-        meant = near_miss(chat, self)
-        raise SettingError(
-            f"There is no chat {chat!r}.", f"Did you mean {meant}?" if meant else "%glm_history --list shows them."
-        )
+        raise SettingError(f"There is no chat {chat!r}.", did_you_mean(chat, self, "%glm_history --list shows them."))
 
     def turn(self, chat: str, place: Place) -> Turn:
         """Return the turn at a place that is taken."""

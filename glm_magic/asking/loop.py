@@ -143,7 +143,7 @@ class Loop:
     def partial(self, **circumstances: Any) -> Reply:
         """Return the reply as it stands now.
 
-        Of one that is `interrupted`, the text is what was said last, and its steps are those before it: a call
+        Of one that is `interrupted`, the text is the last that arrived, and its steps are those before it: a call
         that nobody has answered is in neither.
         """
         text, steps = self._answer.text, list(self._steps)

@@ -1,6 +1,6 @@
 """Events become a reply, accumulated field by field.
 
-Text is appended; an id or a name is set once; finish reason and usage take the last that was said.
+Text is appended; an id or a name is set once; finish reason and usage take the last value.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ReplyBuilder:
 
     @property
     def reasoning(self) -> str:
-        """What the model has thought so far."""
+        """The reasoning so far."""
         return "".join(self._reasoning)
 
     @property
@@ -91,8 +91,8 @@ class ReplyBuilder:
         return self.first_call + at, self._calls.growing(at)
 
     def reply(self, **circumstances: Any) -> Reply:
-        """Return the reply as it stands; `circumstances` are the fields that this one answer does not say."""
-        said = {
+        """Return the reply as it stands; `circumstances` are the fields that it does not have."""
+        fields = {
             "text": self.text,
             "reasoning": self.reasoning,
             "tool_calls": self.calls,
@@ -103,4 +103,4 @@ class ReplyBuilder:
             "id": self.id,
             "repeats_key": self.repeats_key,
         }
-        return Reply(**{**said, **circumstances})
+        return Reply(**{**fields, **circumstances})

@@ -18,7 +18,7 @@ from glm_magic.comparing.shown import Progress
 from glm_magic.comparing.summary import Summary, score_names, summaries
 from glm_magic.display.differences import side_by_side
 from glm_magic.display.grid import Grid, blinded
-from glm_magic.errors import OptionError, SetupError, near_miss, quoted
+from glm_magic.errors import OptionError, SetupError, did_you_mean, quoted
 from glm_magic.notebook.runs import SavedRun
 
 _JUDGED_AT_ONCE = 32
@@ -412,8 +412,8 @@ class Comparison(Sequence[Run]):
                 names.setdefault(column.variant, at)
         if which in names:
             return names[which]
-        meant = near_miss(str(which), [str(name) for name in names])
         known = ", ".join(column.label for column in self.columns)
         raise OptionError(
-            f"There is no column {quoted(repr(which))}.", f"Did you mean {meant}?" if meant else f"There are {known}."
+            f"There is no column {quoted(repr(which))}.",
+            did_you_mean(str(which), map(str, names), f"There are {known}."),
         )

@@ -20,7 +20,14 @@ _NOT_SEEN = re.compile(
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _TAG_NOT_SEEN = re.compile(r"</?(?:br|sub|sup|kbd|b|i|em|strong|u|s|del|ins|mark|small)\s*/?>", re.IGNORECASE)
-_LOOK_ALIKE = str.maketrans({"\u3002": ".", "\u2044": "/", "\u2215": "/", "\u29f8": "/", "\u2236": ":", "\ua789": ":"})
+# What a person takes for these marks of an address (Unicode's confusables.txt), as far as NFKC leaves it alone.
+_LOOK_ALIKE = str.maketrans(
+    {
+        **dict.fromkeys("\u3002\u0701\u0702\ua4f8\ua60e\U00010a50\U0001d16d", "."),
+        **dict.fromkeys("\u1735\u2041\u2044\u2215\u2571\u27cb\u29f8\u2cc6\u3033\u31d3\U0001d23a", "/"),
+        **dict.fromkeys("\u02d0\u02f8\u0589\u05c3\u0703\u0704\u16ec\u1803\u1809\u205a\u2236\ua4fd\ua789", ":"),
+    }
+)
 _AROUND = " \t\n!\"#$%&'()+,-./:;<=>?@[]^{|}«»“”‘’„→…「」『』（）《》【】、，；：！？"
 # Common top-level domains, without those that file names and names in programs often end with.
 _TOP = (

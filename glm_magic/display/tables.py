@@ -91,10 +91,10 @@ def wrapped(text: str, most: int) -> list[str]:
 
 def _pieces(word: str, most: int) -> list[str]:
     pieces = [""]
-    for sign in word:
-        if width(pieces[-1] + sign) > most and pieces[-1]:
+    for character in word:
+        if width(pieces[-1] + character) > most and pieces[-1]:
             pieces.append("")
-        pieces[-1] += sign
+        pieces[-1] += character
     return pieces
 
 
@@ -102,6 +102,12 @@ def shorten(text: str, most: int = 60) -> str:
     """Return `text` as one printable line, cut to at most `most` characters."""
     line = safe_text.one_line(text)
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def cut(text: str, most: int, before: str = " ") -> str:
+    """Return `text`, or its first `most` characters and a note of how many more there are, with `before` between."""
+    rest = len(text) - most
+    return f"{text[:most]}{before}… ({rest:,} more characters)" if rest > 0 else text
 
 
 def width(text: str) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glm_magic.display import safe_text
+from glm_magic.display.tables import cut
 
 # Limits on what is shown of a value; a note stands in place of what is cut.
 MOST_SHOWN = 2000  # values in total; a long text counts as several
@@ -228,8 +229,7 @@ def _text(text: str) -> str:
 
 
 def _cut(text: str) -> str:
-    rest = len(text) - LONGEST_TEXT
-    return f"{text[:LONGEST_TEXT]} … {rest:,} more characters" if rest > 0 else text
+    return cut(text, LONGEST_TEXT)
 
 
 def _as_json(value: Any) -> str:

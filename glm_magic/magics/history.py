@@ -199,7 +199,7 @@ def _edit(shared: Shared, chat: str, change: Callable[[Conversation], Conversati
 
 
 def _change(shared: Shared, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
-    saves = shared.session.history.saves_turns  # first: a wrong variable is said before anything has changed
+    saves = shared.session.history.saves_turns  # first: a wrong variable is an error before anything has changed
     bundle = shared.session.history.edit(chat, change)
     conversation = shared.session.chats.conversation(chat)
     left = "" if conversation.one_shot else f": chat {chat} now sends {_turns(len(conversation.sent()))}"

@@ -6,7 +6,7 @@ import typing
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
-from glm_magic.errors import OptionError, near_miss, quoted
+from glm_magic.errors import OptionError, did_you_mean, quoted
 from glm_magic.tools import schemas
 from glm_magic.tools.schemas import Schema
 from glm_magic.tools.tool import Tool, checked, tool
@@ -36,8 +36,8 @@ def schema(written: str, scope: Mapping[str, Any], *, json: bool = False) -> Sch
         value = eval(written, dict(scope))  # noqa: S307 - the person's own expression, in their own notebook
     except NameError as error:
         public = (name for name in scope if not name.startswith("_"))
-        meant = near_miss(getattr(error, "name", None) or "", public)
-        raise OptionError(f"--schema {quoted(written)}: {error}.", f"Did you mean {meant}?" if meant else "") from None
+        hint = did_you_mean(getattr(error, "name", None) or "", public)
+        raise OptionError(f"--schema {quoted(written)}: {error}.", hint) from None
     except Exception as error:
         raise OptionError(f"--schema {quoted(written)}: {type(error).__name__}: {error}") from error
     return schemas.schema(value, written)
@@ -104,10 +104,9 @@ def _named(name: str, scope: Mapping[str, Any], known: list[str], where: str, hi
     """Return what a name, or a name and its attributes, is in the notebook."""
     first, *attributes = name.split(".")
     if first not in scope:
-        meant = near_miss(first, known)
         raise OptionError(
             f"{where}: there is no {quoted(first)} in this notebook.",
-            f"Did you mean {meant}?" if meant else hint,
+            did_you_mean(first, known, hint),
         )
     value = scope[first]
     for attribute in attributes:

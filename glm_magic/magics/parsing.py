@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from glm_magic.asking.chats import DEFAULT_CHAT
-from glm_magic.errors import OptionError, near_miss
+from glm_magic.errors import OptionError, did_you_mean
 from glm_magic.magics.options import ASK_OPTIONS, Given, Option, Several, python_name
 from glm_magic.magics.words import Evaluate, Word, as_template, check_dashes, read_word
 from glm_magic.settings.declared import SETTINGS, Value
@@ -136,8 +136,7 @@ class Reader:
         return option, (value,)
 
     def _hint(self, name: str) -> str:
-        meant = near_miss(name, self._by_name)
-        return f"Did you mean {meant}?" if meant else f"{self._magic}? shows them all."
+        return did_you_mean(name, self._by_name, f"{self._magic}? shows them all.")
 
 
 @dataclass(slots=True)

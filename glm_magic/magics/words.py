@@ -13,7 +13,10 @@ from glm_magic.errors import OptionError
 Evaluate = Callable[[str], str]
 
 # What word processors and keyboards of other scripts put in place of " ' and -.
-_QUOTES = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a\u301d\u301e\uff02\uff07"
+_QUOTES = (
+    "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f"
+    "\u00ab\u00bb\u2039\u203a\u301d\u301e\uff02\uff07\u300c\u300d\u300e\u300f\uff62\uff63"
+)
 _DASHES = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 
 _OPTION_AND_KEY = re.compile(r"--[\w-]+=[\w.-]+=")
@@ -153,7 +156,7 @@ def read_words(line: str) -> Iterator[Word]:
 
 def quoted(text: str) -> str:
     """Return a word of a line that `read_word` reads as `text`."""
-    if text and not any(sign.isspace() or sign in "\"'" + _QUOTES for sign in text) and "{{" not in text:
+    if text and not any(character.isspace() or character in "\"'" + _QUOTES for character in text) and "{{" not in text:
         return text
     if "\n" in text or "{{" in text or ('"' in text and "'" in text):
         return "{{ " + repr(text) + " }}"

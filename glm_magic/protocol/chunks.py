@@ -46,7 +46,7 @@ _REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_de
 
 
 class AnswerReader:
-    """Reads the payloads of one response, in order; `rest` is what is still to be said at its end.
+    """Reads the payloads of one response, in order; `rest` returns what is left at its end.
 
     `model` and `url` are what was requested and where; errors name them. Fields that are null, missing or of an
     unexpected type are skipped. An answer is one choice, and what every chunk repeats is an event only where it is new.

@@ -17,18 +17,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from glm_magic.errors import (
-    AuthenticationError,
-    BalanceError,
     ContentFiltered,
     ModelUnknown,
     PromptTooLong,
-    RateLimited,
-    ServiceDown,
     ServiceError,
     UsageCap,
     quoted,
 )
-from glm_magic.protocol import models, words
+from glm_magic.protocol import codes, models, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +57,8 @@ def refused(
     said = _read(body)
     status = status or _status_in(said)
     kind, what, remedy = _judge(status, said, model=model, url=url)
-    if not has_key and (kind, what, remedy) in (_NO_KEY, _CODES["1001"]):
-        what, remedy = _NONE_SENT
+    if not has_key and (kind, what, remedy) in (codes.NO_KEY, codes.CODES["1001"]):
+        what, remedy = codes.NONE_SENT
     request_id = said.request_id or request_id
     asked = f" (request {quoted(request_id)})" if request_id else ""
     label = f"HTTP {status}" if status else "in the stream"
@@ -136,143 +132,14 @@ def _status_in(said: _Said) -> int:
 
 # --- the meaning ---------------------------------------------------------------------------------
 
-_Verdict = tuple[type[ServiceError], str, str]
 
-_KEY_REMEDY = (
-    "Check that the key is valid for this endpoint: %glm_config --table shows where it comes from.\n"
-    "It is read from GLM_API_KEY, ZAI_API_KEY, ZHIPUAI_API_KEY, or the variable that api_key_env names."
-)
-_NONE_SENT = (
-    "The service wants a key, and none is set",
-    "%glm_config --login asks for it; or set GLM_API_KEY before Jupyter starts, or api_key_env.",
-)
-_ACCOUNT_REMEDY = "Check the account on the service's website; retrying does not help."
-_PLAN_REMEDY = "Check the plan on the service's website, or use the key of another account."
-_LINE = 96  # characters of a remedy
-_LATER = "Run the cell again later, or ask another model with -m."
-_SEE_REQUEST = "%glm -N shows the request that would be sent."
-_LESS = (
-    "Shorten the prompt, or send less of the conversation: %glm_history shows the turns,\n"
-    "%glm_history --skip TURN leaves one out; --new or --no-history sends none of them."
-)
-_BAD_PARAMETER = (ServiceError, "The service rejected the request's parameters", _SEE_REQUEST)
-_NO_BALANCE = (
-    BalanceError,
-    "The account has no balance left",
-    "Top up the account, or ask a free model, such as -m GLM-4-Flash.",
-)
-_NO_QUOTA = (BalanceError, "The account at this gateway has no quota left", "Top up the account at the gateway.")
-_NO_SUCH_API = (ServiceError, "The service does not have this API, or no longer has it")
-_TOO_MANY = (RateLimited, "Too many requests at once for this account", "Run the cell again in a moment.")
-_NO_KEY = (AuthenticationError, "The service rejected the key", _KEY_REMEDY)
-_DOWN = (ServiceDown, "The service failed", "Run the cell again later.")
-_BETWEEN = (
-    ServiceError,
-    "A proxy or firewall answered instead of the service",
-    "Check base_url and the proxy settings.",
-)
-
-_CODES: dict[str, _Verdict] = {
-    # authentication (confirmed with HTTP 401; a wrong key has also come as code "401")
-    "1000": _NO_KEY,
-    "1001": (AuthenticationError, "The service received no key", _KEY_REMEDY),
-    "1002": _NO_KEY,
-    "1003": (AuthenticationError, "The key has expired", _KEY_REMEDY),
-    "1004": _NO_KEY,
-    # the account
-    "1100": (ServiceError, "The service could not read or write the account", _ACCOUNT_REMEDY),
-    "1110": (AuthenticationError, "The account is not active", _ACCOUNT_REMEDY),
-    "1111": (AuthenticationError, "There is no such account", _ACCOUNT_REMEDY),
-    "1112": (AuthenticationError, "The account is locked", "Ask the service's support to unlock it."),
-    "1113": _NO_BALANCE,  # confirmed by a capture: HTTP 429, although it is not a rate limit
-    "1120": (ServiceDown, "The service cannot reach the account", "Run the cell again later."),
-    "1121": (AuthenticationError, "The account is locked for a violation", "Ask the service's support about it."),
-    # the request; 1210 is also what bad image data gets (reported)
-    "1210": _BAD_PARAMETER,
-    "1212": (
-        ServiceError,
-        "The model does not support this kind of request",
-        f"Ask another model with -m, or remove an option. {_SEE_REQUEST}",
-    ),
-    "1213": (ServiceError, "The request lacks a required field", _SEE_REQUEST),
-    "1214": (ServiceError, "The service rejected a field of the request", _SEE_REQUEST),
-    "1215": (ServiceError, "Two fields of the request cannot be combined", f"Remove one of them. {_SEE_REQUEST}"),
-    "1220": (AuthenticationError, "The key is not allowed to use this API", _KEY_REMEDY),
-    "1231": (
-        ServiceError,
-        "The service has already seen this request_id",
-        "Remove --param request_id=…, or use another one.",
-    ),
-    "1234": (ServiceDown, "The service had an internal network error", "Run the cell again."),
-    # limits; that 1302 and 1305 come with HTTP 429 is confirmed
-    "1302": _TOO_MANY,
-    "1304": (
-        UsageCap,
-        "The account's calls for today are used up",
-        "Continue tomorrow, or use the key of another account.",
-    ),
-    "1305": (RateLimited, "The model is overloaded", _LATER),
-    **dict.fromkeys(
-        ("1308", "1310"),
-        (
-            UsageCap,
-            "The plan's current quota is used up",
-            "Wait until it resets, if the message says when, or use the key of another account.",
-        ),
-    ),
-    "1309": (UsageCap, "The plan has expired", "Renew it on the service's website, or use another key."),
-    "1311": (UsageCap, "The plan does not include this model", "Ask another model with -m, or change the plan."),
-    "1312": (RateLimited, "The model is overloaded", "Ask another model with -m, or run the cell again later."),
-    # OpenAI and compatible servers (reported)
-    "invalid_api_key": _NO_KEY,
-    "insufficient_quota": _NO_BALANCE,
-    "rate_limit_exceeded": _TOO_MANY,
-    # gateways of the new-api family (confirmed by new-api's source)
-    "access_denied": (AuthenticationError, "The key is not allowed to do this", _KEY_REMEDY),
-    "channel:no_available_key": (ServiceDown, "The gateway has no working key for this model", _LATER),
-    "insufficient_user_quota": _NO_QUOTA,
-    "pre_consume_token_quota_failed": _NO_QUOTA,
-    "token_concurrency_limit_reached": _TOO_MANY,
-    **dict.fromkeys(
-        ("entitlement_daily_limit_exceeded", "entitlement_total_limit_exceeded"),
-        (UsageCap, "The gateway plan's quota is used up", _PLAN_REMEDY),
-    ),
-    **dict.fromkeys(
-        ("entitlement_required", "entitlement_inactive"),
-        (UsageCap, "The gateway's plan does not include this", _PLAN_REMEDY),
-    ),
-}
-
-_TOO_LONG_CODES = ("1261", "context_length_exceeded", "exceed_context_size_error")
-_UNKNOWN_MODEL_CODES = ("1211", "model_not_found")
-_FILTER_CODES = (
-    *("1300", "1301", "sensitive_words_detected", "prompt_blocked"),
-    *("content_filter", "content_policy_violation"),  # Azure and OpenAI
-)
-_KNOWN_CODES = {*_CODES, *_TOO_LONG_CODES, *_UNKNOWN_MODEL_CODES, *_FILTER_CODES, "1214", "1221", "1222", "1313"}
-
-_STATUSES: dict[int, _Verdict] = {
-    HTTPStatus.UNAUTHORIZED: _NO_KEY,
-    HTTPStatus.FORBIDDEN: _CODES["access_denied"],
-    HTTPStatus.PAYMENT_REQUIRED: _NO_BALANCE,
-    HTTPStatus.TOO_MANY_REQUESTS: _TOO_MANY,
-    HTTPStatus.REQUEST_TIMEOUT: _DOWN,
-    HTTPStatus.CONFLICT: _DOWN,
-    HTTPStatus.PROXY_AUTHENTICATION_REQUIRED: (
-        ServiceError,
-        "The proxy requires a user name and a password",
-        "Put them into the proxy's address: %env HTTPS_PROXY=http://NAME:PASSWORD@HOST:PORT",
-    ),
-}
-
-
-def _judge(status: int, said: _Said, *, model: str, url: str) -> _Verdict:
+def _judge(status: int, said: _Said, *, model: str, url: str) -> codes.Verdict:
     code = _code_of(said)
-    if verdict := _of_code(code, said, url) or _CODES.get(code):
+    if verdict := _of_code(code, said, url) or codes.CODES.get(code):
         return verdict
-    if code in _UNKNOWN_MODEL_CODES:
+    if code in codes.UNKNOWN_MODEL_CODES:
         return _unknown_model(model)
-    if code in _TOO_LONG_CODES:
+    if code in codes.TOO_LONG_CODES:
         return _too_long(said)
     return _of_words(status, said, model) or _of_status(status, code, said, url)
 
@@ -280,11 +147,11 @@ def _judge(status: int, said: _Said, *, model: str, url: str) -> _Verdict:
 def _code_of(said: _Said) -> str:
     """Return the most specific code: the body's, its type, or that of an error that a gateway wrapped as text."""
     wrapped = re.search(r"""["']code["']: ?["']?(1[0-9]{3})\b""", said.message)  # reported of LiteLLM
-    codes = (said.code, said.kind, wrapped[1] if wrapped else "")
-    return next((code for code in codes if code in _KNOWN_CODES), said.code)
+    given = (said.code, said.kind, wrapped[1] if wrapped else "")
+    return next((code for code in given if code in codes.KNOWN_CODES), said.code)
 
 
-def _of_code(code: str, said: _Said, url: str) -> _Verdict | None:
+def _of_code(code: str, said: _Said, url: str) -> codes.Verdict | None:
     """Return the verdict on a code whose remedy depends on the rest of the body."""
     match code:
         case "1214" if "messages" in said.message:
@@ -292,34 +159,34 @@ def _of_code(code: str, said: _Said, url: str) -> _Verdict | None:
             return (
                 ServiceError,
                 "The service rejected the messages",
-                f"They must include a user message, and none may be empty. {_SEE_REQUEST}",
+                f"They must include a user message, and none may be empty. {codes.SEE_REQUEST}",
             )
         case "1210" | "1214" if "temperature" in said.message or "top_p" in said.message:
             # reported in 2024: exactly 0 and exactly 1 were refused
-            return (*_BAD_PARAMETER[:2], f"Try 0.01 instead of 0, and 0.99 instead of 1. {_SEE_REQUEST}")
+            return (*codes.BAD_PARAMETER[:2], f"Try 0.01 instead of 0, and 0.99 instead of 1. {codes.SEE_REQUEST}")
         case "1221" | "1222":
-            return (*_NO_SUCH_API, _right_url(url, said.path))
+            return (*codes.NO_SUCH_API, _right_url(url, said.path))
         case "1313":
             # reported by users who asked the coding plan's endpoint directly
             base = _glm_base(url)
             general = base.replace("/coding/", "/")
             other = f"\nFor work other than coding: %glm_config base_url={general}" if general != base else ""
-            return UsageCap, "The plan's fair-use rule forbids this", _PLAN_REMEDY + other
-        case _ if code in _FILTER_CODES:
+            return UsageCap, "The plan's fair-use rule forbids this", codes.PLAN_REMEDY + other
+        case _ if code in codes.FILTER_CODES:
             return _content_filter(said)
         case _:
             return None
 
 
-def _of_words(status: int, said: _Said, model: str) -> _Verdict | None:
+def _of_words(status: int, said: _Said, model: str) -> codes.Verdict | None:
     """Return the verdict on what the message says, if it has words that are known."""
     if said.kind == "html" or said.message.startswith(("[", "{")):  # validators list faults, and quote the prompt
         return None
     message = words.GATEWAY_TRAILER.sub("", said.message)
     if words.NO_BALANCE_LEFT.search(message):
-        return _NO_BALANCE
+        return codes.NO_BALANCE
     if words.USED_UP.search(message):
-        return _CODES["1308"]
+        return codes.CODES["1308"]
     if status != HTTPStatus.TOO_MANY_REQUESTS and words.TOO_LONG.search(message):  # else a limit of tokens a minute
         return _too_long(said)
     may_be_asked = status in (0, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)  # else the server itself lacks it
@@ -328,25 +195,25 @@ def _of_words(status: int, said: _Said, model: str) -> _Verdict | None:
     return _content_filter(said) if words.SENSITIVE.search(message) else None
 
 
-def _of_status(status: int, code: str, said: _Said, url: str) -> _Verdict:
+def _of_status(status: int, code: str, said: _Said, url: str) -> codes.Verdict:
     if said.kind == "html" and status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return _BETWEEN  # a firewall, or a proxy that requires a login: an API answers in JSON
-    if verdict := _STATUSES.get(status):
+        return codes.BETWEEN  # a firewall, or a proxy that requires a login: an API answers in JSON
+    if verdict := codes.STATUSES.get(status):
         return verdict
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return _too_long(said)
     if status == HTTPStatus.NOT_FOUND:
         return ServiceError, f"There is no chat service at {url or 'this address'}", _right_url(url, said.path)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _DOWN
+        return codes.DOWN
     if said.kind == "html":
-        return _BETWEEN
+        return codes.BETWEEN
     if code in ("1200", "1230"):  # uncertain whose fault it is, and which status it comes with
-        return ServiceError, "The service could not process the request", f"Run the cell again. {_SEE_REQUEST}"
-    return ServiceError, "The service refused the request", _SEE_REQUEST
+        return ServiceError, "The service could not process the request", f"Run the cell again. {codes.SEE_REQUEST}"
+    return ServiceError, "The service refused the request", codes.SEE_REQUEST
 
 
-def _unknown_model(model: str) -> _Verdict:
+def _unknown_model(model: str) -> codes.Verdict:
     found, meant = models.known(model), models.near_miss(model)
     hint = f"Did you mean -m {meant}? " if meant and meant != model else ""
     if found is not None and found.successor:
@@ -354,7 +221,7 @@ def _unknown_model(model: str) -> _Verdict:
         hint += f"{now} successor is {found.successor}: -m {found.successor}"
     else:
         listed = "Known models: " + ", ".join(models.MODELS)
-        hint = textwrap.fill(hint + listed, _LINE, break_on_hyphens=False)
+        hint = textwrap.fill(hint + listed, codes.LINE, break_on_hyphens=False)
     return (
         ModelUnknown,
         f"The endpoint has no model {quoted(model)!r}" if model else "The endpoint has no such model",
@@ -362,7 +229,7 @@ def _unknown_model(model: str) -> _Verdict:
     )
 
 
-def _too_long(said: _Said) -> _Verdict:
+def _too_long(said: _Said) -> codes.Verdict:
     with_answer = bool(words.WITH_ANSWER.search(said.message))
     what = "Prompt and answer do not fit the model's context window" if with_answer else ""
     what = what or "The prompt does not fit the model's context window"
@@ -370,10 +237,10 @@ def _too_long(said: _Said) -> _Verdict:
         what += f": {said.tokens} tokens, {said.tokens - said.limit} over the limit of {said.limit}"
     elif said.limit:
         what += f": at most {said.limit} tokens"
-    return PromptTooLong, what, _LESS + ("\nOr ask for a shorter answer: --max-tokens N." if with_answer else "")
+    return PromptTooLong, what, codes.LESS + ("\nOr ask for a shorter answer: --max-tokens N." if with_answer else "")
 
 
-def _content_filter(said: _Said) -> _Verdict:
+def _content_filter(said: _Said) -> codes.Verdict:
     sides = {role for role, _ in said.filtered}
     levels = [level for _, level in said.filtered if level is not None]
     # confirmed: user is the input, assistant the output; level 0 is the worst, 3 the mildest

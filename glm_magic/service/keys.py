@@ -46,7 +46,7 @@ class Key:
         return "…" + self._secret[-_SHOWN:] if len(self._secret) > 4 * _SHOWN else "…"
 
     def hidden_in(self, text: str) -> str:
-        """Return what a service said, without the key and its parts: it may say back what it was sent."""
+        """Return a text of the service without the key and its parts: it may repeat what it was sent."""
         return self._hidden.hidden_in(text, self.masked)
 
     def masking(self) -> Masking | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeAlias, cast
 
-from glm_magic.errors import SettingError, near_miss, quoted
+from glm_magic.errors import SettingError, did_you_mean, quoted
 
 Value: TypeAlias = "str | int | float | bool | tuple[str, ...] | None"
 
@@ -123,9 +123,7 @@ class Setting:
             if not value.strip() and not self.may_be_empty:
                 raise SettingError(f"{called} is empty.", f"Give a value, or %glm_config --reset {self.name}")
             if self.choices and value not in self.choices:
-                meant = near_miss(value, self.choices)
-                hint = f"Did you mean {meant}?" if meant else ""
-                raise SettingError(f"{called} takes {self.range}, not {value!r}.", hint)
+                raise SettingError(f"{called} takes {self.range}, not {value!r}.", did_you_mean(value, self.choices))
             return value
         too_low = self.low is not None and (value < self.low or (self.above and value == self.low))
         too_high = self.high is not None and value > self.high
@@ -409,8 +407,7 @@ def setting(name: str) -> Setting:
                 f"No setting holds the key, so {name} is none; take the key out of this cell.",
                 "%glm_config --login asks for it without showing it; or set GLM_API_KEY before Jupyter starts.",
             ) from None
-        meant = near_miss(name, SETTINGS)
-        hint = f"Did you mean {meant}?" if meant else "The settings are: " + ", ".join(SETTINGS)
+        hint = did_you_mean(name, SETTINGS, "The settings are: " + ", ".join(SETTINGS))
         raise SettingError(f"There is no setting {name!r}.", hint) from None
 
 

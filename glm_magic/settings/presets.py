@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glm_magic.errors import SettingError, near_miss, quoted
+from glm_magic.errors import SettingError, did_you_mean, quoted
 from glm_magic.settings.declared import SETTINGS, Value, setting
 from glm_magic.settings.files import PRESETS, PROJECT, USER, SettingsFile, SettingsFiles, write
 from glm_magic.settings.layers import Layers
@@ -32,8 +32,7 @@ class Preset:
             try:
                 of = setting(name)
             except SettingError as error:
-                meant = near_miss(name, HELD)
-                hint = f"Did you mean {meant}?" if meant else f"It may hold: {', '.join(HELD)}"
+                hint = did_you_mean(name, HELD, f"It may hold: {', '.join(HELD)}")
                 raise SettingError(f"{where}: {error.what}", hint) from None
             if name not in HELD:
                 raise SettingError(f"{where} holds {name}.", f"A preset may hold: {', '.join(HELD)}")
@@ -54,9 +53,8 @@ def preset(files: SettingsFiles, name: str) -> dict[str, Value]:
     """Return the settings of a preset. Raises `SettingError` if there is none of this name, or it does not fit."""
     found = presets(files)
     if name not in found:
-        meant = near_miss(name, found)
         there = f"There are: {', '.join(found)}" if found else "There is none: %glm_config --save-preset NAME"
-        raise SettingError(f"There is no preset {quoted(name)!r}.", f"Did you mean {meant}?" if meant else there)
+        raise SettingError(f"There is no preset {quoted(name)!r}.", did_you_mean(name, found, there))
     return found[name].values()
 
 

@@ -387,6 +387,8 @@ def test_a_link_under_its_own_address_or_a_name_is_not_touched(text):
         ("https://b.invalid:x@bank.example/", "http://b.invalid/"),
         ("https://%62ank.example", "http://b.invalid/"),
         ("bank.de", "http://b.invalid/"),
+        *((f"bank.example{slash}x", "http://b.invalid/") for slash in "\u1735\u2571\u27cb\u2cc6\u31d3"),
+        ("https\u02d0\u2571\u2571bank\ua4f8example", "http://b.invalid/"),
         ("(bank.com)", "http://b.invalid/"),
         *((f"bank.{hidden}com", "http://b.invalid/") for hidden in "\u034f\u061c\u2063\u3164\ufe0f\U000e0001\u115f"),
         *((f"https:{hidden}//bank.example", "http://b.invalid/") for hidden in "\u00ad\u180e\u200b\u2060\U000e0100"),

@@ -178,7 +178,7 @@ def test_a_thousand_levels_are_cut_and_say_so():
 
 def test_a_long_text_is_cut_and_says_so():
     for shown in value_data("x" * (LONGEST_TEXT + 5)).values():
-        assert "x … 5 more characters" in shown
+        assert "x … (5 more characters)" in shown
 
 
 def test_a_number_that_python_does_not_write_is_named():

@@ -484,7 +484,7 @@ def test_what_follows_json_is_read_as_before():
     assert cell('-s x={"a" -q').settings == {"system": "x={a"}
 
 
-QUOTES = ["“”", "‘’", "„“", "«»", "‹›", "＂＂", "＇＇", "〝〞"]
+QUOTES = ["“”", "‘’", "„“", "«»", "‹›", "＂＂", "＇＇", "〝〞", "「」", "『』", "｢｣"]
 
 
 @pytest.mark.parametrize(("begins", "ends"), QUOTES)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from glm_magic.chat.messages import GrowingCall, ToolCall
 from glm_magic.chat.reply import Source
 from glm_magic.display import links, safe_text
-from glm_magic.display.tables import shorten
+from glm_magic.display.tables import cut, shorten
 
 LONGEST_SHOWN = 20_000  # characters of arguments or of a result; the model sees more
 
@@ -161,8 +161,7 @@ def _in_short(arguments: str) -> str:
 def _in_full(label: str, text: str) -> str:
     read = _read(text) if len(text) <= LONGEST_SHOWN else None
     shown = json.dumps(read, ensure_ascii=False, indent=2) if isinstance(read, (dict, list)) else text
-    if len(shown) > LONGEST_SHOWN:
-        shown = f"{shown[:LONGEST_SHOWN]}\n… ({len(shown) - LONGEST_SHOWN:,} more characters)"
+    shown = cut(shown, LONGEST_SHOWN, "\n")
     return (
         f'{label}<pre style="{_LONG_STYLE}">{html.escape(safe_text.plain(shown))}</pre>'  # it needs no style to be read
     )

@@ -9,6 +9,7 @@ from typing import Any
 from glm_magic.display import summaries
 from glm_magic.display.grid import Action, Answer, Column, Grid, Score
 from glm_magic.display.safe_text import one_line, plain
+from glm_magic.display.tables import cut
 
 _LONGEST = 100_000  # characters of a text; the rest is in Python
 _LONGEST_NOTE = 2_000
@@ -81,8 +82,7 @@ def cell(row: int, column: int, summary: summaries.Summary) -> list[Any]:
 
 def text(of_grid: str) -> str:
     """Return a text, cut if it is very long."""
-    cut = f"… ({len(of_grid) - _LONGEST:,} more characters)" if len(of_grid) > _LONGEST else ""
-    return plain(of_grid[:_LONGEST]) + cut
+    return plain(cut(of_grid, _LONGEST, ""))
 
 
 def texts(of_grid: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from glm_magic.display import summaries
 from glm_magic.display.grid import Answer, Column, Grid, Row
 from glm_magic.display.page.grid.texts import as_markdown, as_plain, in_words
 from glm_magic.display.safe_text import NO_MATHS, plain
-from glm_magic.display.tables import shorten
+from glm_magic.display.tables import cut, shorten
 from glm_magic.display.view import SEPARATOR
 
 MOST_BYTES = 2_000_000  # of HTML
@@ -147,7 +147,7 @@ def _answer(answer: Answer, longest: int) -> str:
 
 
 def _text(text: str, longest: int) -> str:
-    shown = text if len(text) <= longest else f"{text[:longest]}… ({len(text) - longest:,} more characters)"
+    shown = cut(text, longest, "")
     if len(shown) <= _FOLDED_FROM and shown.count("\n") < _FOLDED_LINES:
         return _escaped(shown.strip("\n"))
     return f"<details><summary><span>{_escaped(shorten(shown, _EXCERPT))}</span></summary>{_escaped(shown)}</details>"
