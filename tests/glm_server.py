@@ -154,6 +154,9 @@ class GlmServer:
 
             def do_POST(self) -> None:
                 request = self._received()
+                if "/chat/completions" not in request.path:
+                    self._write(owner.other(request))
+                    return
                 with owner._lock:
                     owner.requests.append(request)
                     is_refused = owner.bears is not None and owner.at_once >= owner.bears

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import ssl
@@ -23,7 +24,8 @@ from glm_magic.errors import (
     SetupError,
     quoted,
 )
-from glm_magic.service import faults, listing
+from glm_magic.service import faults
+from glm_magic.service.calls import Calls
 from glm_magic.service.connection import Connection
 from glm_magic.service.endpoint import Endpoint
 from glm_magic.service.exchange import PULL_SECONDS, Exchange, Patience
@@ -122,11 +124,12 @@ class Client:
                 delay = 0.0
             slot = slot.again()
 
-    def models(self, endpoint: Endpoint, patience: Patience) -> tuple[str, ...]:
-        """Ask which models an endpoint has. Raises `SetupError` or `AnswerError`."""
+    @contextlib.contextmanager
+    def calls(self, endpoint: Endpoint, patience: Patience) -> Iterator[Calls]:
+        """Give what sends plain requests to an endpoint, on a connection of its own."""
         connection = self._opened(endpoint)
         try:
-            return listing.models(connection, endpoint, patience)
+            yield Calls(connection, endpoint, patience)
         finally:
             connection.hang_up()
 

@@ -26,7 +26,7 @@ LONGEST_PAUSE = 120.0  # seconds; a service that asks for more is not waited for
 _POLL_SECONDS = 0.1
 _ASLEEP_SECONDS = 2.0  # who has not looked for so long does not hold up those behind
 _FIRST_PAUSE, _LONGEST_BACKOFF = 0.5, 8.0
-_CAUTION = 8  # so many times slower is the step to the number that was refused
+_CAUTION, _MOST_CAUTION = 8, 64  # so many times slower is the step to a number that was refused once, or again
 _MOST_HALVINGS = 3  # by one request: refused more often, it tells of itself and not of the limit
 _MOST_REFUSALS = 20  # of one request while others are accepted
 
@@ -77,6 +77,7 @@ class Limiter:
         self._running: set[Slot] = set()
         self._wave = 0  # how many waves of refusals there have been
         self._refused_at = 0  # how many were in flight at the latest one
+        self._caution = _CAUTION
         self._accepted = 0  # since the limit changed
         self._reason = ""
         self._label = ""  # of the latest refusal
@@ -217,7 +218,7 @@ class Limiter:
             self._limit = more if slot.cap is None else min(more, slot.cap)
             return
         self._accepted += 1
-        if self._accepted >= self._limit * (_CAUTION if self._limit + 1 == self._refused_at else 1):
+        if self._accepted >= self._limit * (self._caution if self._limit + 1 == self._refused_at else 1):
             self._limit += 1
             self._accepted = 0
             if self._limit > self._refused_at:
@@ -225,7 +226,9 @@ class Limiter:
 
     def _halve(self) -> None:
         in_flight = len(self._running)
-        self._refused_at = in_flight if in_flight > 1 else self._limit  # alone, it says nothing of how many
+        level = in_flight if in_flight > 1 else self._limit  # alone, it says nothing of how many
+        self._caution = min(2 * self._caution, _MOST_CAUTION) if level == self._refused_at else _CAUTION
+        self._refused_at = level
         self._limit = max(1, self._refused_at // 2)
         self._accepted = 0
         self._reason = f"refused at {in_flight}: {self._label}"

@@ -2,58 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-import httpx
+from glm_magic.errors import ServiceError, printable
+from glm_magic.service.calls import NO_ROUTE, Calls
 
-from glm_magic.errors import ServiceError, SetupError, printable
-from glm_magic.service import faults, wire
-from glm_magic.service.connection import Connection
-from glm_magic.service.endpoint import Endpoint
-from glm_magic.service.exchange import HEADERS, Bearer, Patience
-
-_PATH = "/models"
-_NO_ROUTE = (404, 405, 501)
 _MOST, _LONGEST_NAME = 10_000, 200
 
 
-def models(connection: Connection, endpoint: Endpoint, patience: Patience) -> tuple[str, ...]:
+def models(calls: Calls) -> tuple[str, ...]:
     """Return the names of the models, in the endpoint's order.
 
-    Raises `ServiceError` if the endpoint refuses, or does not tell; `SetupError` or `AnswerError` if it cannot be
-    asked.
+    Raises `ServiceError` if the endpoint refuses, or does not tell.
     """
-    asked = replace(endpoint, path=_PATH)
     try:
-        try:
-            body = _get(connection, asked, patience)
-        except faults.SlashWanted:
-            body = _get(connection, asked.with_slash, patience)
-    except httpx.HTTPError as error:
-        raise faults.fault(error, endpoint, silence=patience.silence, connect=patience.connect) from None
-    except httpx.InvalidURL as error:
-        raise SetupError(f"base_url is not an address: {error}") from None
-    names = _names(body)
+        names = _names(calls.json("GET", "/models"))
+    except ServiceError as error:
+        if error.status in NO_ROUTE:
+            raise _not_told(calls, f"HTTP {error.status}") from None
+        raise
     if names is None:
-        raise _not_told(endpoint, "its answer is not a list of models")
+        raise _not_told(calls, "its answer is not a list of models")
     return tuple(dict.fromkeys(names))[:_MOST]
 
 
-def _get(connection: Connection, asked: Endpoint, patience: Patience) -> object:
-    timeout = httpx.Timeout(patience.silence, connect=patience.connect)
-    with connection.http.stream("GET", asked.url, headers=HEADERS, auth=Bearer(asked.key), timeout=timeout) as response:
-        if response.status_code in _NO_ROUTE:
-            raise _not_told(asked, f"HTTP {response.status_code}")
-        if not response.is_success:
-            raise faults.refusal(response, asked, "")
-        faults.check_encoding(response)
-        return wire.read_body(response.iter_raw(), wire.LONGEST_BODY)
-
-
-def _not_told(endpoint: Endpoint, why: str) -> ServiceError:
+def _not_told(calls: Calls, why: str) -> ServiceError:
     return ServiceError(
-        f"{endpoint.base_url} does not tell which models it has ({why}).",
+        f"{calls.base_url} does not tell which models it has ({why}).",
         "Ask a model by its name all the same: -m NAME, or %glm_config model=NAME.",
     )
 

@@ -28,6 +28,8 @@ from glm_magic.service.limits import Limits, limits_file
 from glm_magic.settings.declared import Value, number
 
 if TYPE_CHECKING:
+    from glm_magic.service.batch import Batches
+    from glm_magic.service.calls import Calls
     from glm_magic.service.client import Client, Patience
     from glm_magic.service.masking import Masking
 
@@ -157,10 +159,28 @@ class Services:
         endpoint = self.endpoint(settings)
         if endpoint is None:
             return (models.EMBEDDED,)
+        from glm_magic.service import listing  # noqa: PLC0415 - as in `_asking`
+
+        with self._calls(endpoint, settings) as calls:
+            found = listing.models(calls)
+        self.listed = found if endpoint.key is None else tuple(map(endpoint.key.hidden_in, found))
+        return self.listed
+
+    @contextlib.contextmanager
+    def batches(self, endpoint: Endpoint, settings: Mapping[str, Value]) -> Iterator[Batches]:
+        """Give the batches of an endpoint; errors within the block are shown without the key."""
+        from glm_magic.service.batch import Batches  # noqa: PLC0415 - as in `_asking`
+
+        with self._calls(endpoint, settings) as calls:
+            yield Batches(calls)
+
+    @contextlib.contextmanager
+    def _calls(self, endpoint: Endpoint, settings: Mapping[str, Value]) -> Iterator[Calls]:
         client, patience = self._asking(settings)
         key, handled = endpoint.key, sys.exc_info()[1]
         try:
-            found = client.models(endpoint, patience)
+            with client.calls(endpoint, patience) as calls:
+                yield calls
         except GlmError as error:  # shown as in `stream`
             if key is not None:
                 error.rewrite(key.hidden_in)
@@ -169,8 +189,6 @@ class Services:
         except BaseException as error:
             _clear_frames(error, handled)
             raise
-        self.listed = found if key is None else tuple(map(key.hidden_in, found))
-        return self.listed
 
     def _asking(self, settings: Mapping[str, Value]) -> tuple[Client, Patience]:
         from glm_magic.service.client import Client, Patience  # noqa: PLC0415 - it loads httpx

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -143,6 +144,23 @@ def test_after_a_refusal_it_grows_slowly_and_most_slowly_to_what_was_refused(clo
             slot.end()
         grown.setdefault(all_of_them.pace.limit, answers)
     assert grown == {2: 0, 3: 2, 4: 2 + 8 * 3, 5: 2 + 8 * 3 + 4, 6: 2 + 8 * 3 + 4 + 5}
+
+
+def test_what_is_refused_again_and_again_is_tried_ever_less_often(clock: Clock) -> None:
+    all_of_them = limiter(clock, 2)
+    tries: list[int] = []
+    for answers in range(390):
+        running = started(all_of_them, all_of_them.pace.limit)
+        line = in_line(all_of_them)
+        if len(running) == 2:  # the service bears one
+            running[0].begin()
+            running[1].end(refusal())
+            tries.append(answers)
+        else:
+            running[0].begin()
+        for slot in (*running, line[0]):
+            slot.end()
+    assert [late - early for early, late in itertools.pairwise(tries)] == [9, 17, 33, *[65] * 5]
 
 
 def test_retry_after_holds_for_all(clock: Clock) -> None:

@@ -12,6 +12,7 @@ from glm_magic.errors import AuthenticationError, ConnectionFailed, ServiceError
 from glm_magic.service.client import Client, Patience
 from glm_magic.service.endpoint import Endpoint, endpoint
 from glm_magic.service.keys import Key
+from glm_magic.service.listing import models
 from glm_magic.service.services import Services
 from glm_magic.settings.layers import Layers
 
@@ -22,11 +23,8 @@ def told(body: Any) -> Answer:
 
 
 def listed(server: GlmServer, key: str | None = None) -> tuple[str, ...]:
-    client = Client()
-    try:
-        return client.models(endpoint(server.url, Key(key, "a test") if key else None), Patience())
-    finally:
-        client.close()
+    with Client().calls(endpoint(server.url, Key(key, "a test") if key else None), Patience()) as calls:
+        return models(calls)
 
 
 @pytest.mark.parametrize(
@@ -59,11 +57,12 @@ def test_the_key_goes_as_for_a_question_and_not_to_where_the_server_redirects(se
 
 def test_a_query_of_the_address_stays_at_its_end(server: GlmServer) -> None:
     server.models = told([])
-    client = Client()
-    with pytest.raises(ServiceError):  # the scripted server takes paths as they are
-        client.models(Endpoint(f"{server.url}?api-version=1"), Patience())
+    with (
+        Client().calls(Endpoint(f"{server.url}?api-version=1"), Patience()) as calls,
+        pytest.raises(ServiceError),  # the scripted server takes paths as they are
+    ):
+        models(calls)
     assert server.last.path == "/v1/models?api-version=1"
-    client.close()
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
