@@ -194,8 +194,7 @@ class Comparing:
         paces = [self._limits.pace(endpoint, model) for endpoint, model in self._asked_of]
         why = next((pace.reason for pace in paces if pace.reason), "")
         self._tell(in_flight=sum(pace.in_flight for pace in paces), why=why)
-        grown = {spot: text for spot, text in news.grown.items() if spot not in answers}
-        return self._with_heads(Changes(answers, grown))
+        return self._with_heads(Changes(answers, news.grown))  # a run may have begun and grown since the last look
 
     def _with_heads(self, changes: Changes) -> Changes:
         """Add the title, and about once a second what the columns come to: intervals are worked out at the end."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
 from attacks import ATTACKS, whole
+from glm_server import GlmServer, stream
 from playwright.sync_api import expect
 from test_bar import CONTRAST
 
@@ -124,8 +126,7 @@ def test_the_keyboard_does_everything(lab: Lab) -> None:
     expect(seen.cell(2, 1)).to_contain_text("rated 4")
     expect(seen.cell(2, 1)).to_be_focused()
     assert did(lab) == "Action(kind='rate', spot=(2, 1, 0), value=4)"
-    seen.cell(2, 1).focus()
-    keys.press("p")
+    seen.cell(2, 1).press("p")
     expect(seen.cell(2, 1)).to_have_attribute("aria-selected", "true")
     expect(seen.cell(2, 1)).to_be_focused()
     keys.press("Enter")
@@ -146,8 +147,7 @@ def test_the_keyboard_does_everything(lab: Lab) -> None:
     keys.press("b")
     expect(seen.part("head").nth(1)).to_contain_text("★ baseline")
     assert did(lab) == "Action(kind='baseline', spot=(0, 1, 0), value=None)"
-    seen.cell(2, 1).focus()
-    keys.press("End")
+    seen.cell(2, 1).press("End")
     expect(seen.cell(29, 1)).to_be_focused()
     expect(seen.cell(29, 1)).to_be_in_viewport()
     keys.press("Home")
@@ -156,8 +156,7 @@ def test_the_keyboard_does_everything(lab: Lab) -> None:
     assert heads
     assert first
     assert first["y"] >= heads["y"] + heads["height"] - 1
-    keys.press("End")
-    keys.press("0")
+    seen.cell(29, 1).press("0")
     assert did(lab) == "Action(kind='rate', spot=(29, 1, 0), value=None)"
     saved = lab.save().cells[1].outputs[0].data["text/html"]
     assert "rated 4" in saved
@@ -282,6 +281,7 @@ def test_it_is_fit_for_every_theme_and_a_narrow_page(lab: Lab) -> None:
     lab.page.emulate_media(forced_colors="active")
     assert seen.part("dot").first.evaluate("node => getComputedStyle(node).backgroundColor") != "rgba(0, 0, 0, 0)"
     size = lab.page.viewport_size
+    lab.hide_sidebar()
     lab.page.set_viewport_size({"width": 800, "height": 700})
     box = seen.root.bounding_box()
     assert box
@@ -307,6 +307,29 @@ def test_a_screen_reader_finds_rows_columns_and_names(lab: Lab) -> None:
     expect(grid.locator("[role=gridcell][tabindex='0']")).to_have_count(1)
     expect(seen.root.get_by_role("group", name="show")).to_be_visible()
     expect(seen.root.get_by_role("button", name="compact", pressed=True)).to_be_visible()
+
+
+def test_a_real_comparison_is_stopped_and_one_of_its_answers_picked(lab: Lab, server: GlmServer) -> None:
+    gate = threading.Event()
+    server.answer(stream("Yes, ", "it is."))
+    server.answer(stream("No", gate))
+    setup = f"%load_ext glm_magic\n%glm_config base_url={server.url} model=GLM-4-Air concurrency=1"
+    lab.open_new("grid-real", setup, "%%glm -t 0,1\nIs it good?", "%%glm\nWhy?")
+    lab.run_cell(0)
+    lab.start(1)
+    seen = Seen(lab)
+    expect(seen.cell(0, 0)).to_contain_text("Yes, it is.")
+    expect(seen.cell(0, 1)).to_contain_text("No")
+    seen.part("stop").click()
+    lab.wait_for_text(1, "Stopped. 1 of 2 answers are kept.")
+    gate.set()
+    seen.cell(0, 0).get_by_role("button", name="Pick").click()
+    expect(seen.cell(0, 0)).to_contain_text("picked")
+    server.answer(stream("Because."))
+    lab.run_cell(2)
+    assert ("assistant", "Yes, it is.") in server.last.messages
+    (grid,) = [output for output in lab.save().cells[1].outputs if KINDS[0] in output.get("data", {})]
+    assert "picked" in grid.data["text/html"]
 
 
 def test_the_script_puts_in_text_as_text() -> None:

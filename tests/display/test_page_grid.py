@@ -100,6 +100,13 @@ def test_text_is_sent_as_it_grows_and_only_what_is_new_of_it() -> None:
     ]
 
 
+def test_an_answer_that_begins_and_grows_in_one_step_loses_no_text() -> None:
+    sheet = begun()
+    sheet.paint(Changes({(0, 0, 0): Answer(state="running")}, {(0, 0, 0): "a"}), Changes(grown={(0, 0, 0): "b"}))
+    assert sheet.patches[0]["answers"] == [[0, 0, 0, {"state": "running", "text": "a"}]]
+    assert sheet.patches[1]["grown"] == [[0, 0, 0, 0, "b"]]
+
+
 def test_patches_come_ten_times_a_second_at_most_and_nothing_is_lost() -> None:
     sheet = begun()
     sheet.paint(*[Changes(grown={(0, 0, 0): "x"})] * 1000, after=0.001)
