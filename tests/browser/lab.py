@@ -64,6 +64,9 @@ def jupyterlab(directory: Path) -> Iterator[tuple[str, Path]]:
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(values))
     install_kernel(directory / "data", KERNEL)
+    extensions = directory / "data" / "labextensions"
+    extensions.mkdir(parents=True)
+    (extensions / "glm_magic").symlink_to(Path(__file__).parents[2] / "labextension")  # as the wheel installs it
     port = _free_port()
     options = [
         "--ServerApp.ip=127.0.0.1",

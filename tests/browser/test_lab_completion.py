@@ -45,8 +45,6 @@ def test_tab_completes_options_values_and_templates(lab: Lab, server: GlmServer)
         ("%glm_config tempe", ["temperature="], "%glm_config temperature="),
         ("%%glm\nAbout {{ heig", ["height", "heights"], "%%glm\nAbout {{ height"),
         ("heig", ["height", "heights"], "height"),
-        # the words of the cell itself are JupyterLab's own; the kernel adds nothing to them
-        ("%%glm\nThe heights_of heig", ["heights_of"], "%%glm\nThe heights_of heights_of"),
     ):
         press_tab(lab, 1, typed)
         expect(popup(lab)).to_have_text(offered)

@@ -10,7 +10,7 @@ from glm_server import GlmServer, stream
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from conftest import Lab
+    from lab import Lab
     from playwright.sync_api import Locator
 
 pytestmark = pytest.mark.browser
