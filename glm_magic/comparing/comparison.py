@@ -67,7 +67,16 @@ class Difference:
 
 
 class Comparison(Sequence[Run]):
-    """A sequence of runs, counted from 0: by row, then by column, then by repeat.
+    """The answers of a comparison: a sequence of `Run`, counted from 0, by row, then by column, then by repeat.
+
+    ::
+
+        found[0].text           an answer
+        found.summary()         one row per column: scores, intervals, the difference from the baseline, its verdict
+        found.frame()           one row per answer, with the fields of its row
+        found.plot()            the first score by column; or "tokens", "seconds", "cost"
+        found.diff(0, 1)        two answers beside each other
+        found.pick("B")         this answer is the turn's: later cells are sent after it
 
     Columns are named by their letter (``"B"``), by the name of their wording, or by their number from 0.
     """
