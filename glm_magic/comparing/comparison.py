@@ -309,9 +309,15 @@ class Comparison(Sequence[Run]):
     def use(self, column: int | str) -> str:
         """Set a column's configuration as ``%glm_config`` would, and return that line.
 
-        Raises `SetupError` outside a notebook, `OptionError` if there is no such column.
+        Raises `SetupError` outside a notebook, `OptionError` if there is no such column, or if nothing but its wording
+        sets it apart.
         """
         configuration = self.columns[self._column(column)]
+        if not configuration.options:
+            raise OptionError(
+                f"Column {configuration.label} has no options of its own to set.",
+                f"Its wording: comparison.columns[{self._column(column)}].prompt",
+            )
         if self.hands.use is None:
             raise SetupError("There is no %glm_config here.", f"Its settings: {dict(configuration.options)}")
         return self.hands.use(configuration)
