@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median, quantiles
@@ -19,6 +20,7 @@ class Summary:
 
     `scores` are by name. `difference` is that of the first score from the baseline; None for the baseline itself,
     and where there is no score. Times are in seconds, None without an answer; `cost` is None where it is not known.
+    `score_errors` counts the answers that a score raised for, and `score_error` is what it raised most often.
     """
 
     column: Configuration
@@ -33,6 +35,7 @@ class Summary:
     median_seconds: float | None = None
     p95_seconds: float | None = None
     score_errors: int = 0
+    score_error: str = ""
 
 
 def summaries(
@@ -89,6 +92,7 @@ def _summary(
     usages = [reply.usage for reply in done if reply.usage is not None]
     costs = [reply.cost for reply in done if reply.cost is not None]
     seconds = [reply.seconds for reply in done]
+    errors = Counter(f"{name}: {what}" for run in runs for name, what in run.score_errors.items())
     return Summary(
         column,
         len(runs),
@@ -102,6 +106,7 @@ def _summary(
         median(seconds) if seconds else None,
         quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else (seconds[0] if seconds else None),
         sum(bool(run.score_errors) for run in runs),
+        next((what for what, _ in errors.most_common(1)), ""),
     )
 
 
