@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from glm_magic.magics.config import CONFIG_OPTIONS
 from glm_magic.magics.history import HISTORY_OPTIONS
@@ -13,7 +14,7 @@ from glm_magic.notebook import bundle
 from glm_magic.protocol.models import MODELS
 from glm_magic.settings.declared import SETTINGS
 
-SCHEMA = Path(bundle.__file__).with_name("turn.schema.json")
+FORMATS = Path(bundle.__file__).parent
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 REFERENCE = ROOT / "notebooks" / "reference.md"
@@ -38,13 +39,9 @@ def tables() -> dict[str, str]:
         ),
         "config": _options(CONFIG_OPTIONS),
         "history": _options(HISTORY_OPTIONS),
-        "turn": _table(
-            ("field", "meaning"),
-            (
-                (f"`{name}`", field["description"])
-                for name, field in json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"].items()
-            ),
-        ),
+        "turn": _fields(_schema("turn")),
+        "comparison": _fields(_schema("comparison")),
+        "run": _fields(_schema("comparison")["$defs"]["answered"]),
         "models": _table(
             ("model", "context window", "maximum output", "list price", "thinking", "images"),
             (
@@ -59,6 +56,15 @@ def tables() -> dict[str, str]:
             ),
         ),
     }
+
+
+def _schema(kind: str) -> dict[str, Any]:
+    return json.loads((FORMATS / f"{kind}.schema.json").read_text(encoding="utf-8"))
+
+
+def _fields(schema: dict[str, Any]) -> str:
+    fields = schema["properties"].items()
+    return _table(("field", "meaning"), ((f"`{name}`", field["description"]) for name, field in fields))
 
 
 def _options(options: Iterable[Option]) -> str:

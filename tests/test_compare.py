@@ -66,6 +66,20 @@ def test_the_rows_of_the_frame_are_the_runs(server: GlmServer, tmp_path: Path) -
     assert pl.read_parquet(tmp_path / "a.parquet")["text"].to_list() == [run.text for run in found]
 
 
+def runs(reply: object) -> int:
+    return 1
+
+
+def test_a_summary_begins_with_the_scores_and_ends_with_the_verdict(server: GlmServer) -> None:
+    summary = glm_magic.compare("{{ text }}", temperature=[0, 1], rows=ROWS * 5, score=[len_of, runs]).summary()
+    columns = list(summary)
+    assert columns[:4] == ["column", "model", "temperature", "len_of"]
+    assert columns[-1] == "verdict"
+    assert list(summary["verdict"])[1].startswith("B: ")
+    assert list(summary["runs"]) == [10, 10]
+    assert list(summary["score.runs"]) == [1, 1]
+
+
 def test_a_difference_shows_two_answers_beside_each_other(server: GlmServer) -> None:
     found = glm_magic.compare({"a": "one two", "b": "one three"})
     assert "two" in repr(found.diff(0, 1))
@@ -90,6 +104,9 @@ def test_without_rows_braces_are_text_and_nothing_is_picked_into_a_conversation(
     assert found.picked is found[1]
     with pytest.raises(GlmError, match="no %glm_config"):
         found.use("A")
+    wordings = glm_magic.compare({"a": "one", "b": "two"})
+    with pytest.raises(OptionError, match=r"B has no options of its own to set\.\n.*columns\[1\]\.prompt"):
+        wordings.use("b")
 
 
 def test_a_record_is_not_asked_again(server: GlmServer, tmp_path: Path) -> None:

@@ -67,7 +67,16 @@ class Difference:
 
 
 class Comparison(Sequence[Run]):
-    """A sequence of runs, counted from 0: by row, then by column, then by repeat.
+    """The answers of a comparison: a sequence of `Run`, counted from 0, by row, then by column, then by repeat.
+
+    ::
+
+        found[0].text           an answer
+        found.summary()         one row per column: scores, intervals, the difference from the baseline, its verdict
+        found.frame()           one row per answer, with the fields of its row
+        found.plot()            the first score by column; or "tokens", "seconds", "cost"
+        found.diff(0, 1)        two answers beside each other
+        found.pick("B")         this answer is the turn's: later cells are sent after it
 
     Columns are named by their letter (``"B"``), by the name of their wording, or by their number from 0.
     """
@@ -330,10 +339,16 @@ class Comparison(Sequence[Run]):
     def use(self, column: int | str) -> str:
         """Set a column's configuration as ``%glm_config`` would, and return that line.
 
-        Raises `SetupError` outside a notebook, `OptionError` if there is no such column.
+        Raises `SetupError` outside a notebook, `OptionError` if there is no such column, or if nothing but its wording
+        sets it apart.
         """
         self._check_is_revealed("use")
         configuration = self.columns[self._column(column)]
+        if not configuration.options:
+            raise OptionError(
+                f"Column {configuration.label} has no options of its own to set.",
+                f"Its wording: comparison.columns[{self._column(column)}].prompt",
+            )
         if self.hands.use is None:
             raise SetupError("There is no %glm_config here.", f"Its settings: {dict(configuration.options)}")
         return self.hands.use(configuration)

@@ -93,44 +93,44 @@ def _configuration(column: Configuration, model: str, varied: Sequence[str]) -> 
 
 
 def summary_records(plan: Plan, found: Sequence[Summary], sentences: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return a dict per column: what it is, how its runs ended, its scores with their intervals, what is decided.
+    """Return a dict per column: what it is, its scores with their intervals, what its runs took, what is decided.
 
-    `sentences` are the verdicts by the columns' labels.
+    `sentences` are the verdicts by the columns' labels. Wide tables are shown without their middle, so the first and
+    the last of these are what matters most.
     """
     varied = dict.fromkeys(name for column in plan.wanted.configurations for name in column.options)
     rows = []
     for at, summary in enumerate(found):
         column = summary.column
         others = [name for name in varied if name != "model"]
-        row: dict[str, Any] = {
-            "column": column.label,
-            **_configuration(column, plan.questions[0][at].model, others),
+        row = {"column": column.label, **_configuration(column, plan.questions[0][at].model, others)}
+        taken = {
             "runs": summary.runs,
             "answers": summary.done,
             "failed": summary.failed,
+            "prompt_tokens": summary.prompt_tokens,
+            "completion_tokens": summary.completion_tokens,
+            "cost": next(iter(summary.costs.values()), None),
+            "currency": next(iter(summary.costs), None),
+            "median_seconds": summary.median_seconds,
+            "p95_seconds": summary.p95_seconds,
         }
-        for name, estimate in summary.scores.items():
+        for score, estimate in summary.scores.items():
+            name = score if score not in row and score not in taken else f"score.{score}"
             row |= {name: estimate.mean, f"{name} low": estimate.low, f"{name} high": estimate.high}
+        said: dict[str, Any] = {}
         if any(each.difference is not None for each in found):
             verdict = summary.difference
             row |= {
                 "difference": verdict.mean if verdict else None,
                 "difference low": verdict.low if verdict else None,
                 "difference high": verdict.high if verdict else None,
+            }
+            said = {
                 "decided": verdict.decided if verdict else "baseline",
                 "verdict": sentences.get(column.label, ""),
             }
-        rows.append(
-            {
-                **row,
-                "prompt_tokens": summary.prompt_tokens,
-                "completion_tokens": summary.completion_tokens,
-                "cost": next(iter(summary.costs.values()), None),
-                "currency": next(iter(summary.costs), None),
-                "median_seconds": summary.median_seconds,
-                "p95_seconds": summary.p95_seconds,
-            }
-        )
+        rows.append({**row, **taken, **said})
     return rows
 
 

@@ -20,6 +20,7 @@ from glm_magic.display.tables import shorten
 _SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}
 _LONGEST_SETTING = 40  # characters
 _LONGEST_LABEL = 16  # of a line below a plot
+_LONGEST_ERROR = 80  # of a score
 _LONGEST_VALUE = 200  # of a row's value
 _LONGEST_NAME = 60  # of a column of the table
 _MOST_SHADOWED = 5
@@ -213,7 +214,7 @@ def _column_facts(summary: Summary) -> tuple[str, ...]:
     if summary.failed:
         facts.append(f"{summary.failed:,} failed")
     if summary.score_errors:
-        facts.append(f"{summary.score_errors:,} not scored")
+        facts.append(f"{summary.score_errors:,} not scored ({shorten(summary.score_error, _LONGEST_ERROR)})")
     return tuple(facts)
 
 

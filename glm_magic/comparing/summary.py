@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median, quantiles
@@ -20,6 +21,7 @@ class Summary:
     `scores` are by name. `difference` is that of the first score from the baseline; None for the baseline itself,
     and where there is no score. Times are in seconds, None without an answer; `costs` are by currency, as far as they
     are known.
+    `score_errors` counts the answers that a score raised for, and `score_error` is what it raised most often.
     """
 
     column: Configuration
@@ -34,6 +36,7 @@ class Summary:
     median_seconds: float | None = None
     p95_seconds: float | None = None
     score_errors: int = 0
+    score_error: str = ""
 
 
 def summaries(
@@ -93,6 +96,7 @@ def _summary(
         if reply.cost is not None:
             costs[reply.currency] = costs.get(reply.currency, 0.0) + reply.cost
     seconds = [reply.seconds for reply in done]
+    errors = Counter(f"{name}: {what}" for run in runs for name, what in run.score_errors.items())
     return Summary(
         column,
         len(runs),
@@ -106,6 +110,7 @@ def _summary(
         median(seconds) if seconds else None,
         quantiles(seconds, n=20, method="inclusive")[-1] if len(seconds) > 1 else (seconds[0] if seconds else None),
         sum(bool(run.score_errors) for run in runs),
+        next((what for what, _ in errors.most_common(1)), ""),
     )
 
 

@@ -120,6 +120,14 @@ class GLMMagics(Magics):
 
         {{ expression }} in the prompt, and in the values of options, becomes the value of a Python
         expression. Everything else is sent as typed. The value of the cell is the Reply; _glm is the last one.
+
+        Options that multiply (comma lists, -n, --variants, --each) compare: the questions are asked at once, a grid
+        shows the answers side by side, and the value of the cell is a Comparison.
+
+        ::
+
+            %%glm -t 0,1 -n 3                            two temperatures, three times each
+            %%glm --variants --each rows --score right   wordings after lines `--- NAME`, for each row, scored
         """
         from glm_magic.magics import ask  # noqa: PLC0415 - the door: all that asking needs is loaded here
 

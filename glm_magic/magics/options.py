@@ -226,6 +226,8 @@ def _of_setting(name: str, **declared: Any) -> Option:
     setting = SETTINGS[name]
     limits = f" ({setting.range})" if setting.low is not None else ""
     compares = "; a comma list compares" if name in _COMPARED else ""
+    if name == "system":
+        compares = "; given again, compares"
     return Option(
         setting.flag,
         setting.help + limits + compares,

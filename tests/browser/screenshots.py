@@ -7,16 +7,18 @@ model answers.
 from __future__ import annotations
 
 import json
+import random
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from glm_server import Answer, GlmServer, calls, chunk, error, stream
+from glm_server import Answer, GlmServer, Received, calls, chunk, error, stream
 from lab import THEMES, Lab, headless_chromium, jupyterlab, lab_page
 from playwright.sync_api import expect
 
@@ -53,6 +55,7 @@ def scattered(nm: float, to: float = 700) -> float:
 See also `scattered(450)`.
 """
 HELD_AT = ANSWER.index("2.6 |")
+LABELS = "good", "bad"
 PROMPT = """%%glm --temperature 0.3 --system "You teach physics. Be short."
 Why is the sky blue? Give a formula, a table and a line of Python.
 Sum it up in 中文 and 한국어."""
@@ -291,6 +294,45 @@ class City(BaseModel):
     camera.take("structured", SHOWN, 2)
 
 
+def grid(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    """Three wordings for six reviews, twice each: the second is right more often than the first."""
+    good = "The soup was wonderful.", "Slow, but worth the wait.", "Not bad at all!"
+    bad = "They lost our order twice.", "I expected more.", "As charming as a car park."
+    reviews = [(text, label) for pair in zip(good, bad, strict=True) for text, label in zip(pair, LABELS, strict=True)]
+    rows = [{"text": text, "label": label} for text, label in reviews]
+    asked: Counter[str] = Counter()
+
+    def answer_to(request: Received) -> Answer:
+        prompt = str(request.body["messages"][-1]["content"])
+        asked[prompt] += 1
+        label = next(label for text, label in reviews if text in prompt)
+        (other,) = set(LABELS) - {label}
+        luck = random.Random(f"{prompt} {asked[prompt]}")
+        if prompt.startswith("Is this"):
+            said = label if luck.random() < 0.4 else other
+            return stream(f"The review is {said}, ", "as far as one can tell from a single sentence.")
+        if prompt.startswith("One word"):
+            return stream((label if luck.random() < 0.97 else other).capitalize())
+        return stream(
+            f"The guest sounds {'happy' if label == 'good' else 'unhappy'}: ",
+            f"{label if luck.random() < 0.6 else other}.",
+        )
+
+    server.echo = answer_to  # type: ignore[method-assign]
+    code = f"reviews = {rows!r}\ndef right(reply, row):\n    return row['label'] in reply.text.lower()"
+    prompt = """%%glm --variants --each reviews --score right -n 2 found <<
+--- question
+Is this review good or bad? {{ text }}
+--- one word
+One word, good or bad: {{ text }}
+--- reason first
+Say how the guest feels, then good or bad: {{ text }}"""
+    lab.open_new("grid", f"{setup(server)}\n{code}", prompt)
+    lab.run_cell(0, SHOWN)
+    expect(lab.outputs(SHOWN)).to_contain_text("beats A")
+    camera.take("grid", SHOWN)
+
+
 def quickstart(lab: Lab, _server: GlmServer, camera: Camera) -> None:
     """The quickstart, answered by the embedded model."""
     cells = (
@@ -323,7 +365,7 @@ def studio() -> Iterator[tuple[Lab, GlmServer]]:
         yield lab, server
 
 
-SCENES = (quickstart, answer, bar, panel, errors, history, attempts, tools, structured)
+SCENES = (quickstart, answer, bar, panel, errors, history, attempts, tools, structured, grid)
 
 
 def main(folder: Path, *names: str) -> None:

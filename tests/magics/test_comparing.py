@@ -244,6 +244,7 @@ def test_a_score_that_raises_is_the_error_of_its_run(asked: Notebook) -> None:
     found = asked.run("%%glm --score picky -n 2\nhi", "a")
     assert [dict(run.scores) for run in found] == [{}, {}]
     assert "KeyError" in found[0].score_errors["picky"]
+    assert "2 not scored (picky: KeyError" in asked.page.text
 
 
 @pytest.mark.parametrize(("name", "said"), [("absent", "no absent"), ("text", "text"), ("two", "two")])
