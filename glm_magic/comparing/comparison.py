@@ -26,16 +26,18 @@ _JUDGED_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """What a comparison does beyond itself: `changed` shows and keeps it again, `judged` keeps a run's rating and note.
+    """What a comparison does beyond itself; what is None needs a notebook.
 
-    `pick` makes a run's answer the turn's answer, or none; `use` sets a column's configuration and returns the line
-    that says so. None where there is no notebook. In the background, `pending` waits for its end and stops it.
+    `changed` shows and keeps it again, `judged` keeps a run's rating and note. `pick` makes a run's answer the turn's
+    answer, or none; `use` sets a column's configuration and returns the line that says so; `more` asks each question
+    so many times more. In the background, `pending` waits for its end and stops it.
     """
 
     changed: Callable[[], None] = lambda: None
     judged: Callable[[Run], None] = lambda _: None
     pick: Callable[[Run | None], None] | None = None
     use: Callable[[Configuration], str] | None = None
+    more: Callable[[int], None] | None = None
     pending: Pending | None = None
 
 
@@ -260,6 +262,18 @@ class Comparison(Sequence[Run]):
         self.hands.judged(changed)
         self.hands.changed()
 
+    def ask_more(self, repeats: int = 1) -> Comparison:
+        """Ask each question `repeats` times more, and return the comparison.
+
+        Raises `SetupError` outside a notebook, `OptionError` for a number below 1, `Interrupted` if it is stopped.
+        """
+        if type(repeats) is not int or repeats < 1:
+            raise OptionError(f"repeats is a whole number of at least 1, not {quoted(repr(repeats))}.")
+        if self.hands.more is None:
+            raise SetupError("Only a cell's comparison can be asked more.", "Call compare() with more repeats.")
+        self.hands.more(repeats)
+        return self
+
     def reveal(self) -> Comparison:
         """End the blindness (``--blind``): show which configuration gave which answer. Return the comparison."""
         self._is_blind = False
@@ -381,6 +395,11 @@ class Comparison(Sequence[Run]):
         with self._lock:
             self._runs[self._plan.index(run.spot)] = replace(run, is_blind=False) if run.is_blind else run
 
+    def grow(self, plan: Plan, runs: Sequence[Run]) -> None:
+        """Go on with a plan that asks more, and its runs; their scores are worked out anew."""
+        with self._lock:
+            self._plan, self._runs = plan, list(runs)
+
     def at(self, spot: tuple[int, int, int]) -> Run:
         """Return the run at a spot."""
         return self._runs[self._plan.index(spot)]
@@ -396,6 +415,7 @@ class Comparison(Sequence[Run]):
             baseline=self._baseline,
             progress=self.progress,
             notes=self.notes,
+            more=self.hands.more is not None,
         )
         return blinded(whole) if self._is_blind else whole
 

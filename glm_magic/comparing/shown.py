@@ -178,8 +178,9 @@ def grid(
     baseline: int,
     progress: Progress,
     notes: tuple[str, ...] = (),
+    more: bool = False,
 ) -> Grid:
-    """Return the whole comparison as a grid; `notes` stand at the end of its title."""
+    """Return the whole comparison as a grid; `notes` stand at the end of its title. It may offer to ask `more`."""
     wanted = plan.wanted
     shape = range(len(wanted.rows)), range(len(wanted.configurations)), range(wanted.repeats)
     answers = tuple(
@@ -193,7 +194,16 @@ def grid(
         answers,
         verdicts(plan, found, primary, baseline),
         baseline,
+        more=_offer(plan, found) if more and progress.in_flight is None else "",
     )
+
+
+def _offer(plan: Plan, found: Sequence[Summary]) -> str:
+    """Return what asking each question once more would be, and about what it would cost."""
+    requests = len(plan.wanted.rows) * len(plan.wanted.configurations)
+    done = max(sum(each.done for each in found), 1)
+    cost = _money({currency: cost / done * requests for currency, cost in _together(found).items()})
+    return f"ask {requests:,} more" + "".join(f" ≈ {said}" for said in cost)
 
 
 def shadowed(columns: Collection[str], known: Collection[str]) -> tuple[str, ...]:

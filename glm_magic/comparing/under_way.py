@@ -46,7 +46,8 @@ ALL = Until()
 class Comparing:
     """A comparison under way: iterate over its `changes`. `stop` ends it early; `end` notes that it has ended.
 
-    Only runs that are not `known` are asked. Raises `NotRecorded` at once if there are some and `ask` is false.
+    Only runs that are not `known` are asked. Raises `NotRecorded` at once if there are some and `ask` is false. A
+    `comparison` that is given goes on with the runs of this plan.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Comparing:
         appraiser: Appraiser,
         until: Until = ALL,
         ask: bool = True,
+        comparison: Comparison | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._appraiser = appraiser
@@ -88,7 +90,9 @@ class Comparing:
                 f"The first is of row {row}, column {plan.wanted.configurations[column].label}, repeat {repeat}.\n"
                 "Ask them with --no-replay, then save the notebook (or set record=FILE.jsonl).",
             )
-        self.comparison = Comparison(
+        if comparison is not None:
+            comparison.grow(plan, runs)
+        self.comparison = comparison or Comparison(
             plan,
             runs,
             appraiser,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from glm_magic.asking.ask import Circumstances
@@ -27,7 +28,7 @@ from glm_magic.comparing.shown import shadowed
 from glm_magic.comparing.under_way import Comparing, Until, bundle
 from glm_magic.display.grid import Action, GridView
 from glm_magic.display.view import Show
-from glm_magic.errors import Interrupted, OptionError, quoted
+from glm_magic.errors import GlmError, Interrupted, OptionError, quoted
 from glm_magic.magics import answering, forecasts, names, planning
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine
@@ -92,17 +93,7 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
 
 
 def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
-    comparing = Comparing(
-        shared.session,
-        asked.plan,
-        asked.known,
-        shared.kept_runs,
-        asked.keeping,
-        circumstances=Circumstances(acting=answering.marked_as_acting),
-        appraiser=asked.appraiser,
-        until=Until(line.until_decided, line.margin),
-        ask=asked.may_ask,
-    )
+    comparing = _comparing(shared, asked, line)
     comparison = comparing.comparison
     if line.background:
         return _in_background(shared, asked, line, comparing)
@@ -111,6 +102,21 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     shared.bind(comparison, line.out)
     _follow(comparing, page, shared.interrupts.check)
     return comparison
+
+
+def _comparing(shared: Shared, asked: Planned, line: AskLine, comparison: Comparison | None = None) -> Comparing:
+    return Comparing(
+        shared.session,
+        asked.plan,
+        asked.known,
+        shared.kept_runs,
+        asked.keeping,
+        circumstances=Circumstances(acting=answering.marked_as_acting),
+        appraiser=asked.appraiser,
+        until=Until(line.until_decided, line.margin) if comparison is None else Until(margin=line.margin),
+        ask=asked.may_ask or comparison is not None,
+        comparison=comparison,
+    )
 
 
 def _in_background(shared: Shared, asked: Planned, line: AskLine, comparing: Comparing) -> Comparison:
@@ -187,11 +193,13 @@ class _Page:
         self._shared = shared
         self._comparison = comparison
         self._asked = asked
-        self._chat = line.chat
+        self._line = line
         self._key = _key(comparison)
         self.view: GridView = shared.outputs.grid_view(self._key, self._acted, live=shared.cells.have_ids, show=show)
         comparison.notes = asked.notes
-        comparison.hands = Hands(self._changed, self._judged, self._pick, self._use, pending)
+        comparison.hands = Hands(
+            self._changed, self._judged, self._pick, self._use, None if pending else self._more, pending
+        )
 
     def begin(self) -> None:
         """Take the turn's place in the conversation, and show the grid."""
@@ -215,7 +223,7 @@ class _Page:
             return {}
         history, first = self._shared.session.history, self._asked.plan.questions[0][0]
         kept = history.kept_without_answer(first)
-        compared = bundle(self._comparison, self._chat)
+        compared = bundle(self._comparison, self._line.chat)
         self._shared.kept_runs.show(self._asked.plan.place, compared)
         return {COMPARISON: compared, **({TURN: kept} if kept else {})}
 
@@ -236,6 +244,9 @@ class _Page:
                 comparison.rate(run, run.rating, str(action.value))
             case "stop":
                 comparison.stop()
+            case "more":
+                with contextlib.suppress(GlmError, Interrupted):  # the grid shows what came of it
+                    comparison.ask_more()
             case "reveal":
                 comparison.reveal()
             case _:
@@ -254,6 +265,19 @@ class _Page:
         self._shared.kept_runs.pick(self._asked.keeping, saved)
         if run is not None and run.saved is not None:
             self._shared.session.history.commit(self._asked.plan.question(run.spot), run.saved.attempt)
+
+    def _more(self, repeats: int) -> None:
+        asked, shared = self._asked, self._shared
+        wanted = replace(asked.plan.wanted, repeats=asked.plan.wanted.repeats + repeats)
+        plan = replace(asked.plan, wanted=wanted)
+        known = replace(asked.known, kept=shared.kept_runs.of(asked.keeping, plan.fingerprints))
+        more = replace(asked, plan=plan, known=known)
+        shared.session.check_limits(*more.to_ask)
+        self._asked = more
+        with shared.interrupts:
+            comparing = _comparing(shared, more, self._line, self._comparison)
+            self.view.begin(self._comparison.grid())
+            _follow(comparing, self, shared.interrupts.check)
 
     def _use(self, column: axes.Configuration) -> str:
         return set_here(self._shared, column.options)

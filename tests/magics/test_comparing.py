@@ -220,6 +220,19 @@ def test_the_bundle_holds_everything_and_a_picked_answer_is_the_turn(asked: Note
     assert [text for _, text in asked.sent("%glm next", "b").messages] == ["hi", "hi at 1.0", "next"]
 
 
+def test_more_is_asked_from_python_and_stands_in_the_same_grid(asked: Notebook) -> None:
+    found = asked.run("%%glm -t 0,1\nhi", "a")
+    assert found.grid().more == "ask 2 more"
+    assert asked.run("_glm.ask_more(2)", "b") is found
+    assert len(asked.server.requests) == 6
+    assert [run.spot for run in found] == [(0, column, repeat) for column in (0, 1) for repeat in (0, 1, 2)]
+    assert all(run.is_done for run in found)
+    asked.run("%%glm -t 0,1 -n 3\nhi", "a")
+    assert len(asked.server.requests) == 6
+    with pytest.raises(OptionError):
+        found.ask_more(0)
+
+
 # --- scores --------------------------------------------------------------------------------------
 
 
