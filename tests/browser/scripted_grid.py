@@ -148,6 +148,11 @@ class Acted:
 
     def finish(self) -> None:
         """Settle with all answers."""
+        self.prepare()
+        self.settle()
+
+    def prepare(self) -> None:
+        """Have all answers, and show nothing of it."""
         rows, columns, repeats = self.size
         spots = itertools.product(range(rows), range(columns), range(repeats))
         self._keep({spot: self.answer(spot) for spot in spots})
@@ -158,7 +163,6 @@ class Acted:
             verdict=("B beats A: right +0.18 (95%: +0.06 to +0.29, 40 rows × 2).", "C: no difference shown."),
             more="ask 24 more ≈ 0.002 CNY",
         )
-        self.settle()
 
     def settle(self) -> None:
         self.view.settle(self.grid, {BUNDLE: {"version": 1}})

@@ -200,6 +200,10 @@ def test_without_a_kernel_everything_can_be_read(lab: Lab) -> None:
     expect(seen.root).to_have_count(0)
     still = lab.outputs(1).locator("table")
     expect(still.locator("td").first).to_contain_text("The review is mixed: it praises the food")
+    replayed = ACTED.format("4, 3, 2, at_once=True")  # in the output that another kernel has made
+    lab.rewrite(1, replayed)
+    lab.run_cell(0, 1)
+    expect(seen.cell(0, 0)).to_contain_text("2 alike")
     notebook = nbformat.read(lab.path, as_version=4)
     notebook.cells[1].source += " # changed elsewhere, so nobody has signed it"
     nbformat.write(notebook, lab.path.with_name("grid-untrusted.ipynb"))

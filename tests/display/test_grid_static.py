@@ -127,11 +127,11 @@ def test_what_passes_the_limit_is_cut_and_said() -> None:
     )
     cut = as_html(many, most=200_000)
     assert len(cut.encode()) < 210_000
-    assert "Texts are cut to 1,000 characters here." in cut
+    assert "Texts are cut to 1,000 characters here;" in cut
     assert "2,000 more characters" in cut
     rows = as_html(many, most=20_000)
     assert len(rows.encode()) < 25_000
-    assert "of 100 rows are shown here." in rows
+    assert "of 100 rows are shown here;" in rows
     assert "cut" not in as_html(many).partition("</style>")[2]
 
 

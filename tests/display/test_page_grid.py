@@ -175,7 +175,8 @@ def test_at_once_there_is_one_output_that_is_never_updated() -> None:
     sheet.paint(Changes(grown={(0, 0, 0): "x"}))
     sheet.view.settle(filled(), BUNDLE)
     assert len(sheet.sent) == 1
-    assert sheet.widget.whole()["running"] is False
+    (message,) = sheet.widget.messages
+    assert message["whole"]["running"] is False
 
 
 def test_two_times_the_same_grid_give_the_same_outputs() -> None:

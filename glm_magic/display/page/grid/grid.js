@@ -31,7 +31,6 @@ class GridPart {
     this.scroller = element("div", "scroller", this.node);
     this.scroller.setAttribute("role", "grid");
     this.scroller.setAttribute("aria-label", "Answers by row and configuration");
-    this.scroller.setAttribute("aria-multiselectable", "true");
     this.scroller.addEventListener("scroll", () => {
       clearTimeout(this.rests); // to ask for it in each frame costs a layout
       this.rests = setTimeout(() => {
@@ -161,7 +160,9 @@ class GridPart {
   take(patch) {
     const heads = patch.columns || patch.baseline !== undefined || patch.blind !== undefined;
     const columns = this.data.columns.length;
+    const wasRunning = this.data.isRunning;
     for (const row of this.data.take(patch)) this.dirty.add(row);
+    if (wasRunning && !this.data.isRunning && this.order !== "row") this.arrange();
     if (this.data.columns.length !== columns) return this.build();
     this.waits = "";
     if (!this.data.isRunning) this.isStopping = false;
@@ -356,6 +357,11 @@ class GridPart {
   settle() {
     if (this.scrolled) [this.scroller.scrollLeft, this.scroller.scrollTop] = this.scrolled;
     if (this.focused && [document.body, null].includes(document.activeElement)) this.focused.focus({ preventScroll: true });
+  }
+
+  dispose() {
+    this.seen.disconnect();
+    this.resized.disconnect();
   }
 
   end() {

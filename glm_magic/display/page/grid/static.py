@@ -68,9 +68,9 @@ def _longest(grid: Grid, most: int) -> int:
 def _notes(grid: Grid, longest: int, rows: int) -> Iterator[str]:
     texts = (text for row in grid.answers[:rows] for cell in row for answer in cell for text in _texts(answer))
     if any(len(text) > longest for text in texts):
-        yield f"Texts are cut to {longest:,} characters here."
+        yield f"Texts are cut to {longest:,} characters here; the notebook's store has all of them."
     if rows < len(grid.rows):
-        yield f"The first {rows:,} of {len(grid.rows):,} rows are shown here."
+        yield f"The first {rows:,} of {len(grid.rows):,} rows are shown here; the notebook's store has the others."
 
 
 def _texts(answer: Answer) -> tuple[str, ...]:

@@ -100,8 +100,10 @@ class PageGrid:
         before, self._sheet, self._unsent = self._sheet, Sheet(grid), _Unsent()
         now = self._sheet
         if self._live is None:
-            self._join()  # the page asks for everything when it finds the element
+            self._join()
             self._put({**static(now.grid, self._key), **attached})
+            if self._live is not None:
+                self._live.send_whole(self._key)  # a page whose script comes later asks for it
             return
         if before.shape == now.shape and before.heads.rows == now.heads.rows:
             changed = [spot for spot, answer in now.spots() if answer != before.answer(spot)]

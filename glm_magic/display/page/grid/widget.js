@@ -36,7 +36,10 @@ export default {
     const begin = (key, whole) => {
       const send = (action) => model.send({ grid: key, ...action });
       const known = grids.get(key);
-      if (known) leave(known);
+      if (known) {
+        leave(known);
+        known.part.dispose();
+      }
       grids.set(key, { part: new GridPart(new Data(whole), { send, interrupt }) });
       stand_all(document);
     };
