@@ -7,7 +7,7 @@ from typing import Any
 
 from glm_magic.display.page.knobs import known_models
 from glm_magic.display.page.panel import Panel
-from glm_magic.magics import settings
+from glm_magic.magics import saving, settings
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.written import ask_line, config_line
 from glm_magic.service.keys import Key
@@ -24,10 +24,9 @@ class PanelHands:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        self._panel = Panel({"set": self._set, "reset": self._reset, "login": self._login})
+        actions = {"set": self._set, "reset": self._reset, "preset": self._preset, "keep": self._keep}
+        self._panel = Panel({**actions, "login": self._login})
         self._outputs: dict[str, str] = {}  # by cell: the name of its output
-        self._panel.models = known_models()
-        self.refresh()
 
     def show(self, cell: str) -> None:
         """Show the panel below the running cell."""
@@ -37,13 +36,17 @@ class PanelHands:
 
     def refresh(self) -> None:
         """Show what holds now: a cell, or another panel, may have changed it."""
+        self._panel.models = known_models(self._shared.session.listed_models)
+        self._panel.presets = [*settings.presets_of(self._shared.session.layers)]
         self._panel.status = settings.key_status(self._shared)
         self._show_rows()
 
     def _show_rows(self) -> None:
         layers = self._shared.session.layers
         lines = {"config": config_line(layers), "ask": ask_line(layers.assigned), "playground": PLAYGROUND}
-        self._panel.show({"rows": [settings.row(layers, each) for each in SETTINGS.values()], "lines": lines})
+        self._panel.show(
+            {"rows": [settings.row(layers, each, layers.assigned) for each in SETTINGS.values()], "lines": lines}
+        )
 
     def _set(self, asked: Mapping[str, Any]) -> None:
         setting = known(str(asked["name"]))
@@ -54,6 +57,17 @@ class PanelHands:
     def _reset(self, asked: Mapping[str, Any]) -> None:
         settings.reset(self._shared, [str(asked["name"])])
         self._after(str(asked["name"]), ended=True)
+
+    def _preset(self, asked: Mapping[str, Any]) -> None:
+        found = settings.presets_of(self._shared.session.layers)
+        settings.change(self._shared, found[str(asked["name"])].values())
+        self._after("model", ended=True)
+
+    def _keep(self, asked: Mapping[str, Any]) -> dict[str, str]:
+        """Keep what is set as a preset, in the user's file."""
+        said = saving.keep_preset(self._shared, str(asked["name"]), of_project=False)
+        self.refresh()
+        return {"said": said}
 
     def _login(self, asked: Mapping[str, Any]) -> dict[str, str]:
         kept = self._shared.session.services.keys.keep(Key(str(asked["key"]), "this kernel only"))

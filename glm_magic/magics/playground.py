@@ -13,7 +13,7 @@ from glm_magic.chat.templates import names_in
 from glm_magic.display import safe_text
 from glm_magic.display.differences import changes
 from glm_magic.display.page.fields import Fields
-from glm_magic.display.page.knobs import knob, known_models
+from glm_magic.display.page.knobs import known_models
 from glm_magic.display.page.line import line as line_data
 from glm_magic.display.page.playground import Playground
 from glm_magic.display.page.reused import Reused
@@ -25,7 +25,7 @@ from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.written import ask_line
 from glm_magic.notebook.bundle import MIME_TYPE
-from glm_magic.settings.declared import SETTINGS, Setting, Value
+from glm_magic.settings.declared import SETTINGS, Setting
 from glm_magic.settings.declared import setting as known
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def open_below(shared: Shared, line: AskLine, text: str, place: Place) -> None:
         raise OptionError("The playground asks once, and this line compares.", "Leave out --interact, or the lists.")
     if not shared.outputs.is_a_page:
         raise SetupError("The playground needs a notebook page.", "Here, ask with %%glm.")
-    line = replace(line, interact=False)
+    line = replace(line, interact=False, preset="")  # its settings are those of the line
     name = f"playground of {place}"
     former = shared.live.controls.pop(name, None)
     if isinstance(former, PlaygroundHands):
@@ -79,6 +79,7 @@ class PlaygroundHands:
         actions = {
             "set": self._set,
             "reset": self._reset,
+            "preset": self._preset,
             "run": self._run,
             "stop": self._stop,
             "insert": self._insert,
@@ -91,7 +92,6 @@ class PlaygroundHands:
 
     def show(self) -> None:
         """Show the controls, and below them what the cell's turn holds."""
-        self._page.models = known_models()
         self._page.prompt = self._text
         self._page.observe(lambda change: self._type(change["new"]), names="prompt")
         self.refresh()
@@ -105,6 +105,8 @@ class PlaygroundHands:
 
     def refresh(self) -> None:
         """Show what holds now: a cell may have changed a name or a setting."""
+        self._page.models = known_models(self._shared.session.listed_models)
+        self._page.presets = [*settings.presets_of(self._shared.session.layers)]
         self._page.rows = [self._row(each) for each in SETTINGS.values() if each.option and each.name not in _NOT_HERE]
         self._show_fields()
         self._show_attempts()
@@ -121,6 +123,10 @@ class PlaygroundHands:
 
     def _reset(self, asked: Mapping[str, Any]) -> None:
         self._options.pop(str(asked["name"]), None)
+        self.refresh()
+
+    def _preset(self, asked: Mapping[str, Any]) -> None:
+        self._options.update(settings.presets_of(self._shared.session.layers)[str(asked["name"])].values())
         self.refresh()
 
     def _type(self, text: str) -> None:
@@ -182,11 +188,8 @@ class PlaygroundHands:
         return planning.chat(self._shared, self._line)
 
     def _row(self, setting: Setting) -> dict[str, Any]:
-        row = settings.row(self._shared.session.layers, setting)
-        if setting.name not in self._options:
-            return {**row, "own": False, "optional": False}
-        value: Value = self._options[setting.name]
-        return knob(setting, value, _SET_HERE, own=True, optional=False)
+        row = settings.row(self._shared.session.layers, setting, self._options, _SET_HERE)
+        return {**row, "optional": False}  # a line cannot say "not set": reset takes an option away
 
     def _show_fields(self) -> None:
         try:

@@ -24,7 +24,15 @@ def save(shared: Shared) -> None:
 
 
 def save_preset(shared: Shared, name: str, *, of_project: bool) -> None:
-    """Keep the model, parameters and system message that are set now as a preset. Raises `SettingError`."""
+    """Keep what is set now as a preset, and say so. Raises `SettingError`."""
+    shared.outputs.show_text(keep_preset(shared, name, of_project=of_project))
+
+
+def keep_preset(shared: Shared, name: str, *, of_project: bool) -> str:
+    """Keep the model, parameters and system message that are set now as a preset; return a line that says so.
+
+    Raises `SettingError`.
+    """
     values = presets.held_now(shared.session.layers)
     if not values:
         raise SettingError(
@@ -33,7 +41,7 @@ def save_preset(shared: Shared, name: str, *, of_project: bool) -> None:
         )
     _check_holds_no_key(shared, values)
     file = presets.save(_files(shared), name, values, of_project=of_project)
-    shared.outputs.show_text(f"Preset {name} saved in {shown(file.path)}: {_named(values)}")
+    return f"Preset {name} saved in {shown(file.path)}: {_named(values)}"
 
 
 def list_presets(shared: Shared) -> None:

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from glm_magic.asking.recordings import OFF
-from glm_magic.display.page.knobs import knob
+from glm_magic.display.page.knobs import knob, misfit
 from glm_magic.display.tables import table
 from glm_magic.errors import SettingError
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.written import set_line
 from glm_magic.protocol.models import DEFAULT_MODEL
 from glm_magic.settings.declared import SETTINGS, Setting, Value
-from glm_magic.settings.layers import Layers
+from glm_magic.settings.layers import SET, Layers
+from glm_magic.settings.presets import Preset, presets
 
 _NOBODY_SET_IT = "the server's own default holds"
 
@@ -66,17 +67,34 @@ def source_of(setting: Setting, value: Value, source: str) -> str:
     return _NOBODY_SET_IT if setting.field else source
 
 
-def row(layers: Layers, setting: Setting) -> dict[str, Any]:
-    """Return a setting as a knob, with its value and where that comes from."""
+def row(layers: Layers, setting: Setting, own: Mapping[str, Value], source_of_own: str = SET) -> dict[str, Any]:
+    """Return a setting as a knob: its value, where that comes from, and what is wrong with it.
+
+    `own` are the values that the knobs have set, which `source_of_own` names.
+    """
     value: Value = None
     fault = ""
+    model = _model(layers, own)
     try:
-        value, source = layers.find(setting)
+        value, source = (own[setting.name], source_of_own) if setting.name in own else layers.find(setting)
         source = source_of(setting, value, source)
+        fault = misfit(setting, value, model)
     except SettingError as error:
         source, fault = "", error.what
-    is_own = setting.name in layers.assigned
-    return knob(setting, value, source, own=is_own, optional=setting.default is None, fault=fault)
+    is_own, optional = setting.name in own, setting.default is None
+    return knob(setting, value, source, model=model, own=is_own, optional=optional, fault=fault)
+
+
+def _model(layers: Layers, own: Mapping[str, Value]) -> str:
+    try:
+        return str((own.get("model") or layers.find(SETTINGS["model"])[0]) or DEFAULT_MODEL)
+    except SettingError:
+        return ""
+
+
+def presets_of(layers: Layers) -> dict[str, Preset]:
+    """Return the presets of the project's file and the user's, by name."""
+    return presets(layers.files) if layers.files is not None else {}
 
 
 def key_status(shared: Shared) -> str:

@@ -40,10 +40,10 @@ def test_a_prompt_is_tried_out_stopped_and_put_into_a_cell(lab: Lab, server: Glm
     assert server.requests == []
 
     lab.outputs(1).locator("[data-name=temperature] input[type=range]").press("ArrowLeft")
-    expect(lab.outputs(1).locator(".glm-line-ask")).to_have_text("%%glm -t 0.99")
+    expect(lab.outputs(1).locator(".glm-line-ask")).to_have_text("%%glm -t 0.49")
     press(lab, "Run").click()
     expect(lab.answer(1).locator("strong")).to_have_text("Ice")
-    assert (server.last.body["temperature"], server.last.messages) == (0.99, [("user", "What is a comet?")])
+    assert (server.last.body["temperature"], server.last.messages) == (0.49, [("user", "What is a comet?")])
     assert "model" not in lab.outputs(1).locator(".glm-line-ask").inner_text()
 
     prompt.press("ControlOrMeta+End")
@@ -67,7 +67,7 @@ def test_a_prompt_is_tried_out_stopped_and_put_into_a_cell(lab: Lab, server: Glm
     saved = lab.save()
     assert [cell.source for cell in saved.cells[2:]] == [
         "topic = 'a star'",
-        "%%glm -t 0.99\nWhat is {{ topic }}? Say why.",
+        "%%glm -t 0.49\nWhat is {{ topic }}? Say why.",
         "print('below')",
     ]
     outputs = [output for output in saved.cells[1].outputs if "data" in output]

@@ -94,6 +94,32 @@ def test_what_does_not_fit_is_refused_and_changes_nothing(notebook: Notebook, na
     assert page.panel.lines["config"] == "%glm_config --reset"
 
 
+def test_what_the_model_does_not_take_is_said_in_the_row(notebook: Notebook) -> None:
+    page = Page(notebook)
+    page.turn("temperature", "1.5")
+    page.turn("thinking", "low")
+    assert page.knob("temperature")["fault"] == "GLM-4-Air takes at most 1."
+    assert page.knob("thinking")["fault"] == "GLM-4-Air cannot think."
+    page.turn("model", "glm-5.2")
+    assert page.knob("thinking")["fault"] == ""
+    assert "context 1,000,000 tokens" in page.knob("model")["about"]
+    page.turn("model", "llama-4")
+    assert (page.knob("temperature")["fault"], page.knob("temperature")["high"]) == ("", 2)
+
+
+def test_what_is_set_is_kept_as_a_preset_and_taken_again(notebook: Notebook) -> None:
+    page = Page(notebook)
+    page.turn("temperature", "0")
+    page.turn("system", "Be brief.")
+    assert "has a name" in page.ask("keep", name="a,b")
+    assert page.ask("keep", name="terse") == ""
+    assert page.panel.presets == ["terse"]
+    notebook.run("%glm_config --reset")
+    assert page.ask("preset", name="terse") == ""
+    body = notebook.sent("%glm hi").body
+    assert (body["temperature"], body["messages"][0]["content"]) == (0, "Be brief.")
+
+
 def test_the_output_is_a_table_that_follows_the_knobs(notebook: Notebook) -> None:
     page = Page(notebook)
     (output,) = notebook.page.outputs.values()

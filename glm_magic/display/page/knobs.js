@@ -3,7 +3,7 @@
 
 const WAIT_MS = 300; // after a key, before what is typed is set
 
-function knobs(parent, ask, models) {
+function knobs(parent, ask, model) {
   const first = make("div", "knobs", parent);
   const fold = make("details", "more", parent);
   make("summary", "summary", fold, "more settings");
@@ -11,14 +11,14 @@ function knobs(parent, ask, models) {
   const drawn = new Map();
   return (rows) => {
     for (const row of rows) {
-      if (!drawn.has(row.name)) drawn.set(row.name, knob(row.first ? first : rest, row, ask, models));
+      if (!drawn.has(row.name)) drawn.set(row.name, knob(row.first ? first : rest, row, ask, model));
       drawn.get(row.name)(row);
     }
     fold.hidden = !rest.childElementCount;
   };
 }
 
-function knob(parent, { name, kind, help, ...declared }, ask, models) {
+function knob(parent, { name, kind, help, ...declared }, ask, model) {
   const el = make("div", `knob glm-kind-${kind}`, parent);
   el.dataset.name = name;
   el.setAttribute("role", "group");
@@ -51,7 +51,7 @@ function knob(parent, { name, kind, help, ...declared }, ask, models) {
     if (!el.classList.contains("glm-refused")) control.show(row);
   };
   const set = (text, ended = true) => tell("set", { text, ended });
-  const control = CONTROLS[kind](place, set, { name, ...declared }, models, () => row);
+  const control = CONTROLS[kind](place, set, { name, ...declared }, model, () => row);
   const unset = button("unset", ends, "not set", () => tell("set", { text: null, ended: true }));
   const reset = button("reset", ends, "reset", () => tell("reset", {}));
   reset.setAttribute("aria-label", `reset ${name}`);
@@ -69,6 +69,42 @@ function knob(parent, { name, kind, help, ...declared }, ask, models) {
     el.classList.remove("glm-refused");
     control.refused(false);
     control.show(row);
+  };
+}
+
+// A menu of presets, which sets what one holds, and a name under which to keep what is set; returns what shows them.
+function presetRow(parent, ask, keeps) {
+  const row = make("div", "row glm-preset", parent);
+  make("span", "name", row, "preset");
+  const place = make("div", "control", row);
+  const menu = make("select", "menu", place);
+  menu.setAttribute("aria-label", "take a preset");
+  const said = make("div", "about", row);
+  said.setAttribute("role", "status");
+  const act = async (what, name) => {
+    const { why, said: done } = await ask(what, { name });
+    said.textContent = why || done || "";
+  };
+  menu.addEventListener("change", () => {
+    if (menu.value) act("preset", menu.value);
+    menu.value = "";
+  });
+  if (keeps) {
+    const name = make("input", "input", place);
+    name.placeholder = "name";
+    name.setAttribute("aria-label", "name of a preset");
+    button("keep", place, "Keep what is set", () => act("keep", name.value));
+  }
+  return (presets) => {
+    row.hidden = !presets.length && !keeps;
+    menu.hidden = !presets.length;
+    const options = ["take a preset", ...presets].map((name, at) => {
+      const option = make("option", "option", null, name);
+      option.value = at ? name : "";
+      return option;
+    });
+    if (menu.options.length !== options.length || options.some((each, at) => each.value !== menu.options[at].value))
+      menu.replaceChildren(...options);
   };
 }
 
@@ -127,7 +163,7 @@ const CONTROLS = {
     return { show, refused: typed.refused };
   },
 
-  slider(place, set, { name, low, high, step }, _models, row) {
+  slider(place, set, { name, low, high, step }, _model, row) {
     const range = make("input", "range", place);
     Object.assign(range, { type: "range", min: low, max: high, step, value: (low + high) / 2 });
     range.setAttribute("aria-label", `${name}, slider`);
@@ -150,23 +186,36 @@ const CONTROLS = {
     const show = (now) => {
       if (held) return;
       typed.show(now.value);
-      range.value = now.value ?? (low + high) / 2;
+      range.max = now.high; // the model decides
+      range.value = now.value ?? (low + now.high) / 2;
       range.setAttribute("aria-valuetext", now.value ?? "not set");
     };
     return { show, refused: typed.refused };
   },
 
-  model(place, set, { name }, models) {
+  model(place, set, { name }, model) {
     const typed = field("input", place, name, unlessEmpty(set), { live: false });
     const menu = make("select", "menu", place);
     menu.setAttribute("aria-label", "known models");
-    make("option", "option", menu, "known models").value = "";
-    for (const each of models) make("option", "option", menu, `${each.name} · ${each.about}`).value = each.name;
     menu.addEventListener("change", () => {
       if (menu.value) set(menu.value);
       menu.value = "";
     });
-    return { show: (row) => typed.show(row.value), refused: typed.refused };
+    let listed = null;
+    const list = () => {
+      if (listed === model.get("models")) return;
+      listed = model.get("models");
+      menu.replaceChildren();
+      make("option", "option", menu, "known models").value = "";
+      for (const { name, about } of listed) {
+        make("option", "option", menu, about ? `${name} · ${about}` : name).value = name;
+      }
+    };
+    const show = (row) => {
+      list();
+      typed.show(row.value);
+    };
+    return { show, refused: typed.refused };
   },
 
   buttons(place, set, { name, choices }) {

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from glm_magic.protocol import models
 from glm_magic.protocol.models import EMBEDDED, MODELS
 from glm_magic.settings.declared import Setting, Value
 
 _MOST_BUTTONS = 3  # choices beside each other; more become a menu
 
 
-def knob(setting: Setting, value: Value, source: str, *, own: bool, optional: bool, fault: str = "") -> dict[str, Any]:
-    """Return a knob as JSON.
+def knob(
+    setting: Setting, value: Value, source: str, *, model: str, own: bool, optional: bool, fault: str = ""
+) -> dict[str, Any]:
+    """Return a knob as JSON; `model` is who would be asked.
 
     `own` says that a reset takes the value away, `optional` that it can be "not set". `fault` is why the value that
     holds cannot be read.
@@ -27,11 +30,11 @@ def knob(setting: Setting, value: Value, source: str, *, own: bool, optional: bo
         "help": setting.help,
         "range": setting.range,
         "low": setting.low,
-        "high": setting.high,
+        "high": models.highest_temperature(model) if setting.name == "temperature" else setting.high,
         "step": 1 if setting.kind is int else 0.01,
         "choices": ["on", "off"] if setting.kind is bool else [*setting.choices],
         "first": is_first(setting),
-        "about": about_model(str(value)) if setting.completes == "model" and value else "",
+        "about": about_model(model) if setting.completes == "model" else _takes(setting, model),
     }
 
 
@@ -40,24 +43,48 @@ def is_first(setting: Setting) -> bool:
     return setting.field or setting.option or setting.name == "base_url"
 
 
-def known_models() -> list[dict[str, str]]:
-    """Return the models known by name, each with what there is to say about it."""
-    return [{"name": name, "about": about_model(name)} for name in (*MODELS, EMBEDDED)]
+def known_models(listed: tuple[str, ...] = ()) -> list[dict[str, str]]:
+    """Return the models known by name, and those that the endpoint has `listed`, with what there is to say of each."""
+    names = dict.fromkeys((*listed, *MODELS, EMBEDDED))
+    return [{"name": name, "about": about_model(name)} for name in names]
 
 
 def about_model(name: str) -> str:
-    """Return a model's context window, output limit and list price, as far as they are known."""
+    """Return what a model takes, costs and can; ``""`` if it is not known."""
     if name == EMBEDDED:
         return "a small model on this machine, for trials only"
-    model = MODELS.get(name)
+    model = models.known(name)
     if model is None:
         return ""
-    facts = [f"context {model.context:,} tokens"] if model.context else []
-    facts += [f"answer at most {model.output:,}"] if model.output else []
-    if model.price is not None:
-        price = str(model.price)
-        facts.append(price if price == "free" else f"{price} per million tokens")
-    return " · ".join(facts)
+    facts = (
+        f"context {model.context:,} tokens" if model.context else "",
+        f"answer at most {model.output:,}" if model.output else "",
+        _priced(str(model.price)) if model.price else "",
+        "thinks" if model.thinking else "",
+        "reads images" if model.sees else "",
+    )
+    return " · ".join(filter(None, facts))
+
+
+def _priced(price: str) -> str:
+    return price if price == "free" else f"{price} per million tokens ({models.PRICES_OF})"
+
+
+def _takes(setting: Setting, model: str) -> str:
+    known = models.known(model) if setting.name == "thinking" else None
+    return "" if known is None else f"{model} takes {', '.join(known.thinking)}" if known.thinking else "not this model"
+
+
+def misfit(setting: Setting, value: Value, model: str) -> str:
+    """Return why `model` does not take a value that its setting takes; ``""`` if it may."""
+    known = models.known(model)
+    if setting.name == "temperature" and isinstance(value, float):
+        highest = models.highest_temperature(model)
+        return f"{model} takes at most {highest:g}." if value > highest else ""
+    if setting.name == "thinking" and value and known is not None and value not in known.thinking:
+        takes = f"takes {', '.join(known.thinking)}" if known.thinking else "cannot think"
+        return f"{model} {takes}."
+    return ""
 
 
 def _kind(setting: Setting) -> str:

@@ -10,7 +10,8 @@ export default {
     model.on("change", show);
     const end = drawOver(model, () => {
       const el = make("div", "view glm-panel", null);
-      const turn = knobs(el, ask, model.get("models"));
+      const presets = presetRow(el, ask, true);
+      const turn = knobs(el, ask, model);
       const status = keyRow(el, ask);
       const config = copied(el, "as a line", "config");
       const flags = copied(el, "for one cell", "ask");
@@ -23,6 +24,7 @@ export default {
       });
       foot.append(said);
       const draw = () => {
+        presets(model.get("presets"));
         turn(model.get("rows"));
         status(model.get("status"));
         config(model.get("lines").config ?? "");

@@ -10,8 +10,9 @@ from glm_magic.display.page.over import Over, script
 class Panel(Over):
     """The panel of a kernel: all its outputs show the same, and change together.
 
-    The page asks to ``set`` a knob by `name` to a `text` (None: not set), to ``reset`` one, and to ``login`` with a
-    `key`. The key is in that one message alone: a trait would be saved.
+    The page asks to ``set`` a knob by `name` to a `text` (None: not set), to ``reset`` one, to take a ``preset``, to
+    ``keep`` what is set as one, and to ``login`` with a `key`. The key is in that one message alone: a trait would be
+    saved.
     """
 
     _esm = script("over.js", "knobs.js", "panel.js")
@@ -19,5 +20,6 @@ class Panel(Over):
 
     rows = traitlets.List(traitlets.Dict()).tag(sync=True)
     models = traitlets.List(traitlets.Dict()).tag(sync=True)
+    presets = traitlets.List(traitlets.Unicode()).tag(sync=True)
     lines = traitlets.Dict().tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)

@@ -38,7 +38,8 @@ function playground(model, ask) {
   const fold = make("details", "parameters", el);
   fold.open = true;
   make("summary", "summary", fold, "parameters");
-  const turn = knobs(fold, ask, model.get("models"));
+  const presets = presetRow(fold, ask, false);
+  const turn = knobs(fold, ask, model);
   const flags = copied(el, "as a cell", "ask", () => `${model.get("line")}\n${prompt.value}`);
   const tried = attemptsOf(el, ask);
 
@@ -82,6 +83,7 @@ function playground(model, ask) {
   const draw = () => {
     if (!timer && prompt.value !== model.get("prompt")) prompt.value = model.get("prompt");
     names(model.get("fields"));
+    presets(model.get("presets"));
     turn(model.get("rows"));
     flags(model.get("line"));
     fault.textContent = model.get("fault");

@@ -10,8 +10,9 @@ from glm_magic.display.page.over import Over, script
 class Playground(Over):
     """The playground of one cell.
 
-    The page asks to ``set`` and ``reset`` a knob as in the panel, to ``run`` and to ``insert`` a `prompt`, to ``stop``,
-    and for the ``diff`` of two attempts. `prompt` is what the box holds, also on another page that shows it.
+    The page asks to ``set`` and ``reset`` a knob and to take a ``preset`` as in the panel, to ``run`` and to ``insert``
+    a `prompt`, to ``stop``, and for the ``diff`` of two attempts. `prompt` is what the box holds, also on another page
+    that shows it.
     """
 
     _esm = script("over.js", "knobs.js", "playground.js")
@@ -20,6 +21,7 @@ class Playground(Over):
     prompt = traitlets.Unicode().tag(sync=True)
     rows = traitlets.List(traitlets.Dict()).tag(sync=True)
     models = traitlets.List(traitlets.Dict()).tag(sync=True)
+    presets = traitlets.List(traitlets.Unicode()).tag(sync=True)
     fields = traitlets.List(traitlets.Dict()).tag(sync=True)
     line = traitlets.Unicode().tag(sync=True)
     fault = traitlets.Unicode().tag(sync=True)
