@@ -17,11 +17,11 @@ from glm_magic.asking.session import Session
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
-from glm_magic.comparing.kept import Keeping, KeptRuns
+from glm_magic.comparing.kept import Keeping, KeptRuns, Known
 from glm_magic.comparing.plan import service_of
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import Scorer
-from glm_magic.errors import StillPending
+from glm_magic.errors import NotRecorded, StillPending
 from glm_magic.notebook.runs import RunKey, SavedRun
 from glm_magic.settings.declared import Value
 
@@ -38,7 +38,8 @@ class Judges:
     session: Session
     keeper: KeptRuns
     keeping: Keeping
-    known: Mapping[RunKey, SavedRun]  # from before
+    known: Known  # from before
+    may_ask: bool = True
     wall: Callable[[], float] = time.time
     saved: dict[str, SavedRun] = field(default_factory=dict)  # that this comparison has, by fingerprint
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -50,6 +51,8 @@ class Judges:
         if found is not None:
             self.saved[question.fingerprint] = found
             return found.attempt.reply(request=question.body, embedded=question.is_embedded, replayed=True)
+        if not self.may_ask:
+            raise NotRecorded("The judge's answer is not recorded; nothing was sent.")
         created = self.wall()
         with contextlib.closing(iter(self.session.loop(question))) as events:  # type: ignore[type-var]
             reply = Reply("")
@@ -73,14 +76,16 @@ class Judges:
 
     def _question(self, prompt: str, options: Mapping[str, Value]) -> Question:
         wishes = Wishes(options={**_NOT_A_JUDGES, **options}, keep=False, replay=False)
-        return self.session.plan(Message("user", prompt), Place(""), wishes)
+        message = Message("user", prompt)
+        if self.may_ask:
+            return self.session.plan(message, Place(""), wishes)
+        put = list(self.session.as_recorded(message, Place(""), wishes, ()))
+        return next((question for question in put if self._kept(question) is not None), put[0])
 
     def _kept(self, question: Question) -> SavedRun | None:
         if question.fingerprint in self.saved:
             return self.saved[question.fingerprint]
-        recorded = self.keeper.recorded(self.keeping.source)
-        key = RunKey(service_of(question), question.fingerprint)
-        return self.known.get(key) or recorded.find(key, self.keeping.place)
+        return self.known.of(RunKey(service_of(question), question.fingerprint))
 
 
 @dataclass(frozen=True, slots=True)

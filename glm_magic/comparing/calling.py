@@ -58,7 +58,7 @@ def compared(
     recorded = keeper.recorded(source)
     found_scores = scorer(scores, has_rows=has_table)
     may_ask = settings["replay_missing"] != "error" or source == OFF
-    asked = plan(session, wanted, keeping.place, recorded, ask=may_ask)
+    asked = plan(session, wanted, keeping.place, recorded.requests(ask=may_ask), ask=may_ask)
     known = Known(keeping.place, keeper.of(keeping), recorded)
     comparing = Comparing(
         session,
@@ -66,7 +66,7 @@ def compared(
         known,
         keeper,
         keeping,
-        appraiser=Appraiser(found_scores, Judges(session, keeper, keeping, known.kept), has_table),
+        appraiser=Appraiser(found_scores, Judges(session, keeper, keeping, known, may_ask), has_table),
         ask=may_ask,
     )
     comparison = comparing.comparison

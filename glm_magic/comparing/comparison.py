@@ -18,7 +18,7 @@ from glm_magic.comparing.shown import Progress
 from glm_magic.comparing.summary import Summary, score_names, summaries
 from glm_magic.display.differences import side_by_side
 from glm_magic.display.grid import Grid, blinded
-from glm_magic.errors import OptionError, SetupError, did_you_mean, quoted
+from glm_magic.errors import GlmError, OptionError, SetupError, did_you_mean, quoted
 from glm_magic.notebook.runs import SavedRun
 
 _JUDGED_AT_ONCE = 32
@@ -379,9 +379,10 @@ class Comparison(Sequence[Run]):
 
     @property
     def judged(self) -> list[SavedRun]:
-        """The answers of the judges that scored it."""
+        """The answers of the judges that scored it, in the order of their fingerprints: they come in any order."""
         judges = [appraiser.judges for appraiser in self._appraisers if appraiser.judges is not None]
-        return [*{saved.attempt.id: saved for judge in judges for saved in judge.saved.values()}.values()]
+        found = {saved.attempt.id: saved for judge in judges for saved in judge.saved.values()}
+        return sorted(found.values(), key=lambda saved: saved.key.fingerprint)
 
     # --- for who asks and shows it -----------------------------------------------------------------
 
@@ -418,6 +419,16 @@ class Comparison(Sequence[Run]):
             more=self.hands.more is not None,
         )
         return blinded(whole) if self._is_blind else whole
+
+    @property
+    def asks_nothing(self) -> bool:
+        """Whether all answers, those of judges too, are there already."""
+        if self.progress.asked:
+            return False
+        try:
+            return not any(each.unknown(self.pairs()) for each in self._appraisers)
+        except GlmError:  # a judge that cannot be asked: its scores say so
+            return False
 
     @property
     def primary(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +15,7 @@ from glm_magic.comparing.outbox import Outbox
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import comparison
 from glm_magic.notebook.journal import Journal, recorded_runs
-from glm_magic.notebook.runs import RunKey, SavedRun
+from glm_magic.notebook.runs import FailedRun, RunKey, SavedRun
 from glm_magic.notebook.store import Store
 
 # What a recorded run is found by: the fingerprint of its request, which of several equal requests it is, its repeat.
@@ -37,21 +37,28 @@ class Keeping:
 class RecordedRuns:
     """The runs of a recording. Each is given once; `given` holds the ids of those that were."""
 
-    def __init__(self, runs: Iterable[tuple[Place, SavedRun]] = (), given: set[str] | None = None) -> None:
+    def __init__(self, runs: Iterable[tuple[Place, SavedRun | FailedRun]] = (), given: set[str] | None = None) -> None:
         self._given = set() if given is None else given
         self._by_request: dict[Asked, list[tuple[Place, SavedRun]]] = {}
+        self._failed: dict[Asked, dict[Place, FailedRun]] = {}
         for place, run in runs:
-            self._by_request.setdefault((run.key.fingerprint, run.key.nth, run.key.repeat), []).append((place, run))
+            if isinstance(run, FailedRun):
+                self._failed.setdefault(_asked(run.key), {})[place] = run
+            else:
+                self._by_request.setdefault(_asked(run.key), []).append((place, run))
 
-    def __len__(self) -> int:
-        return len(self._by_request)
+    def requests(self, *, ask: bool) -> Container[Asked]:
+        """Return what need not be asked: where nothing is asked, failures are given back as well."""
+        return self._by_request.keys() if ask else self._by_request.keys() | self._failed.keys()
 
-    def __contains__(self, asked: object) -> bool:
-        return asked in self._by_request
+    def failed(self, key: RunKey, place: Place) -> FailedRun | None:
+        """Return the failure of a run, of the same cell if that has one."""
+        found = self._failed.get(_asked(key), {})
+        return found.get(place) or next(iter(found.values()), None)
 
     def find(self, key: RunKey, place: Place) -> SavedRun | None:
         """Return a run that was not given yet: one of the same cell, else the first; None if there is none."""
-        found = self._by_request.get((key.fingerprint, key.nth, key.repeat), ())
+        found = self._by_request.get(_asked(key), ())
         free = [(where, run) for where, run in found if run.attempt.id not in self._given]
         return next((run for where, run in free if where == place), free[0][1] if free else None)
 
@@ -243,6 +250,10 @@ class KeptRuns:
 
 def _by_key(runs: Iterable[SavedRun]) -> dict[RunKey, SavedRun]:
     return {run.key: run for run in runs}
+
+
+def _asked(key: RunKey) -> Asked:
+    return key.fingerprint, key.nth, key.repeat
 
 
 def _in_record(file: Journal | Store, place: Place) -> list[SavedRun]:

@@ -20,7 +20,7 @@ from glm_magic.comparing.runs import Run, kept
 from glm_magic.comparing.shown import Progress
 from glm_magic.comparing.summary import summaries
 from glm_magic.display.grid import Answer, Changes, Spot
-from glm_magic.errors import NotRecorded
+from glm_magic.errors import GlmError, NotRecorded
 from glm_magic.notebook.comparison import RunAt, Shown, encode
 from glm_magic.notebook.runs import SavedRun
 from glm_magic.settings.declared import number
@@ -75,14 +75,17 @@ class Comparing:
         missing: list[Spot] = []
         for spot in plan.spots():
             run = Run(spot, plan.wanted.rows[spot[0]], plan.wanted.configurations[spot[1]])
-            saved = known.of(plan.key(spot))
-            if saved is None:
-                missing.append(spot)
-                runs.append(run)
-            else:
+            key = plan.key(spot)
+            saved = known.of(key)
+            if saved is not None:
                 run = kept(saved, run, plan.question(spot), replayed=True)
                 runs.append(self._scored(run))
-                keeper.note(keeping, plan.key(spot), saved)
+                keeper.note(keeping, key, saved)
+            elif not ask and (failed := known.recorded.failed(key, known.place)) is not None:
+                runs.append(replace(run, state="failed", error=GlmError(failed.error)))
+            else:
+                missing.append(spot)
+                runs.append(run)
         if missing and not ask:
             row, column, repeat = missing[0]
             raise NotRecorded(
@@ -238,7 +241,9 @@ def bundle(comparison: Comparison, chat: str) -> dict[str, Any]:
         for at, column in enumerate(comparison.columns)
     ]
     runs = [
-        RunAt(run.spot, run.saved, run.error.what if run.error is not None else "", dict(run.scores))
+        RunAt(
+            run.spot, plan.key(run.spot), run.saved, run.error.what if run.error is not None else "", dict(run.scores)
+        )
         for run in comparison
     ]
     return encode(

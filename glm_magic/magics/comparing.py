@@ -51,10 +51,10 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     recorded = RecordedRuns() if line.fresh else shared.kept_runs.recorded(source)
     may_ask = settings["replay_missing"] != "error" or source == OFF
     with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
-        asked = plan(shared.session, wanted, place, recorded, ask=may_ask)
+        asked = plan(shared.session, wanted, place, recorded.requests(ask=may_ask), ask=may_ask)
     kept = {} if line.fresh else shared.kept_runs.of(keeping, asked.fingerprints)
     known = Known(place, kept, recorded)
-    judges = Judges(shared.session, shared.kept_runs, keeping, known.kept)
+    judges = Judges(shared.session, shared.kept_runs, keeping, known, may_ask)
     appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
     notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
     planned = Planned(asked, known, keeping, appraiser, may_ask, notes)
@@ -195,7 +195,9 @@ class _Page:
         self._asked = asked
         self._line = line
         self._key = _key(comparison)
-        self.view: GridView = shared.outputs.grid_view(self._key, self._acted, live=shared.cells.have_ids, show=show)
+        self.view: GridView = shared.outputs.grid_view(
+            self._key, self._acted, live=shared.cells.have_ids, at_once=comparison.asks_nothing, show=show
+        )
         comparison.notes = asked.notes
         comparison.hands = Hands(
             self._changed, self._judged, self._pick, self._use, None if pending else self._more, pending
@@ -320,8 +322,8 @@ def _presets(shared: Shared, line: AskLine) -> dict[str, dict[str, Value]]:
 
 
 def _key(comparison: Comparison) -> str:
-    """Return the id by which the grid is found again: that of its answers where all are known, else a new one."""
-    ids = [run.saved.attempt.id for run in comparison if run.saved is not None]
-    if len(ids) < len(comparison):
+    """Return the id by which the grid is found again: that of its answers where nothing is asked, else a new one."""
+    if not comparison.asks_nothing:
         return uuid.uuid4().hex[:16]
-    return hashlib.sha256(" ".join(ids).encode()).hexdigest()[:16]
+    known_by = (run.saved.attempt.id if run.saved else comparison.plan.key(run.spot).fingerprint for run in comparison)
+    return hashlib.sha256(" ".join(known_by).encode()).hexdigest()[:16]

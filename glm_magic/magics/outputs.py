@@ -191,12 +191,18 @@ class Outputs:
         return view
 
     def grid_view(
-        self, key: str, on_action: Callable[[Action], None], *, live: bool, show: Show | None = None
+        self,
+        key: str,
+        on_action: Callable[[Action], None],
+        *,
+        live: bool,
+        at_once: bool = False,
+        show: Show | None = None,
     ) -> GridView:
         """Return a new view for a comparison, which is found again by `key`; `on_action` hears what a person does.
 
-        A `live` one can be used while the kernel lives. `show` is what it paints through, if the cell does not go on
-        running.
+        A `live` one can be used while the kernel lives. If `at_once`, everything is shown when the view settles.
+        `show` is what it paints through, if the cell does not go on running.
         """
         if not self.is_a_page:
             return TerminalGrid(sys.stdout) if show is None else NoGrid()
@@ -208,7 +214,7 @@ class Outputs:
             key=key,
             grids=self._live_grids if live else lambda: None,
             in_background=show is not None,
-            at_once=not self.can_be_updated,
+            at_once=at_once or not self.can_be_updated,
         )
 
     def _live_grids(self) -> Grids | None:

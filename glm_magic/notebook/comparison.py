@@ -5,6 +5,7 @@ Version 1. What many runs share stands once: the questions, the system messages,
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any
 from glm_magic.chat.fingerprint import canonical
 from glm_magic.errors import HistoryError, quoted
 from glm_magic.notebook.bundle import attempt_of, fields_of
-from glm_magic.notebook.runs import RunKey, SavedRun
+from glm_magic.notebook.runs import FailedRun, RunKey, SavedRun
 
 MIME_TYPE = "application/vnd.glm-magic.comparison+json"
 VERSION = 1
@@ -29,6 +30,7 @@ class RunAt:
     """A run as a comparison shows it: its row, column and repeat (each from 0), and its answer or its error."""
 
     spot: tuple[int, int, int]
+    key: RunKey
     saved: SavedRun | None = None
     error: str = ""
     scores: Mapping[str, Any] = field(default_factory=dict)
@@ -72,7 +74,7 @@ def encode(shown: Shown) -> dict[str, Any]:
         if size > MOST_CHARACTERS:
             break
         runs.append(data)
-    judged = [_run(RunAt((-1, -1, -1), saved), questions, systems, parameters) for saved in shown.judged]
+    judged = [_run(RunAt((-1, -1, -1), saved.key, saved), questions, systems, parameters) for saved in shown.judged]
     return {
         "version": VERSION,
         "kind": "comparison",
@@ -127,11 +129,23 @@ def ids(data: Any) -> frozenset[str]:
     return frozenset(run["id"] for run in runs if isinstance(run, dict) and isinstance(run.get("id"), str))
 
 
+def failures(data: Any) -> Iterator[FailedRun]:
+    """Yield the runs of a bundle that failed, as far as they can be read."""
+    runs = data.get("runs") if isinstance(data, dict) else None
+    for run in runs if isinstance(runs, list) else ():
+        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+            if run["state"] == _FAILED:
+                key = RunKey("", str(run["fingerprint"]), int(run["nth"]), int(run["repeat"]))
+                yield FailedRun(key, str(run["error"]))
+
+
 def _run(run: RunAt, questions: dict[str, int], systems: dict[str, int], parameters: dict[str, int]) -> dict[str, Any]:
     saved = run.saved
     scores = {"scores": dict(run.scores)} if run.scores else {}
-    if saved is None:
-        return {"at": list(run.spot), "state": _FAILED if run.error else _MISSING, "error": run.error, **scores}
+    if saved is None:  # whose service depends on who replays it
+        known_by = {"fingerprint": run.key.fingerprint, "nth": run.key.nth, "repeat": run.key.repeat}
+        state = _FAILED if run.error else _MISSING
+        return {"at": list(run.spot), "state": state, "error": run.error, **known_by, **scores}
     attempt, key = saved.attempt, saved.key
     fields = {name: value for name, value in fields_of(attempt).items() if name not in _SHARED}
     return {

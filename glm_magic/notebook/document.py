@@ -11,7 +11,7 @@ from glm_magic.chat.conversation import Attempt, Conversation, Turn, contexts_of
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError, quoted, summed_up
 from glm_magic.notebook import bundle, comparison, ipynb
-from glm_magic.notebook.runs import SavedRun
+from glm_magic.notebook.runs import FailedRun, SavedRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +125,10 @@ def turns_in(cells: Iterable[dict[str, Any]], problems: list[str]) -> Iterator[S
             yield SavedTurn(found.chat, place, found.attempt, found.earlier, where)
 
 
-def saved_runs(path: Path, problems: list[str]) -> Iterator[tuple[Place, SavedRun]]:
-    """Yield the runs of the comparisons in a notebook; append a sentence to `problems` for each damaged one.
+def saved_runs(path: Path, problems: list[str]) -> Iterator[tuple[Place, SavedRun | FailedRun]]:
+    """Yield the runs of the comparisons in a notebook, those that failed too.
 
+    A sentence is appended to `problems` for each damaged one.
     Raises `HistoryError` if the file is not a notebook.
     """
     for where, cell_id, cell in _known_by(ipynb.cells_as_saved(path)):
@@ -137,6 +138,8 @@ def saved_runs(path: Path, problems: list[str]) -> Iterator[tuple[Place, SavedRu
             try:
                 for run in comparison.decode(data, own):
                     yield place, run
+                for failed in comparison.failures(data):
+                    yield place, failed
             except HistoryError as error:
                 own.append(error.what)
             problems += [f"{where.capitalize()}: {problem}" for problem in own]

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import bundle, files
 from glm_magic.notebook.document import SavedTurn, saved_runs, saved_turns
-from glm_magic.notebook.runs import RunKey, SavedRun
+from glm_magic.notebook.runs import FailedRun, RunKey, SavedRun
 from glm_magic.notebook.store import SUFFIX as STORE
 from glm_magic.notebook.store import Store
 
@@ -149,13 +149,16 @@ def recorded(path: Path, problems: list[str]) -> list[SavedTurn]:
     ]
 
 
-def recorded_runs(path: Path, problems: list[str]) -> list[tuple[Place, SavedRun]]:
-    """Return the runs of comparisons, with their places, in the files that `recorded` reads turns from."""
+def recorded_runs(path: Path, problems: list[str]) -> list[tuple[Place, SavedRun | FailedRun]]:
+    """Return the runs of comparisons, with their places, in the files that `recorded` reads turns from.
+
+    A notebook has those that failed, too.
+    """
     return [run for _, run in _in_files(path, _runs_in, problems)]
 
 
 def _in_files(
-    path: Path, read: Callable[[Path, list[str]], list[_Recorded]], problems: list[str]
+    path: Path, read: Callable[[Path, list[str]], Sequence[_Recorded]], problems: list[str]
 ) -> Iterator[tuple[str, _Recorded]]:
     """Yield what `read` finds in each file, with the name of the file in a folder."""
     if not path.is_dir():
@@ -189,7 +192,7 @@ def _turns_in(path: Path, problems: list[str]) -> list[SavedTurn]:
     raise _not_a_recording(path)
 
 
-def _runs_in(path: Path, problems: list[str]) -> list[tuple[Place, SavedRun]]:
+def _runs_in(path: Path, problems: list[str]) -> Sequence[tuple[Place, SavedRun | FailedRun]]:
     if path.suffix == LINES and path.exists():
         return Journal(path).runs(problems)
     if path.suffix == STORE and path.exists():

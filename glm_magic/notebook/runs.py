@@ -65,6 +65,14 @@ class SavedRun:
     was_blind: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class FailedRun:
+    """A run that failed, and what its error says."""
+
+    key: RunKey
+    error: str
+
+
 class RunTable:
     """Runs by the path of their notebook and the place of their cell. Every method raises `HistoryError`."""
 
