@@ -47,7 +47,7 @@ def open_below(shared: Shared, line: AskLine, text: str, place: Place) -> None:
         raise OptionError("The playground asks once, and this line compares.", "Leave out --interact, or the lists.")
     if not shared.outputs.is_a_page:
         raise SetupError("The playground needs a notebook page.", "Here, ask with %%glm.")
-    line = replace(line, interact=False, preset="")  # its settings are those of the line
+    line = replace(line, interact=False, presets=())  # its settings are those of the line
     name = f"playground of {place}"
     former = shared.live.controls.pop(name, None)
     if isinstance(former, PlaygroundHands):
