@@ -4,68 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, overload
 
 from glm_magic.comparing import frames, shown
 from glm_magic.comparing.appraisal import Appraiser
 from glm_magic.comparing.axes import Configuration
+from glm_magic.comparing.difference import Difference
+from glm_magic.comparing.hands import Hands
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.shown import Progress
 from glm_magic.comparing.summary import Summary, score_names, summaries
-from glm_magic.display.differences import side_by_side
 from glm_magic.display.grid import Grid, blinded
 from glm_magic.errors import GlmError, OptionError, SetupError, did_you_mean, quoted
 from glm_magic.notebook.runs import SavedRun
 
 _JUDGED_AT_ONCE = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Hands:
-    """What a comparison does beyond itself; what is None needs a notebook.
-
-    `changed` shows and keeps it again, `judged` keeps a run's rating and note. `pick` makes a run's answer the turn's
-    answer, or none; `use` sets a column's configuration and returns the line that says so; `more` asks each question
-    so many times more. In the background, `pending` waits for its end and stops it.
-    """
-
-    changed: Callable[[], None] = lambda: None
-    judged: Callable[[Run], None] = lambda _: None
-    pick: Callable[[Run | None], None] | None = None
-    use: Callable[[Configuration], str] | None = None
-    more: Callable[[int], None] | None = None
-    pending: Pending | None = None
-
-
-class Pending(Protocol):
-    """A comparison that runs in the background."""
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended."""
-
-    def wait(self, timeout: float | None = None) -> object:
-        """Wait for its end."""
-
-    def stop(self) -> None:
-        """Stop it; what has finished is kept."""
-
-
-class Difference:
-    """Two answers, or two other texts, beside each other, with what differs marked."""
-
-    def __init__(self, before: str, after: str) -> None:
-        self._data = side_by_side(before, after)
-
-    def __repr__(self) -> str:
-        return self._data["text/plain"]
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        return self._data
 
 
 class Comparison(Sequence[Run]):

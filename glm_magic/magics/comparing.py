@@ -17,8 +17,9 @@ from glm_magic.asking.recordings import OFF, source_of
 from glm_magic.chat.place import Place
 from glm_magic.comparing import axes
 from glm_magic.comparing.appraisal import Appraiser, Judges
-from glm_magic.comparing.comparison import Comparison, Hands
+from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.filling import Filling
+from glm_magic.comparing.hands import Hands
 from glm_magic.comparing.kept import Keeping, Known, RecordedRuns
 from glm_magic.comparing.plan import Plan, Wanted, plan
 from glm_magic.comparing.rows import Row, rows_of
