@@ -12,6 +12,7 @@ from glm_magic.chat.place import Place
 from glm_magic.comparing import axes
 from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
+from glm_magic.comparing.elsewhere import executor
 from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.kept import Keeping, KeptRuns, Known
 from glm_magic.comparing.plan import Wanted, plan
@@ -31,6 +32,7 @@ def compared(
     table: object = None,
     repeats: int = 1,
     scores: object = (),
+    workers: object = None,
 ) -> Comparison:
     """Ask every question of the product, wait for the answers, and return them.
 
@@ -66,6 +68,7 @@ def compared(
         known,
         keeper,
         keeping,
+        workers=executor(workers, "executor") if workers is not None else None,
         appraiser=Appraiser(found_scores, Judges(session, keeper, keeping, known, may_ask), has_table),
         ask=may_ask,
     )

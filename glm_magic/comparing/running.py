@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from glm_magic.asking.ask import Circumstances, attempt_of, priced
@@ -70,7 +70,8 @@ class Running:
         self._at_once = min(at_once, self.total)
         self._keep = keep
         self._code = threading.RLock()  # functions of the notebook run one at a time
-        self._circumstances = replace(circumstances or Circumstances(), stopped=self.is_stopped)
+        self._given = circumstances or Circumstances()
+        self._circumstances = replace(self._given, stopped=self.is_stopped, acting=self._acting)
         self._wall = wall
         self._lock = threading.Condition()
         self._news = News()
@@ -111,6 +112,11 @@ class Running:
         for thread in self._threads:
             thread.join(_GRACE_SECONDS)
         return self.news(0)
+
+    @contextlib.contextmanager
+    def _acting(self) -> Iterator[None]:
+        with self._code, self._given.acting():
+            yield
 
     # --- in the threads ------------------------------------------------------------------------
 
@@ -155,15 +161,10 @@ class Running:
             return replace(run, state="failed", error=error, reply=partial)
         except BaseException as error:  # a bug of ours or of a tool: the other runs go on
             return replace(run, state="failed", error=GlmError(described(error)))
-        reply = priced(question, reply)
-        if reply.interrupted:
-            return replace(run, state="interrupted", reply=reply)
-        saved = SavedRun(plan.key(spot), attempt_of(question, reply, created))
-        if reply.text.strip() and not reply.open_calls:
-            self._keep(saved)
-            return replace(run, state="done", reply=reply, saved=saved)
-        what = "The answer is empty." if not reply.open_calls else "The model called a tool that was not run."
-        return replace(run, state="failed", reply=reply, error=AnswerError(what))
+        run = with_reply(run, plan, reply, created)
+        if run.saved is not None:
+            self._keep(run.saved)
+        return run
 
     def _followed(self, spot: Spot, under_way: Loop) -> Reply:
         with contextlib.closing(iter(under_way)) as events:  # type: ignore[type-var]
@@ -180,3 +181,16 @@ class Running:
         with self._lock:
             grown = self._news.grown
             grown[spot] = grown.get(spot, "") + text
+
+
+def with_reply(run: Run, plan: Plan, reply: Reply, created: float) -> Run:
+    """Return a run that was asked at `created`, in seconds since the epoch, with its reply."""
+    question = plan.question(run.spot)
+    reply = priced(question, reply)
+    if reply.interrupted:
+        return replace(run, state="interrupted", reply=reply)
+    if reply.text.strip() and not reply.open_calls:
+        saved = SavedRun(plan.key(run.spot), attempt_of(question, reply, created))
+        return replace(run, state="done", reply=reply, saved=saved)
+    what = "The answer is empty." if not reply.open_calls else "The model called a tool that was not run."
+    return replace(run, state="failed", reply=reply, error=AnswerError(what))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from glm_magic.asking.session import Session
 from glm_magic.comparing import shown
 from glm_magic.comparing.appraisal import Appraiser
 from glm_magic.comparing.comparison import Comparison
+from glm_magic.comparing.elsewhere import Elsewhere
 from glm_magic.comparing.kept import Keeping, KeptRuns, Known
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.rounds import Rounds
@@ -47,7 +49,7 @@ class Comparing:
     """A comparison under way: iterate over its `changes`. `stop` ends it early; `end` notes that it has ended.
 
     Only runs that are not `known` are asked. Raises `NotRecorded` at once if there are some and `ask` is false. A
-    `comparison` that is given goes on with the runs of this plan.
+    `comparison` that is given goes on with the runs of this plan. The `workers` of an executor ask, if there is one.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Comparing:
         until: Until = ALL,
         ask: bool = True,
         comparison: Comparison | None = None,
+        workers: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._appraiser = appraiser
@@ -116,6 +119,7 @@ class Comparing:
         self._session = session
         self._keep: Callable[[SavedRun], None] = lambda saved: keeper.add(keeping, saved)
         self._circumstances = circumstances
+        self._workers = workers
         self._running = self._asking(())
         self._scored_spots: set[Spot] = set()
         self._tell(in_flight=0 if missing else None)
@@ -135,7 +139,9 @@ class Comparing:
                 yield self._taken(self._running.news(0 if is_over else _PULL_SECONDS))
             yield from self._judged_changes()
 
-    def _asking(self, spots: Sequence[Spot]) -> Running:
+    def _asking(self, spots: Sequence[Spot]) -> Running | Elsewhere:
+        if self._workers is not None:
+            return Elsewhere(self._workers, self._plan, spots, keep=self._keep)
         return Running(
             self._session,
             self._plan,

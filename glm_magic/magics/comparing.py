@@ -7,6 +7,7 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +19,7 @@ from glm_magic.chat.place import Place
 from glm_magic.comparing import axes
 from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
+from glm_magic.comparing.elsewhere import executor
 from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.hands import Hands
 from glm_magic.comparing.kept import Keeping, Known, RecordedRuns
@@ -58,7 +60,10 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     judges = Judges(shared.session, shared.kept_runs, keeping, known, may_ask)
     appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
     notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
-    planned = Planned(asked, known, keeping, appraiser, may_ask, notes)
+    workers = None
+    if line.executor:
+        workers = executor(names.executor(line.executor, shared.names, known=known_names), line.executor)
+    planned = Planned(asked, known, keeping, appraiser, may_ask, notes, workers)
     if may_ask and not line.dry_run:
         shared.session.check_limits(*planned.to_ask)
     return planned
@@ -74,6 +79,7 @@ class Planned:
     appraiser: Appraiser
     may_ask: bool
     notes: tuple[str, ...] = ()  # for the title of the grid
+    workers: Executor | None = None
 
     @property
     def to_ask(self) -> list[Question]:
@@ -117,6 +123,7 @@ def _comparing(shared: Shared, asked: Planned, line: AskLine, comparison: Compar
         until=Until(line.until_decided, line.margin) if comparison is None else Until(margin=line.margin),
         ask=asked.may_ask or comparison is not None,
         comparison=comparison,
+        workers=asked.workers,
     )
 
 

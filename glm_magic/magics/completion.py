@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -266,6 +267,9 @@ class _Values:
     def tables(self, _: str) -> Iterable[str]:
         return self._named(names.is_table)
 
+    def executors(self, _: str) -> Iterable[str]:
+        return self._named(lambda value: isinstance(value, Executor))
+
     def scores(self, _: str) -> Iterable[str]:
         return self._named(names.is_score)
 
@@ -306,6 +310,7 @@ KINDS: dict[str, tuple[str, Callable[[_Values, str], Iterable[str]]]] = {
     "chat": ("", _Values.chat_names),
     "function": (",[", _Values.functions),
     "table": ("", _Values.tables),
+    "executor": ("", _Values.executors),
     "score": (",", _Values.scores),
     "schema": (",[]()| ", _Values.schemas),
     "file": ("", _Values.files),

@@ -100,6 +100,11 @@ def table(name: str, scope: Mapping[str, Any], *, known: list[str]) -> object:
     return _named(name, scope, known, f"--each {quoted(name)}", hint="Make the table first, in a cell of its own.")
 
 
+def executor(name: str, scope: Mapping[str, Any], *, known: list[str]) -> object:
+    """Return the value that ``--executor`` names. Raises `OptionError` if there is none."""
+    return _named(name, scope, known, f"--executor {quoted(name)}", hint="Make it first, in a cell of its own.")
+
+
 def _named(name: str, scope: Mapping[str, Any], known: list[str], where: str, hint: str = _DEFINE) -> object:
     """Return what a name, or a name and its attributes, is in the notebook."""
     first, *attributes = name.split(".")

@@ -366,6 +366,14 @@ ASK_OPTIONS: tuple[Option, ...] = (
         "hide which configuration of a comparison wrote which answer, until _glm.reveal()",
         fills="blind",
     ),
+    Option(
+        "--executor",
+        "ask a comparison on a concurrent.futures.Executor of the notebook: other processes or machines",
+        metavar="NAME",
+        fills="executor",
+        read=_named("--executor workers"),
+        completes="executor",
+    ),
     Option("--fresh", "with a comparison: ask all anew, also what has an answer", fills="fresh"),
     Option("--yes", "with a comparison: ask more than 10,000 requests", fills="yes"),
     Option(

@@ -164,6 +164,7 @@ class AskLine:
     until_decided: bool = False
     margin: float | None = None
     blind: bool = False
+    executor: str = ""
     fresh: bool = False
     yes: bool = False
     out: str = ""
@@ -213,7 +214,12 @@ def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
 
 def _check_comparison(line: AskLine) -> None:
     if not line.compares:
-        for flag, given in (("--fresh", line.fresh), ("--yes", line.yes), ("--blind", line.blind)):
+        for flag, given in (
+            ("--fresh", line.fresh),
+            ("--yes", line.yes),
+            ("--blind", line.blind),
+            ("--executor", line.executor),
+        ):
             if given:
                 raise OptionError(
                     f"{flag} is about a comparison, and this cell compares nothing.",

@@ -424,7 +424,7 @@ def test_completion_elsewhere_is_untouched(loaded: InteractiveShell, typed: str)
 def test_an_alias_is_completed_like_its_magic(loaded: InteractiveShell) -> None:
     loaded.run_line_magic("alias_magic", "--line ask glm -p '-t 0.5'")
     loaded.run_line_magic("alias_magic", "--cell ask glm -p '--raw'")
-    assert offered_words(loaded, "%ask --m|") == ["--model", "--max-tokens", "--max-steps"]
+    assert offered_words(loaded, "%ask --m|") == ["--model", "--max-tokens", "--max-steps", "--margin"]
     assert offered_words(loaded, "%ask --te|") == []
     assert offered_words(loaded, "%%ask --te|") == ["--temperature"]
     assert offered_words(loaded, "%%ask\n{{ val|") == []

@@ -79,6 +79,7 @@ SAYS = [
     ("--until-decided --score f", AskLine(until_decided=True, scores=("f",))),
     ("--margin 0.1 --score f", AskLine(margin=0.1, scores=("f",))),
     ("--blind -n 2", AskLine(blind=True, repeats=2)),
+    ("--executor pool -n 2", AskLine(executor="pool", repeats=2)),
     ("--fresh -n 2", AskLine(fresh=True, repeats=2)),
     ("--yes -n 2", AskLine(yes=True, repeats=2)),
     ("-N", AskLine(dry_run=True)),
