@@ -188,7 +188,9 @@ class Loop:
 
     def _ask(self, body: Mapping[str, Any]) -> Iterator[Event]:
         waits_since: float | None = None
+        since = self._clock()
         self._source = self._stream(body)
+        self._started += self._clock() - since  # what the first answer of a kernel loads is not its time
         for event in self._source:
             if waits_since is not None:
                 self._started += self._clock() - waits_since

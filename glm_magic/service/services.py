@@ -124,6 +124,7 @@ class Services:
         The key is masked wherever the service repeats it, in errors and in answers. The stream raises `AnswerError`
         or `SetupError`.
         """
+        self._asking(settings)  # loads httpx
         return EventStream(lambda stream: self._events(stream, endpoint, body, settings))
 
     def _events(

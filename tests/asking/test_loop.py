@@ -245,6 +245,24 @@ def called(*rounds, clock=None, run=None, **more):
     return events, asked
 
 
+def test_loading_and_waiting_for_other_requests_are_not_the_time_of_the_answer():
+    clock = Clock()
+
+    def stream(request):
+        clock.now += 50  # the first answer loads what asks
+
+        def events():
+            for event in (Notice("wait", "…"), Notice("wait", "…"), Tick(0.0), TextDelta("a"), Notice("retry", "…")):
+                yield event
+                clock.now += 100 if isinstance(event, Notice) and event.kind == "wait" else 1
+            yield Facts(finish_reason="stop")
+
+        return events()
+
+    reply = list(Loop(REQUEST, stream, clock))[-1].reply
+    assert (reply.first_token_seconds, reply.seconds) == (1, 3)
+
+
 def test_the_time_of_a_tool_is_not_that_of_the_person_who_is_asked():
     clock = Clock()
 
