@@ -267,6 +267,7 @@ def test_a_blind_grid_is_revealed_when_asked(lab: Lab) -> None:
     lab.page.keyboard.press("b")
     lab.page.keyboard.press("3")
     expect(seen.cell(0, 0)).to_contain_text("rated 3")
+    expect(seen.part("waits")).to_have_text("")
     assert "kind='rate'" in did(lab)
     seen.press("Reveal")
     expect(seen.part("head").first).to_contain_text("GLM-4-Flash")

@@ -11,7 +11,9 @@ from glm_magic.display.pace import UPDATE_CHARACTERS, UPDATE_SECONDS
 from glm_magic.display.page.grid import messages
 from glm_magic.display.page.grid.static import as_html, static
 from glm_magic.display.page.grid.texts import as_plain
+from glm_magic.display.safe_text import one_line
 from glm_magic.display.sheet import Sheet
+from glm_magic.errors import GlmError, described
 
 if TYPE_CHECKING:
     from glm_magic.display.page.grid.widget import Grids
@@ -167,8 +169,16 @@ class PageGrid:
 
     def _heard(self, content: Mapping[str, Any]) -> None:
         action = messages.read_action(content, self._sheet.shape)
-        if action is not None:
+        if action is None:
+            return
+        why = ""
+        try:
             self._on_action(action)
+        except GlmError as error:
+            why = str(error)
+        except Exception as error:  # a bug: it is shown too, for a message has no cell to fail
+            why = described(error)
+        self._send({"said": one_line(why)})
 
 
 class _Unsent:
