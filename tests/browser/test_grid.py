@@ -204,6 +204,9 @@ def test_without_a_kernel_everything_can_be_read(lab: Lab) -> None:
     lab.rewrite(1, replayed)
     lab.run_cell(0, 1)
     expect(seen.cell(0, 0)).to_contain_text("2 alike")
+    lab.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.shutdown() }")
+    expect(seen.root).to_have_count(0)
+    expect(still.locator("td").first).to_contain_text("The review is mixed")
     notebook = nbformat.read(lab.path, as_version=4)
     notebook.cells[1].source += " # changed elsewhere, so nobody has signed it"
     nbformat.write(notebook, lab.path.with_name("grid-untrusted.ipynb"))

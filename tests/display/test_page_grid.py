@@ -141,7 +141,9 @@ def test_many_streams_cost_few_bytes_a_character() -> None:
 
 def test_the_settled_grid_is_static_with_what_is_attached() -> None:
     sheet = begun()
+    assert "Under way." in sheet.outputs["n"]["text/html"]  # as a page that is loaded again has it
     sheet.view.settle(filled(), BUNDLE)
+    assert "Under way." not in sheet.outputs["n"]["text/html"]
     kinds = ["text/html", "text/markdown", "text/plain", *BUNDLE]
     assert list(sheet.outputs["n"]) == kinds
     assert "script" not in sheet.outputs["n"]["text/html"]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from glm_magic.display.view import Show
 
 _STATIC_SECONDS = (0.5, 30.0)  # between two static grids where nothing is live: at least, and at most
+_UNDER_WAY = "Under way. If it stays so, run the cell again: what was answered is kept."  # where it was saved, say
 _FIRST_BYTES = 50_000  # of a static grid that is about to be replaced
 
 
@@ -71,7 +72,10 @@ class PageGrid:
         self._join()
         first = self._sheet.grid
         self._put(
-            {"text/html": as_html(first, self._key, most=_FIRST_BYTES), "text/plain": as_plain(first, most_rows=3)}
+            {
+                "text/html": as_html(first, self._key, most=_FIRST_BYTES, note=_UNDER_WAY),
+                "text/plain": as_plain(first, most_rows=3),
+            }
         )
         if self._live is not None:
             self._live.begin(self._key)
@@ -87,7 +91,7 @@ class PageGrid:
             self._send(self._patch())
             return
         self._unsent = _Unsent()
-        shown = as_html(self._sheet.grid, self._key)
+        shown = as_html(self._sheet.grid, self._key, note=_UNDER_WAY)
         self._put({"text/html": shown})
         least, most = _STATIC_SECONDS
         self._due = self._clock() + min(max(least, UPDATE_SECONDS * len(shown) / UPDATE_CHARACTERS), most)
