@@ -105,7 +105,8 @@ class Changes:
 def blinded(grid: Grid) -> Grid:
     """Return what may be seen of a blind grid: texts and judgements, and nothing that tells the columns apart."""
     answers = tuple(tuple(tuple(map(blinded_answer, cell)) for cell in row) for row in grid.answers)
-    return replace(grid, columns=blinded_columns(grid.columns), answers=answers, verdict=(), more="", is_blind=True)
+    columns = blinded_columns(grid.columns)
+    return replace(grid, columns=columns, answers=answers, verdict=(), baseline=0, more="", is_blind=True)
 
 
 def blinded_columns(columns: tuple[Column, ...]) -> tuple[Column, ...]:

@@ -204,6 +204,9 @@ def test_without_a_kernel_everything_can_be_read(lab: Lab) -> None:
     lab.rewrite(1, replayed)
     lab.run_cell(0, 1)
     expect(seen.cell(0, 0)).to_contain_text("2 alike")
+    lab.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.shutdown() }")
+    expect(seen.root).to_have_count(0)
+    expect(still.locator("td").first).to_contain_text("The review is mixed")
     notebook = nbformat.read(lab.path, as_version=4)
     notebook.cells[1].source += " # changed elsewhere, so nobody has signed it"
     nbformat.write(notebook, lab.path.with_name("grid-untrusted.ipynb"))
@@ -267,6 +270,7 @@ def test_a_blind_grid_is_revealed_when_asked(lab: Lab) -> None:
     lab.page.keyboard.press("b")
     lab.page.keyboard.press("3")
     expect(seen.cell(0, 0)).to_contain_text("rated 3")
+    expect(seen.part("waits")).to_have_text("")
     assert "kind='rate'" in did(lab)
     seen.press("Reveal")
     expect(seen.part("head").first).to_contain_text("GLM-4-Flash")

@@ -8,6 +8,7 @@ import pytest
 
 from glm_magic.display.grid import Action, Answer, Changes, Column, Grid, Interval, Row
 from glm_magic.display.page.grid.view import PageGrid
+from glm_magic.errors import GlmError
 
 BUNDLE = {"application/x-comparison+json": {"id": "a"}}
 COLUMNS = (
@@ -140,7 +141,9 @@ def test_many_streams_cost_few_bytes_a_character() -> None:
 
 def test_the_settled_grid_is_static_with_what_is_attached() -> None:
     sheet = begun()
+    assert "Under way." in sheet.outputs["n"]["text/html"]  # as a page that is loaded again has it
     sheet.view.settle(filled(), BUNDLE)
+    assert "Under way." not in sheet.outputs["n"]["text/html"]
     kinds = ["text/html", "text/markdown", "text/plain", *BUNDLE]
     assert list(sheet.outputs["n"]) == kinds
     assert "script" not in sheet.outputs["n"]["text/html"]
@@ -218,9 +221,9 @@ def test_a_blind_grid_tells_nothing_of_the_configurations() -> None:
     sheet.paint(
         Changes({(0, 0, 0): answers[0][0][0], (1, 1, 1): answers[1][1][1]}, columns=COLUMNS, verdict=("B better",))
     )
-    sheet.view.settle(replace(filled(), is_blind=True, verdict=("B is better",), more="ask GLM-4-Plus"), {})
+    sheet.view.settle(replace(filled(), is_blind=True, verdict=("B is better",), baseline=1, more="ask GLM-4-Plus"), {})
     said = json.dumps([sheet.sent, sheet.widget.messages, sheet.widget.whole()], ensure_ascii=False)
-    words = said.replace('"baseline": 0', "")
+    words = said.replace('"baseline": 0', "")  # which is always the first
     assert not [word for word in TELLING if word in words]
     sheet.view.rewrite(filled(), {})
     assert "GLM-4-Plus" in json.dumps(sheet.patches[-1])
@@ -242,6 +245,25 @@ def test_what_a_person_does_comes_back(message: dict[str, Any], action: Action) 
     sheet = begun()
     sheet.widget.on_action(message)
     assert sheet.actions == [action]
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (GlmError("It has failed.", "Ask again."), "It has failed. Ask again."),
+        (KeyError("x"), "KeyError: 'x'"),
+        (None, ""),
+    ],
+)
+def test_why_something_was_not_done_is_said(error: Exception | None, why: str) -> None:
+    def act(action: Action) -> None:
+        if error is not None:
+            raise error
+
+    sheet = begun()
+    sheet.view._on_action = act
+    sheet.widget.on_action({"kind": "pick", "spot": [0, 0, 0]})
+    assert sheet.patches[-1] == {"number": 0, "said": why}
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class Cell {
     if (data.rows.length === 1 && cell.answers.length === 1) {
       const label = `${data.columns[this.column].label}`;
       this.judging ??= new Judging([this.row, this.column, 0], this.grid.act, label, this.node);
-      this.judging.update(shown, data.blind);
+      this.judging.update(shown);
     }
   }
 }
@@ -93,7 +93,7 @@ class Panel {
       entry.fold.hidden = !answer.reasoning;
       set(entry.summary, `Thinking · ${(answer.reasoning ?? "").length} characters`);
       set(entry.thinking, answer.reasoning ?? "");
-      entry.judging.update(answer, data.blind);
+      entry.judging.update(answer);
     }
   }
 }

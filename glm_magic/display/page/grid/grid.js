@@ -164,7 +164,7 @@ class GridPart {
     for (const row of this.data.take(patch)) this.dirty.add(row);
     if (wasRunning && !this.data.isRunning && this.order !== "row") this.arrange();
     if (this.data.columns.length !== columns) return this.build();
-    this.waits = "";
+    this.waits = patch.said ?? ""; // why something was not done
     if (!this.data.isRunning) this.isStopping = false;
     this.areHeadsDirty ||= heads;
     if (patch.baseline !== undefined && this.view === "diff") this.redraw();
@@ -232,17 +232,19 @@ class GridPart {
   doAct(kind, spot, value) {
     if (this.isOver) return;
     const [row, column, repeat] = spot;
-    if (kind === "rate" || kind === "note") {
-      const answer = this.data.rows[row].cells[column].answers[repeat];
-      if (answer.state !== "done") return;
-      answer[kind === "rate" ? "rating" : "note"] = value ?? undefined;
+    const isOfAnswer = ["pick", "rate", "note"].includes(kind);
+    const answer = this.data.rows[row].cells[column].answers[repeat];
+    if (isOfAnswer && answer.state !== "done") return;
+    if (kind === "rate") answer.rating = value ?? undefined; // seen at once: the kernel may be busy
+    if (kind === "note") answer.note = value;
+    if (isOfAnswer) {
       this.data.judge(this.data.rows[row]);
       this.drawRow(row);
     }
-    const of = ["pick", "rate", "note"].includes(kind);
-    if (kind === "pick" && this.data.blind) return;
     this.send({ kind, spot, value });
-    this.waits = `${of ? `${kind}: row ${this.data.rows[row].number}, ${this.data.columns[column].label}` : kind} · waiting for the kernel`;
+    const { number } = this.data.rows[row];
+    const what = isOfAnswer ? `${kind}: row ${number}, ${this.data.columns[column].label}` : kind;
+    this.waits = `${what} · waiting for the kernel`;
     this.tools.draw();
   }
 

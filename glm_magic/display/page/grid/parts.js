@@ -74,10 +74,9 @@ class Judging {
     this.note.addEventListener("change", () => act("note", spot, this.note.value));
   }
 
-  update(answer, isBlind) {
+  update(answer) {
     this.node.hidden = answer.state !== "done";
     this.rating = answer.rating;
-    this.pick.hidden = isBlind;
     this.pick.setAttribute("aria-pressed", String(Boolean(answer.picked)));
     this.pick.textContent = answer.picked ? "Picked" : "Pick";
     for (const [at, star] of this.stars.entries()) star.setAttribute("aria-pressed", String(answer.rating === at + 1));

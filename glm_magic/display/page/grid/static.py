@@ -29,8 +29,8 @@ def static(grid: Grid, key: str = "") -> dict[str, str]:
     return {"text/html": as_html(grid, key), "text/markdown": as_markdown(grid), "text/plain": as_plain(grid)}
 
 
-def as_html(grid: Grid, key: str = "", *, most: int = MOST_BYTES) -> str:
-    """Return the grid as HTML of at most about `most` bytes; it says what was cut."""
+def as_html(grid: Grid, key: str = "", *, most: int = MOST_BYTES, note: str = "") -> str:
+    """Return the grid as HTML of at most about `most` bytes, with a `note` below; it says what was cut."""
     longest = _longest(grid, most)
     body, left = [], most
     for number, row in enumerate(grid.rows):
@@ -39,7 +39,7 @@ def as_html(grid: Grid, key: str = "", *, most: int = MOST_BYTES) -> str:
         if left < 0:
             break
         body.append(made)
-    notes = _notes(grid, longest, len(body))
+    notes = [*_notes(grid, longest, len(body)), *([note] if note else [])]
     known_by = f' data-glm-grid="{html.escape(key)}"' if key else ""
     heads = "".join(_head(grid, at, longest) for at in range(len(grid.columns)))
     said = "".join(f'<div class="glm-grid-verdict">{_escaped(sentence)}</div>' for sentence in grid.verdict)

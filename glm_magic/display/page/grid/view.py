@@ -11,13 +11,16 @@ from glm_magic.display.pace import UPDATE_CHARACTERS, UPDATE_SECONDS
 from glm_magic.display.page.grid import messages
 from glm_magic.display.page.grid.static import as_html, static
 from glm_magic.display.page.grid.texts import as_plain
+from glm_magic.display.safe_text import one_line
 from glm_magic.display.sheet import Sheet
+from glm_magic.errors import GlmError, described
 
 if TYPE_CHECKING:
     from glm_magic.display.page.grid.widget import Grids
     from glm_magic.display.view import Show
 
 _STATIC_SECONDS = (0.5, 30.0)  # between two static grids where nothing is live: at least, and at most
+_UNDER_WAY = "Under way. If it stays so, run the cell again: what was answered is kept."  # where it was saved, say
 _FIRST_BYTES = 50_000  # of a static grid that is about to be replaced
 
 
@@ -69,7 +72,10 @@ class PageGrid:
         self._join()
         first = self._sheet.grid
         self._put(
-            {"text/html": as_html(first, self._key, most=_FIRST_BYTES), "text/plain": as_plain(first, most_rows=3)}
+            {
+                "text/html": as_html(first, self._key, most=_FIRST_BYTES, note=_UNDER_WAY),
+                "text/plain": as_plain(first, most_rows=3),
+            }
         )
         if self._live is not None:
             self._live.begin(self._key)
@@ -85,7 +91,7 @@ class PageGrid:
             self._send(self._patch())
             return
         self._unsent = _Unsent()
-        shown = as_html(self._sheet.grid, self._key)
+        shown = as_html(self._sheet.grid, self._key, note=_UNDER_WAY)
         self._put({"text/html": shown})
         least, most = _STATIC_SECONDS
         self._due = self._clock() + min(max(least, UPDATE_SECONDS * len(shown) / UPDATE_CHARACTERS), most)
@@ -167,8 +173,16 @@ class PageGrid:
 
     def _heard(self, content: Mapping[str, Any]) -> None:
         action = messages.read_action(content, self._sheet.shape)
-        if action is not None:
+        if action is None:
+            return
+        why = ""
+        try:
             self._on_action(action)
+        except GlmError as error:
+            why = str(error)
+        except Exception as error:  # a bug: it is shown too, for a message has no cell to fail
+            why = described(error)
+        self._send({"said": one_line(why)})
 
 
 class _Unsent:

@@ -61,12 +61,19 @@ export default {
         }
       }
     };
-    const on_status = (_kernel, status) => {
-      if (!ENDS.includes(status)) return;
+    const on_status = (_kernel, status) => ENDS.includes(status) && end();
+    // The kernel has ended: another one has a widget of its own, for outputs with the same keys too.
+    const end = () => {
+      seen.disconnect();
+      model.off("change:begun", begin_all);
+      model.off("msg:custom", on_message);
+      kernel?.statusChanged?.disconnect(on_status);
+      kernel?.disposed?.disconnect(end);
       for (const grid of grids.values()) {
         if (grid.part.data.isRunning) grid.part.end(); // it shows more than its static one
         else leave(grid);
       }
+      grids.clear();
     };
 
     const seen = new MutationObserver((changes) => {
@@ -76,14 +83,9 @@ export default {
     model.on("change:begun", begin_all);
     model.on("msg:custom", on_message);
     kernel?.statusChanged?.connect(on_status);
+    kernel?.disposed?.connect(end); // it was shut down
     begin_all();
     stand_all(document);
-    return () => {
-      seen.disconnect();
-      model.off("change:begun", begin_all);
-      model.off("msg:custom", on_message);
-      kernel?.statusChanged?.disconnect(on_status);
-      for (const grid of grids.values()) if (!grid.part.data.isRunning) leave(grid);
-    };
+    return end;
   },
 };
