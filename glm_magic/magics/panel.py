@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glm_magic.display.page.knobs import known_models
+from glm_magic.display.page.over import Action
 from glm_magic.display.page.panel import Panel
 from glm_magic.magics import saving, settings
 from glm_magic.magics.shared import Shared
@@ -24,9 +25,15 @@ class PanelHands:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        actions = {"set": self._set, "reset": self._reset, "preset": self._preset, "keep": self._keep}
-        actions["settle"] = self._settle
-        self._panel = Panel({**actions, "login": self._login})
+        actions: dict[str, Action] = {
+            "set": self._set,
+            "reset": self._reset,
+            "preset": self._preset,
+            "keep": self._keep,
+            "settle": self._settle,
+            "login": self._login,
+        }
+        self._panel = Panel(actions)
         self._outputs: dict[str, str] = {}  # by cell: the name of its output
 
     def show(self, cell: str) -> None:
