@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glm_magic.display.page.knobs import known_models
+from glm_magic.display.page.over import Action
 from glm_magic.display.page.panel import Panel
 from glm_magic.magics import saving, settings
 from glm_magic.magics.shared import Shared
@@ -24,8 +25,15 @@ class PanelHands:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
-        actions = {"set": self._set, "reset": self._reset, "preset": self._preset, "keep": self._keep}
-        self._panel = Panel({**actions, "login": self._login})
+        actions: dict[str, Action] = {
+            "set": self._set,
+            "reset": self._reset,
+            "preset": self._preset,
+            "keep": self._keep,
+            "settle": self._settle,
+            "login": self._login,
+        }
+        self._panel = Panel(actions)
         self._outputs: dict[str, str] = {}  # by cell: the name of its output
 
     def show(self, cell: str) -> None:
@@ -52,16 +60,16 @@ class PanelHands:
         setting = known(str(asked["name"]))
         text = asked["text"]
         settings.change(self._shared, {setting.name: None if text is None else setting.parse(str(text))})
-        self._after(setting.name, ended=bool(asked["ended"]))
+        self._after(setting.name)
 
     def _reset(self, asked: Mapping[str, Any]) -> None:
         settings.reset(self._shared, [str(asked["name"])])
-        self._after(str(asked["name"]), ended=True)
+        self._after(str(asked["name"]))
 
     def _preset(self, asked: Mapping[str, Any]) -> None:
         found = settings.presets_of(self._shared.session.layers)
         settings.change(self._shared, found[str(asked["name"])].values())
-        self._after("model", ended=True)
+        self._after("model")
 
     def _keep(self, asked: Mapping[str, Any]) -> dict[str, str]:
         """Keep what is set as a preset, in the user's file."""
@@ -74,14 +82,15 @@ class PanelHands:
         self.refresh()
         return {"said": f"The key is kept in {kept}."}
 
-    def _after(self, name: str, *, ended: bool) -> None:
-        """Show a change; once the knob is let go, also in the outputs, which is what a notebook saves."""
+    def _after(self, name: str) -> None:
         if name in _ABOUT_THE_KEY:
             self._panel.status = settings.key_status(self._shared)
         self._show_rows()
-        if ended:
-            for cell, output in self._outputs.items():
-                self._shared.outputs.show(self._static(cell), output, update=True)
+
+    def _settle(self, _asked: Mapping[str, Any]) -> None:
+        """Show what holds in the outputs too, which is what a notebook saves."""
+        for cell, output in self._outputs.items():
+            self._shared.outputs.show(self._static(cell), output, update=True)
 
     def _static(self, cell: str) -> dict[str, str]:
         data = settings.as_table(self._shared)

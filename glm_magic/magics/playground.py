@@ -84,6 +84,7 @@ class PlaygroundHands:
             "stop": self._stop,
             "insert": self._insert,
             "diff": self._diff,
+            "settle": self._settle,
         }
         self._page = Playground(actions)
         self._name = f"glm-playground-{self._page.key}"
@@ -158,7 +159,6 @@ class PlaygroundHands:
         self._answer.end()
         self._page.show({"running": False, "fault": str(error) if error is not None else ""})
         self._show_attempts()
-        self._here.show(self._static(), self._name, update=True)
         self._shared.outputs.mark_stale(tuple(self._shared.session.chats.values()))
 
     def _stop(self, _asked: Mapping[str, Any]) -> None:
@@ -176,6 +176,10 @@ class PlaygroundHands:
         tried = found.attempts if found else ()
         old, new = (tried[int(asked[which]) - 1].answer for which in ("old", "new"))
         return {"pieces": [*map(list, changes(safe_text.plain(old), safe_text.plain(new)))]}
+
+    def _settle(self, _asked: Mapping[str, Any]) -> None:
+        """Show what holds in the output too, which is what a notebook saves."""
+        self._here.show(self._static(), self._name, update=True)
 
     # --- what it shows ---------------------------------------------------------------------------
 

@@ -157,8 +157,36 @@ def panel(lab: Lab, server: GlmServer, camera: Camera) -> None:
     lab.run_cell(0, SHOWN, 2)
     expect(lab.outputs(SHOWN).locator(".glm-line-config")).to_contain_text("Answer in one line")
     camera.take("panel", SHOWN)
+    lab.page.set_viewport_size({"width": 800, "height": SIZE[1]})
+    camera.take("panel-narrow", SHOWN)
+    lab.page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
     lab.run_cell(3)
     camera.take("settings", 3)
+
+
+def playground(lab: Lab, server: GlmServer, camera: Camera) -> None:
+    server.answer(
+        stream("A comet is a lump of ice and dust."),
+        stream("A comet is a ball of ice and dust with a **tail** that points away from the Sun."),
+    )
+    cells = ('topic = "a comet"', "%%glm --interact\nWhat is {{ topic }}, in {{ count }} words?")
+    lab.open_new("playground", setup(server), *cells)
+    lab.run_cell(0, 1, 2)
+    controls = lab.outputs(2)
+    controls.locator("[data-name=count] textarea").fill("eight")
+    for times, key in ((1, "ArrowLeft"), (2, "ArrowRight")):
+        slider = controls.locator("[data-name=temperature] input[type=range]")
+        slider.press(key)
+        controls.get_by_role("button", name="Run", exact=True).click()
+        lab.wait_for(lambda times=times: len(server.requests) == times, "the answer")
+        expect(controls.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+    expect(controls.locator(".glm-attempt")).to_have_count(2)
+    controls.get_by_role("button", name="Diff").click()
+    expect(controls.locator("ins").first).to_be_visible()
+    camera.take("playground", 2)
+    lab.page.set_viewport_size({"width": 800, "height": SIZE[1]})
+    camera.take("playground-narrow", 2)
+    lab.page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
 
 
 def errors(lab: Lab, server: GlmServer, camera: Camera) -> None:
@@ -365,7 +393,7 @@ def studio() -> Iterator[tuple[Lab, GlmServer]]:
         yield lab, server
 
 
-SCENES = (quickstart, answer, bar, panel, errors, history, attempts, tools, structured, grid)
+SCENES = (quickstart, answer, bar, panel, playground, errors, history, attempts, tools, structured, grid)
 
 
 def main(folder: Path, *names: str) -> None:

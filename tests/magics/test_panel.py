@@ -35,7 +35,7 @@ class Page:
         return str(self.replies[-1]["why"])
 
     def turn(self, name: str, text: str | None) -> str:
-        return self.ask("set", name=name, text=text, ended=True)
+        return self.ask("set", name=name, text=text)
 
     def knob(self, name: str) -> dict[str, Any]:
         return next(row for row in self.panel.rows if row["name"] == name)
@@ -125,6 +125,7 @@ def test_the_output_is_a_table_that_follows_the_knobs(notebook: Notebook) -> Non
     (output,) = notebook.page.outputs.values()
     assert set(output) == {"text/html", "text/plain"}
     page.turn("temperature", "0.7")
+    page.ask("settle")
     (output,) = notebook.page.outputs.values()
     assert "0.7" in output["text/html"]
     assert "<table>" in output["text/html"]

@@ -48,7 +48,7 @@ class Page:
         return why or str(self.page.fault)
 
     def turn(self, name: str, text: str | None) -> str:
-        return str(self.ask("set", name=name, text=text, ended=True)["why"])
+        return str(self.ask("set", name=name, text=text)["why"])
 
     def field(self, name: str) -> Any:
         return self.hands._fields._widgets[name]
@@ -103,6 +103,7 @@ def test_runs_share_the_outputs_of_the_cell(notebook: Notebook) -> None:
     assert len(notebook.page.outputs) == most
     assert "Paragraph" not in "".join(data.get("text/markdown", "") for data in notebook.page.outputs.values())
     assert [bundle["messages"][-1]["content"] for bundle in notebook.page.saved(MIME_TYPE)] == ["Short again."]
+    page.ask("settle")
     static = next(iter(notebook.page.outputs.values()))["text/plain"]
     assert "%%glm -t 0.2" in static
     assert "Short again." in static

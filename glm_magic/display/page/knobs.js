@@ -50,9 +50,9 @@ function knob(parent, { name, kind, help, ...declared }, ask, model) {
     sending = false;
     if (!el.classList.contains("glm-refused")) control.show(row);
   };
-  const set = (text, ended = true) => tell("set", { text, ended });
+  const set = (text) => tell("set", { text });
   const control = CONTROLS[kind](place, set, { name, ...declared }, model, () => row);
-  const unset = button("unset", ends, "not set", () => tell("set", { text: null, ended: true }));
+  const unset = button("unset", ends, "not set", () => set(null));
   const reset = button("reset", ends, "reset", () => tell("reset", {}));
   reset.setAttribute("aria-label", `reset ${name}`);
   unset.setAttribute("aria-label", `${name} is not set`);
@@ -121,7 +121,7 @@ function field(tag, place, name, set, { live = true } = {}) {
   const send = (ended) => {
     clearTimeout(timer);
     timer = 0;
-    if (typed) set(input.value, ended);
+    if (typed) set(input.value);
     if (ended) typed = false;
   };
   input.addEventListener("input", () => {
@@ -145,7 +145,7 @@ function field(tag, place, name, set, { live = true } = {}) {
 }
 
 // Nothing typed means "not set"; only where a text may be empty is an empty one a value.
-const unlessEmpty = (set) => (text, ended) => set(text.trim() === "" ? null : text, ended);
+const unlessEmpty = (set) => (text) => set(text.trim() === "" ? null : text);
 
 const CONTROLS = {
   text(place, set, { name, range }) {
@@ -171,17 +171,16 @@ const CONTROLS = {
     const typed = field("input", place, name, unlessEmpty(set));
     typed.input.inputMode = "decimal";
     let held = false;
-    const turn = (ended) => {
+    const turn = () => {
       typed.input.value = range.value;
       range.setAttribute("aria-valuetext", range.value);
-      set(range.value, ended);
+      set(range.value);
     };
     range.addEventListener("pointerdown", () => (held = true));
-    range.addEventListener("input", () => turn(false));
-    range.addEventListener("change", () => turn(true));
+    range.addEventListener("input", turn);
     range.addEventListener("pointerup", () => {
       held = false;
-      if (row().value === null && typed.input.value === "") turn(true); // also where the handle stood already
+      if (row().value === null && typed.input.value === "") turn(); // also where the handle stood already
     });
     const show = (now) => {
       if (held) return;

@@ -1,6 +1,7 @@
 // Draws live controls over static outputs. The outputs keep their HTML, which is what a notebook saves; the controls
 // stand in it while the kernel lives. Every text is put in as text.
 
+const SETTLE_MS = 300;
 const OVER = ["restarting", "autorestarting", "terminating", "dead"];
 
 function make(tag, name, parent, text = "") {
@@ -27,9 +28,7 @@ function drawOver(model, draw) {
   const kernel = model.widget_manager?.kernel;
   const drawn = new Map(); // by output
   let focused = null; // within what is drawn: an output that is shown anew takes the focus away
-  let due = 0;
   const look = () => {
-    due = 0;
     const free = [];
     for (const [host, view] of drawn) {
       if (host.isConnected) continue;
@@ -46,11 +45,10 @@ function drawOver(model, draw) {
       if (view.contains(focused) && !document.activeElement?.matches(":read-write")) focused.focus({ preventScroll: true });
     }
   };
-  const observer = new MutationObserver(() => (due ||= requestAnimationFrame(look)));
+  const observer = new MutationObserver(look); // before the next key: none may get lost
   const on_focus = (event) => (focused = event.target);
   const end = () => {
     observer.disconnect();
-    cancelAnimationFrame(due);
     document.removeEventListener("focusin", on_focus);
     kernel?.statusChanged?.disconnect(on_status);
     kernel?.disposed?.disconnect(end);
@@ -67,6 +65,31 @@ function drawOver(model, draw) {
   observer.observe(document.body, { childList: true, subtree: true });
   look();
   return end;
+}
+
+// Returns what notes a change. It then has the kernel renew the static output, which is what is saved: not while a
+// person types, since a front end shows the output anew for that.
+function settling(view, ask) {
+  let dirty = false;
+  let timer = 0;
+  const isTyping = () => {
+    const at = document.activeElement;
+    return view.contains(at) && at.matches("textarea, input:not([type=range], [type=checkbox])");
+  };
+  const settle = () => {
+    if (!dirty || isTyping()) return;
+    dirty = false;
+    ask("settle");
+  };
+  const soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(settle, SETTLE_MS);
+  };
+  view.addEventListener("focusout", soon);
+  return () => {
+    dirty = true;
+    soon();
+  };
 }
 
 // Asks the kernel to do something; the promise holds its answer.

@@ -23,7 +23,11 @@ export default {
         said.textContent = why || "Run the cell below.";
       });
       foot.append(said);
+      const changed = settling(el, ask);
+      let before = model.get("lines").config;
       const draw = () => {
+        if (before !== model.get("lines").config) changed();
+        before = model.get("lines").config;
         presets(model.get("presets"));
         turn(model.get("rows"));
         status(model.get("status"));

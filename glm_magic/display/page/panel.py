@@ -11,8 +11,8 @@ class Panel(Over):
     """The panel of a kernel: all its outputs show the same, and change together.
 
     The page asks to ``set`` a knob by `name` to a `text` (None: not set), to ``reset`` one, to take a ``preset``, to
-    ``keep`` what is set as one, and to ``login`` with a `key`. The key is in that one message alone: a trait would be
-    saved.
+    ``keep`` what is set as one, to ``settle`` the outputs, and to ``login`` with a `key`. The key is in that one
+    message alone: a trait would be saved.
     """
 
     _esm = script("over.js", "knobs.js", "panel.js")

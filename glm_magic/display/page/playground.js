@@ -80,7 +80,12 @@ function playground(model, ask) {
     on_run();
   });
 
+  const changed = settling(el, ask);
+  let before = "";
   const draw = () => {
+    const now = JSON.stringify([model.get("line"), model.get("attempts"), model.get("prompt")]);
+    if (before && before !== now) changed();
+    before = now;
     if (!timer && prompt.value !== model.get("prompt")) prompt.value = model.get("prompt");
     names(model.get("fields"));
     presets(model.get("presets"));

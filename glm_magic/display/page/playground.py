@@ -10,9 +10,9 @@ from glm_magic.display.page.over import Over, script
 class Playground(Over):
     """The playground of one cell.
 
-    The page asks to ``set`` and ``reset`` a knob and to take a ``preset`` as in the panel, to ``run`` and to ``insert``
-    a `prompt`, to ``stop``, and for the ``diff`` of two attempts. `prompt` is what the box holds, also on another page
-    that shows it.
+    The page asks to ``set`` and ``reset`` a knob, to take a ``preset`` and to ``settle`` the output as in the panel; to
+    ``run`` and to ``insert`` a `prompt`, to ``stop``, and for the ``diff`` of two attempts. `prompt` is what the box
+    holds, also on another page that shows it.
     """
 
     _esm = script("over.js", "knobs.js", "playground.js")
