@@ -112,6 +112,7 @@ def test_the_examples_of_the_readme_run(notebook: Notebook, server: GlmServer, c
         stream("Gas and dust."),
         stream("Tea was good, service not."),
         stream("They praise the tea."),
+        *[stream("Good.")] * 8,
         stream(json.dumps(cities)),
         weather,
         stream("Neither."),
@@ -125,13 +126,17 @@ def test_the_examples_of_the_readme_run(notebook: Notebook, server: GlmServer, c
     for cell, block in zip(cells, blocks, strict=True):
         values.append(notebook.run(block.rstrip("\n"), f"cell {cell}"))
         pages.append(notebook.page.text)
-    assert len(server.requests) == 10
+    assert len(server.requests) == 18
     assert server.requests[2].messages == [("user", "What do guests say?\nstars,text\n5,Good tea.\n2,Nobody smiled.")]
     assert [role for role, _ in server.requests[3].messages] == ["system", "user"]
     assert notebook.shell.user_ns["answer"].text == "They praise the tea."
     for shown in ("Attempts of turn 1", "system not set", "Turn 1: from attempt 1 to attempt 2"):
         assert shown in pages[6]
     assert "Attempt 1 of turn 1 is active: chat reviews now sends 1 turn." in pages[6]
-    assert values[9] == 9_400_000
-    assert [run.failed for run in values[11].tool_runs] == [False]
+    found = notebook.shell.user_ns["found"]
+    assert [run.scores["right"] for run in found] == [True] * 4 + [False] * 4
+    assert [len(request.messages) for request in server.requests[4:12]] == [1] * 8
+    assert "2 rows × 2 configurations × 2 repeats · 8 answers" in pages[8]
+    assert values[11] == 9_400_000
+    assert [run.failed for run in values[13].tool_runs] == [False]
     assert capsys.readouterr().out.endswith("Yes, 21 degrees.\nThere too.")
