@@ -39,17 +39,17 @@ def sent_after(run: SavedRun, id_: str) -> SavedRun:
 
 
 EVERY = shown(
-    RunAt((0, 0, 0), KEPT, scores={"right": True, "length": 2.5}),
-    RunAt((1, 0, 0), RATED),
-    RunAt((2, 0, 0), None, "The service is too busy."),
-    RunAt((3, 0, 0)),
+    RunAt((0, 0, 0), KEY, KEPT, scores={"right": True, "length": 2.5}),
+    RunAt((1, 0, 0), KEY, RATED),
+    RunAt((2, 0, 0), KEY, None, "The service is too busy."),
+    RunAt((3, 0, 0), KEY),
     baseline=0,
     judged=[KEPT],
 )
 
 
 @pytest.mark.parametrize(
-    "made", [EVERY, shown(), shown(RunAt((0, 0, 0), PICTURE)), dataclasses.replace(EVERY, rows=[])]
+    "made", [EVERY, shown(), shown(RunAt((0, 0, 0), KEY, PICTURE)), dataclasses.replace(EVERY, rows=[])]
 )
 def test_every_bundle_is_as_the_schema_in_the_package_says(made: Shown) -> None:
     Draft202012Validator.check_schema(SCHEMA)
@@ -88,6 +88,6 @@ def test_a_damaged_run_costs_only_itself_and_a_later_version_is_refused() -> Non
 
 def test_what_would_pass_two_million_characters_is_left_out_from_the_end() -> None:
     long = dataclasses.replace(PLAIN, reasoning="x" * 900_000)
-    data = encode(shown(*(RunAt((row, 0, 0), SavedRun(KEY, long)) for row in range(3))))
+    data = encode(shown(*(RunAt((row, 0, 0), KEY, SavedRun(KEY, long)) for row in range(3))))
     assert len(data["runs"]) == 2
     assert data["left_out"] == 1
