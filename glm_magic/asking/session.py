@@ -23,6 +23,7 @@ from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import NotRecorded, PromptError
 from glm_magic.service.services import Services, shared
+from glm_magic.settings.declared import Value
 from glm_magic.settings.layers import Layers
 
 _DEFAULT_WISHES = Wishes()
@@ -76,16 +77,20 @@ class Session:
         place: Place,
         wishes: Wishes = _DEFAULT_WISHES,
         before: tuple[Attempt, ...] | None = None,
+        settings: Mapping[str, Value] | None = None,
     ) -> Question:
         """Return the question that asking `message` at `place` would put, or the recorded answer to it.
 
-        It is sent after the attempts in `before`, by default those of its conversation. Nothing is sent, and nothing
-        changes. Raises `CellError` if the prompt or a setting is wrong, if a limit would be passed, or if a
-        recorded answer is required and missing; `SetupError` if nobody can be asked, except in a dry run.
+        It is sent after the attempts in `before`, by default those of its conversation, under `settings`, by default
+        those of the layers and the wishes. Nothing is sent, and nothing changes.
+
+        Raises `CellError` if the prompt or a setting is wrong, if a limit would be passed, or if a recorded answer is
+        required and missing; `SetupError` if nobody can be asked, except in a dry run.
         """
         if not message.content.strip():
             raise PromptError("The prompt is empty; nothing was sent.", "Write it below the %%glm line, or after %glm.")
-        settings = self.layers.values(wishes.options)
+        if settings is None:
+            settings = self.layers.values(wishes.options)
         if before is None:
             before = self.sent_before(place, wishes, message)
         draft = Draft(place, message, wishes, settings, before)
@@ -118,10 +123,16 @@ class Session:
             forecast.check_budget(expected, budget, self.services.ledger)
 
     def as_recorded(
-        self, message: Message, place: Place, wishes: Wishes, before: tuple[Attempt, ...]
+        self,
+        message: Message,
+        place: Place,
+        wishes: Wishes,
+        before: tuple[Attempt, ...],
+        settings: Mapping[str, Value] | None = None,
     ) -> Iterator[Question]:
         """Yield the question as it is put to each model that a recorded answer may have come from."""
-        settings = self.layers.values(wishes.options)
+        if settings is None:
+            settings = self.layers.values(wishes.options)
         draft = Draft(place, message, wishes, settings, before)
         for model in self.services.recorded_models(settings):
             yield draft.to(model, is_embedded=model == self.services.embedded.name)

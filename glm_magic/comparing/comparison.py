@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.shown import Progress
 from glm_magic.comparing.summary import Summary, score_names, summaries
-from glm_magic.display.grid import Grid, blinded
+from glm_magic.display.grid import Grid, State, blinded
 from glm_magic.errors import GlmError, OptionError, SetupError, did_you_mean, quoted
 from glm_magic.notebook.runs import SavedRun
 
@@ -54,6 +55,7 @@ class Comparison(Sequence[Run]):
         """`margin` and `anytime` are those of `verdict.paired`; a `blind` one hides what tells the columns apart."""
         self._plan = plan
         self._runs = list(runs)
+        self.states: Counter[State] = Counter(run.state for run in runs)  # how many runs are in which state
         self._appraisers = [appraiser]
         self._margin = margin
         self._anytime = anytime
@@ -351,7 +353,10 @@ class Comparison(Sequence[Run]):
     def put(self, run: Run) -> None:
         """Put a run in its place."""
         with self._lock:
-            self._runs[self._plan.index(run.spot)] = replace(run, is_blind=False) if run.is_blind else run
+            index = self._plan.index(run.spot)
+            self.states[self._runs[index].state] -= 1
+            self.states[run.state] += 1
+            self._runs[index] = replace(run, is_blind=False) if run.is_blind else run
 
     def grow(self, plan: Plan, runs: Sequence[Run]) -> None:
         """Go on with a plan that asks more, and its runs; their scores are worked out anew."""
@@ -382,8 +387,9 @@ class Comparison(Sequence[Run]):
         """Whether all answers, those of judges too, are there already."""
         if self.progress.asked:
             return False
+        judging = [each for each in self._appraisers if each.scorer.judges]
         try:
-            return not any(each.unknown(self.pairs()) for each in self._appraisers)
+            return not any(each.unknown(self.pairs()) for each in judging)
         except GlmError:  # a judge that cannot be asked: its scores say so
             return False
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -19,6 +20,7 @@ from glm_magic.comparing.rows import Row
 from glm_magic.display.grid import Spot
 from glm_magic.errors import GlmError, OptionError, PromptError
 from glm_magic.notebook.runs import RunKey
+from glm_magic.settings.declared import Value
 from glm_magic.tools.tool import Tool
 
 MOST_REQUESTS = 10_000  # without --yes
@@ -128,38 +130,45 @@ def plan(
         known = question.fingerprint
         return sum((known, seen[known], repeat) in recorded for repeat in range(wanted.repeats))
 
-    def asked(message: Message, wishes: Wishes) -> Question:
+    def asked(message: Message, wishes: Wishes, settings: Mapping[str, Value]) -> Question:
         if recorded or not ask:
-            found = max(session.as_recorded(message, place, wishes, before), key=recorded_repeats)
+            put = session.as_recorded(message, place, wishes, before, settings)
+            found = max(put, key=recorded_repeats)
             if not ask or recorded_repeats(found) == wanted.repeats:
                 return found
-        return session.plan(message, place, wishes, before)
+        return session.plan(message, place, wishes, before, settings)
 
+    under = [_under(session, wanted.wishes, column) for column in wanted.configurations]
     for row in range(len(wanted.rows)):
         of_row: list[Question] = []
         known: list[RunKey] = []
         messages: dict[str, Message] = {}
         systems: dict[str, str] = {}
-        for column in wanted.configurations:
+        for column, (wishes, settings) in zip(wanted.configurations, under, strict=True):
             try:
                 if column.prompt not in messages:
                     messages[column.prompt] = wanted.fill(column.prompt, row)
-                options = {**wanted.wishes.options, **column.options}
-                system = options.get("system")
+                system = wishes.options.get("system")
                 if isinstance(system, str) and system:
                     if system not in systems:
                         systems[system] = wanted.fill_text(system, row)
-                    options["system"] = systems[system]
-                wishes = replace(wanted.wishes, options=options, replay=False)
-                question = asked(messages[column.prompt], wishes)
+                    settings = {**settings, "system": systems[system]}  # noqa: PLW2901 - of this row
+                question = asked(messages[column.prompt], wishes, settings)
             except PromptError as error:
                 raise _of_row(error, row, wanted) from error
             of_row.append(question)
-            known.append(RunKey(service_of(question, tools), question.fingerprint, seen[question.fingerprint]))
-            seen[question.fingerprint] += 1
+            fingerprint = question.fingerprint
+            known.append(RunKey(service_of(question, tools), fingerprint, seen[fingerprint]))
+            seen[fingerprint] += 1
         questions.append(tuple(of_row))
         keys.append(tuple(known))
     return Plan(wanted, place, before, tuple(questions), tuple(keys))
+
+
+def _under(session: Session, wishes: Wishes, column: Configuration) -> tuple[Wishes, Mapping[str, Value]]:
+    """Return the wishes and the settings of a column, which its rows share."""
+    wishes = replace(wishes, options={**wishes.options, **column.options}, replay=False)
+    return wishes, session.layers.values(wishes.options)
 
 
 def _of_row(error: PromptError, row: int, wanted: Wanted) -> GlmError:
@@ -170,7 +179,11 @@ def _of_row(error: PromptError, row: int, wanted: Wanted) -> GlmError:
 
 def service_of(question: Question, tools: str = "") -> str:
     """Return the digest of who is asked, and of what the tools do."""
-    where = question.endpoint.base_url if question.endpoint is not None else "embedded"
+    return _digest(question.endpoint.base_url if question.endpoint is not None else "embedded", tools)
+
+
+@functools.lru_cache(16)
+def _digest(where: str, tools: str) -> str:
     return hashlib.sha256(f"{where}\n{tools}".encode()).hexdigest()[:16]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from glm_magic.asking.ask import Circumstances, attempt_of, priced
 from glm_magic.asking.loop import Loop
 from glm_magic.asking.session import Session
-from glm_magic.chat.events import TextDelta
+from glm_magic.chat.events import Finished, TextDelta
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.runs import Run
@@ -171,7 +171,7 @@ class Running:
             for event in events:
                 if isinstance(event, TextDelta):
                     self._hear(spot, event.text)
-                if self._stopping.is_set():
+                if self._stopping.is_set() and not isinstance(event, Finished):  # a whole answer is kept
                     break
             else:
                 return under_way.partial()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from glm_magic.comparing.runs import Run
 from glm_magic.comparing.sentences import WITHOUT_SCIPY, sentence
 from glm_magic.comparing.summary import Summary
 from glm_magic.comparing.verdict import Estimate, Verdict, more_needed
-from glm_magic.display.grid import Answer, Column, Grid, Interval, Row
+from glm_magic.display.grid import Answer, Column, Grid, Interval, Row, State
 from glm_magic.display.reply_facts import flaws, in_json
 from glm_magic.display.tables import shorten
 
@@ -122,16 +123,15 @@ def short_label(plan: Plan, column: int) -> str:
     return "\n".join([configuration.label, *(shorten(fact, _LONGEST_LABEL) for fact in facts)])
 
 
-def title(plan: Plan, runs: Sequence[Run], progress: Progress, found: Sequence[Summary]) -> tuple[str, ...]:
-    """Return the facts about the whole comparison."""
+def title(plan: Plan, states: Mapping[State, int], progress: Progress, found: Sequence[Summary]) -> tuple[str, ...]:
+    """Return the facts about the whole comparison; `states` says how many runs are in which state."""
     total = plan.wanted.total
-    there = sum(run.state not in ("waiting", "running") for run in runs)
+    failed, interrupted = states.get("failed", 0), states.get("interrupted", 0)
+    there = states.get("done", 0) + failed + interrupted
     facts = [plan.wanted.shape, f"{there:,} of {total:,}" if there < total else f"{total:,} answers"]
-    failed = sum(run.state == "failed" for run in runs)
     if failed:
         facts[-1] = f"{total - failed:,} of {total:,} answers" if there == total else facts[-1]
         facts.append(f"{failed:,} failed")
-    interrupted = sum(run.state == "interrupted" for run in runs)
     if there < total and progress.is_decided:
         facts.append("decided: the rest need not be asked")
     elif interrupted or (there < total and progress.in_flight is None):
@@ -188,7 +188,7 @@ def grid(
         for row in shape[0]
     )
     return Grid(
-        (*title(plan, runs, progress, found), *notes),
+        (*title(plan, Counter(run.state for run in runs), progress, found), *notes),
         columns(plan, found, primary, baseline),
         rows(plan),
         answers,

@@ -28,7 +28,8 @@ from glm_magic.notebook.runs import SavedRun
 from glm_magic.settings.declared import number
 
 _PULL_SECONDS = 0.1
-_HEAD_SECONDS = 1.0  # between two looks at what the columns come to
+# Between two looks at what the columns come to: a second, and so much more than a look takes, as with many runs.
+_HEAD_SECONDS, _HEAD_SHARE = 1.0, 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,13 +213,14 @@ class Comparing:
     def _with_heads(self, changes: Changes) -> Changes:
         """Add the title, and about once a second what the columns come to: intervals are worked out at the end."""
         comparison = self.comparison
-        title = (*shown.title(self._plan, comparison, comparison.progress, ()), *comparison.notes)
+        title = (*shown.title(self._plan, comparison.states, comparison.progress, ()), *comparison.notes)
         now = self._clock()
-        if now - self._heads_at < _HEAD_SECONDS:
+        if now < self._heads_at:
             return replace(changes, title=title)
-        self._heads_at = now
         found = summaries(comparison.columns, comparison, comparison.baseline_index, with_intervals=False)
         heads = shown.columns(self._plan, found, comparison.primary, comparison.baseline_index)
+        taken = self._clock() - now
+        self._heads_at = now + max(_HEAD_SECONDS, _HEAD_SHARE * taken)
         return replace(changes, title=title, columns=heads)
 
     def _tell(self, *, in_flight: int | None, why: str = "") -> None:
