@@ -13,7 +13,7 @@ from glm_magic.chat.messages import Usage
 from glm_magic.errors import OverBudget, OverWindow, quoted
 from glm_magic.protocol import models
 from glm_magic.protocol.prices import Price
-from glm_magic.protocol.tokens import Estimate, estimated_message_tokens, estimated_tokens
+from glm_magic.protocol.tokens import Estimate, estimated_content_tokens, estimated_tokens
 from glm_magic.service.ledger import Ledger
 from glm_magic.settings.declared import Value
 
@@ -132,5 +132,5 @@ def turns(question: Question, conversation: Conversation) -> dict[str, int]:
 
 
 def attempt_tokens(attempt: Attempt) -> int:
-    """Return roughly how many tokens an attempt takes when it is sent."""
-    return sum(estimated_message_tokens(message.to_api()) for message in attempt.messages)
+    """Return roughly how many tokens the text of an attempt has, as it is sent."""
+    return sum(estimated_content_tokens(message.to_api()["content"]) for message in attempt.messages)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glm_magic.asking.chats import DEFAULT_CHAT
+from glm_magic.asking.forecast import attempt_tokens
 from glm_magic.chat.conversation import Attempt, Conversation, Turn
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import OPEN
@@ -25,7 +26,7 @@ from glm_magic.magics.parsing import parse
 from glm_magic.magics.shared import Shared
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.notebook.export.write import export
-from glm_magic.protocol.tokens import estimated_content_tokens, estimated_text_tokens
+from glm_magic.protocol.tokens import estimated_text_tokens
 from glm_magic.settings.declared import SETTINGS
 
 _DIFF = "%glm_history --show TURN --diff N M"
@@ -103,7 +104,7 @@ def _show(shared: Shared, chat: str) -> None:
             deleted = "cell deleted" if shared.cells.is_deleted(turn) else ""
             rows.append((number, shared.cells.label(turn), "", kept, "", deleted))
             continue
-        size = sum(estimated_content_tokens(message.to_api()["content"]) for message in attempt.messages)
+        size = attempt_tokens(attempt)
         tokens += size if attempt.id in sent else 0
         asked = attempt.question if attempt.role == "user" else f"({attempt.role}) {attempt.question}"
         answer = shorten(attempt.answer, 40) if attempt.role == "user" else ""

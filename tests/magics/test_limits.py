@@ -98,7 +98,7 @@ def test_a_dry_run_shows_tokens_by_turn_what_is_skipped_and_the_estimate_with_it
     notebook.run("%glm_history --skip 2")
     notebook.run("%%glm -N -s Briefly.\nnow", "d")
     page = said(notebook)
-    assert "Tokens: system ~2, turn 1 ~13, turn 3 ~14, this prompt ~5" in page
+    assert "Tokens: system ~2, turn 1 ~5, turn 3 ~6, this prompt ~1" in page
     assert "Not sent: turn 2 (%glm_history --unskip TURN)" in page
     assert "tokens (±" in page
     assert "and an answer of about 5" in page
