@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.asking.question import Question
 from glm_magic.chat.conversation import Attempt, Conversation
 from glm_magic.chat.events import PART_OF_AN_ANSWER, Event, Facts
@@ -116,9 +117,9 @@ def check_window(question: Question, expected: Estimate, conversation: Conversat
     )
     if saved < over:
         raise OverWindow(what, f"Shorten the prompt: it does not fit even without the conversation. {_SEE}")
-    lines = [f"%glm_history --skip {number}" for number in sorted(skipped, key=int)]
-    chat = f" -c {question.chat}" if lines and question.chat != "main" else ""
-    raise OverWindow(what, f"Leave out the longest turns, then run the cell again:\n{chr(10).join(lines)}{chat}")
+    chat = "" if question.chat == DEFAULT_CHAT else f' -c "{question.chat}"'
+    lines = [f"%glm_history{chat} --skip {number}" for number in sorted(skipped, key=int)]
+    raise OverWindow(what, "\n".join(["Leave out the longest turns, then run the cell again:", *lines]))
 
 
 def turns(question: Question, conversation: Conversation) -> dict[str, int]:
