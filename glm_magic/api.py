@@ -146,6 +146,8 @@ class Chat:
         `SetupError` for a `base_url` that cannot be asked, and `OptionError` for a tool or schema that cannot be used.
         """
         self._layers = _layers(_checked(settings))
+        for problem in self._layers.problems():
+            warnings.warn(problem, stacklevel=2)
         self._session = Session(self._layers)
         weakref.finalize(self, self._session.close)
         if settings.get("base_url"):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,8 +135,7 @@ def _tidy(notebook: Any) -> None:
 
 
 if __name__ == "__main__":
-    own_settings = tempfile.TemporaryDirectory()  # a guide shows no one's own
-    os.environ["XDG_CONFIG_HOME"] = own_settings.name
+    os.environ["GLM_CONFIG_FILE"] = os.devnull  # a guide shows nobody's own settings
     names = [argument for argument in sys.argv[1:] if argument != "--replay"]
     for name in names or sorted(file.name for file in HERE.glob("*.ipynb")):
         record(HERE / name, live="--replay" not in sys.argv)

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.asking.question import Question
 from glm_magic.chat.conversation import Attempt, Conversation
 from glm_magic.chat.events import PART_OF_AN_ANSWER, Event, Facts
@@ -13,7 +14,7 @@ from glm_magic.chat.messages import Usage
 from glm_magic.errors import OverBudget, OverWindow, quoted
 from glm_magic.protocol import models
 from glm_magic.protocol.prices import Price
-from glm_magic.protocol.tokens import Estimate, estimated_message_tokens, estimated_tokens
+from glm_magic.protocol.tokens import Estimate, estimated_content_tokens, estimated_tokens
 from glm_magic.service.ledger import Ledger
 from glm_magic.settings.declared import Value
 
@@ -116,9 +117,9 @@ def check_window(question: Question, expected: Estimate, conversation: Conversat
     )
     if saved < over:
         raise OverWindow(what, f"Shorten the prompt: it does not fit even without the conversation. {_SEE}")
-    lines = [f"%glm_history --skip {number}" for number in sorted(skipped, key=int)]
-    chat = f" -c {question.chat}" if lines and question.chat != "main" else ""
-    raise OverWindow(what, f"Leave out the longest turns, then run the cell again:\n{chr(10).join(lines)}{chat}")
+    chat = "" if question.chat == DEFAULT_CHAT else f' -c "{question.chat}"'
+    lines = [f"%glm_history{chat} --skip {number}" for number in sorted(skipped, key=int)]
+    raise OverWindow(what, "\n".join(["Leave out the longest turns, then run the cell again:", *lines]))
 
 
 def turns(question: Question, conversation: Conversation) -> dict[str, int]:
@@ -132,5 +133,5 @@ def turns(question: Question, conversation: Conversation) -> dict[str, int]:
 
 
 def attempt_tokens(attempt: Attempt) -> int:
-    """Return roughly how many tokens an attempt takes when it is sent."""
-    return sum(estimated_message_tokens(message.to_api()) for message in attempt.messages)
+    """Return roughly how many tokens the text of an attempt has, as it is sent."""
+    return sum(estimated_content_tokens(message.to_api()["content"]) for message in attempt.messages)

@@ -11,6 +11,7 @@ from typing import Any
 from glm_magic.asking.chats import DEFAULT_CHAT, ONE_SHOT, Chats
 from glm_magic.asking.question import Question, check_encodes
 from glm_magic.asking.recordings import OFF, Recordings, source_of
+from glm_magic.asking.refresh import Again
 from glm_magic.chat.conversation import (
     MOST_EARLIER_ATTEMPTS,
     Attempt,
@@ -45,7 +46,7 @@ class History:
         self._begun: set[Place] = set()  # the cells' turns that have been asked in this kernel
         self._from_before: set[str] = set()  # ids of attempts that were made in another kernel
         self._has_told_unsent = False
-        self._refreshed: dict[str, tuple[Conversation, dict[Place, Attempt]]] = {}
+        self._refreshed: dict[str, tuple[Conversation, tuple[Again, ...]]] = {}
         self._edits: dict[str, str] = {}  # the chats that were changed, by the id of the change
 
     @property
@@ -218,14 +219,14 @@ class History:
         self._keep_edit(Place(""), kept)
         return kept
 
-    def note_refresh(self, chat: str, before: dict[Place, Attempt]) -> None:
-        """Note that turns were asked again, and what counted at their places before."""
-        self._refreshed[chat] = self.chats.conversation(chat), before
+    def note_refresh(self, chat: str, turns: tuple[Again, ...]) -> None:
+        """Note that these turns were asked again."""
+        self._refreshed[chat] = self.chats.conversation(chat), turns
 
-    def refreshed(self, chat: str) -> dict[Place, Attempt]:
-        """Return what counted before a chat was refreshed, if nothing has changed in it since."""
-        after, before = self._refreshed.get(chat, (None, {}))
-        return before if after == self.chats.conversation(chat) else {}
+    def refreshed(self, chat: str) -> tuple[Again, ...]:
+        """Return the turns that were asked again, as they were before, if nothing has changed in the chat since."""
+        after, turns = self._refreshed.get(chat, (None, ()))
+        return turns if after == self.chats.conversation(chat) else ()
 
     def restore(self, path: Path, *, force: bool = False) -> tuple[dict[str, int], tuple[str, ...]]:
         """Take over the conversations of a saved notebook, beside what this kernel has, or with `force` in its place.

@@ -19,11 +19,15 @@ Tools = Callable[[tuple[Mapping[str, Any], ...]], tuple[Tool, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """A turn to be asked again: its number in the table, its place, and the attempt that counts."""
+    """A turn to be asked again: its number in the table, its place, and the attempt that counts.
+
+    `is_shown` says that its cell shows the new answer; a replay leaves the page as it is.
+    """
 
     number: str
     place: Place
     attempt: Attempt
+    is_shown: bool = True
 
     def wishes(self, chat: str, tools: Tools, *, embedded: str) -> Wishes:
         """Return what its attempt was asked with; `tools` finds those that were offered to it.
@@ -47,7 +51,6 @@ class Again:
             tools=offered,
             new=self.attempt.new,
             stream=stream,
-            replay=False,
         )
 
 

@@ -115,6 +115,7 @@ class Session:
 
     def check_limits(self, *questions: Question) -> None:
         """Raise `OverWindow` if one does not fit its model, `OverBudget` if they cost more than is left together."""
+        questions = tuple(question for question in questions if question.recorded is None)
         expected = [self.forecast(question) for question in questions]
         for question, each in zip(questions, expected, strict=True):
             forecast.check_window(question, each.prompt, self.chats.conversation(question.chat))

@@ -198,7 +198,15 @@ class Conversation:
 
     def choose(self, place: Place, attempt: Attempt) -> Conversation:
         """Return a conversation in which `attempt`, an attempt at `place`, counts."""
-        return self._at(place, lambda turn: replace(turn, counting=attempt, skipped=False))
+        return self._at(
+            place,
+            lambda turn: replace(
+                turn,
+                attempts=in_order(*turn.attempts, attempt),  # a recording may have brought another copy of it
+                counting=attempt,
+                skipped=False,
+            ),
+        )
 
     def fork(self) -> Conversation:
         """Return a copy for another chat, of the turns with an attempt that counts."""

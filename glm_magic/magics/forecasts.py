@@ -18,7 +18,7 @@ from glm_magic.display.reply_facts import what_was_set
 from glm_magic.errors import CellError
 from glm_magic.magics.facts import images_left_out, turns_named
 from glm_magic.protocol import request
-from glm_magic.protocol.tokens import estimated_message_tokens, estimated_text_tokens
+from glm_magic.protocol.tokens import estimated_content_tokens, estimated_text_tokens
 from glm_magic.service.ledger import Total
 
 
@@ -49,10 +49,12 @@ def _by_turn(question: Question, session: Session) -> list[str]:
     conversation = session.chats.conversation(question.chat)
     system = [f"system ~{estimated_text_tokens(question.system):,}"] if question.system else []
     sent = [f"turn {number} ~{tokens:,}" for number, tokens in forecast.turns(question, conversation).items()]
-    own = f"this prompt ~{estimated_message_tokens(question.message.to_api()):,}"
+    own = f"this prompt ~{estimated_content_tokens(question.message.to_api()['content']):,}"
+    tools = question.body.get("tools")
+    offered = [f"tools ~{estimated_text_tokens(json.dumps(tools, ensure_ascii=False)):,}"] if tools else []
     skipped = [at for at, turn in conversation.numbered.items() if turn.skipped] if question.keep else []
     left_out = [f"Not sent: {turns_named(skipped)} (%glm_history --unskip TURN)"] if skipped else []
-    return [f"Tokens: {', '.join([*system, *sent, own])}", *left_out]
+    return [f"Tokens: {', '.join([*system, *offered, *sent, own])}", *left_out]
 
 
 def _expected(question: Question, session: Session) -> list[str]:

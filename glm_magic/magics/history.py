@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from collections.abc import Callable
@@ -13,20 +14,18 @@ from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import OPEN
 from glm_magic.display import safe_text
 from glm_magic.display.page.line import line as line_data
-from glm_magic.display.tables import shorten, table
+from glm_magic.display.tables import table
 from glm_magic.errors import HistoryError, OptionError, SettingError, quoted, summed_up
-from glm_magic.magics import attempts, refresh, words
+from glm_magic.magics import attempts, refresh, turns, words
 from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for, written_parameters
-from glm_magic.magics.forecasts import spent
 from glm_magic.magics.formatters import data_of_prompt
 from glm_magic.magics.new_cell import put_below
 from glm_magic.magics.options import HISTORY_OPTIONS
 from glm_magic.magics.parsing import parse
 from glm_magic.magics.shared import Shared
+from glm_magic.magics.turns import saved_only
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.notebook.export.write import export
-from glm_magic.protocol.tokens import estimated_content_tokens, estimated_text_tokens
-from glm_magic.settings.declared import SETTINGS
 
 _DIFF = "%glm_history --show TURN --diff N M"
 
@@ -45,7 +44,9 @@ def run(shared: Shared, line: str) -> Reply | None:
     chat = named or DEFAULT_CHAT
     match parsed.filled.get("action", ()):
         case ():
-            _show(shared, chat)
+            shared.outputs.show(turns.as_table(shared, chat))
+        case ("--panel",):
+            _show_panel(shared, chat)
         case ("--list",):
             _list(shared)
         case ("--clear",):
@@ -66,12 +67,8 @@ def run(shared: Shared, line: str) -> Reply | None:
             raise OptionError("--diff takes the two numbers, and --show the turn's alone.", _DIFF)
         case ("--show", number, *which):
             _show_turn(shared, chat, number, *which)
-        case ("--skip", number):
-            place = _sendable(shared, chat, number).place
-            _edit(shared, chat, lambda conversation: conversation.skip(place), f"Turn {number} is skipped")
-        case ("--unskip", number):
-            place = _sendable(shared, chat, number).place
-            _edit(shared, chat, lambda conversation: conversation.unskip(place), f"Turn {number} is sent again")
+        case ("--skip" | "--unskip" as what, number):
+            _skip(shared, chat, number, again=what == "--unskip")
         case ("--fork", new):
             forked = shared.session.chats.forked(chat, _name(new))
             _edit(shared, new, lambda _: forked, f"Copied from chat {chat}")
@@ -91,52 +88,18 @@ def run(shared: Shared, line: str) -> Reply | None:
 # --- what is there --------------------------------------------------------------------------------
 
 
-def _show(shared: Shared, chat: str) -> None:
-    conversation = shared.session.chats.conversation(chat)
-    stale, sent = conversation.stale(), {attempt.id for attempt in conversation.sent()}
-    system = str(shared.session.layers.find(SETTINGS["system"])[0] or "")
-    rows, tokens = [], estimated_text_tokens(system) if system else 0
-    for number, turn in conversation.numbered.items():
-        attempt = turn.counting
-        if attempt is None:
-            kept = f"no active answer, {len(turn.attempts)} earlier kept"
-            deleted = "cell deleted" if shared.cells.is_deleted(turn) else ""
-            rows.append((number, shared.cells.label(turn), "", kept, "", deleted))
-            continue
-        size = sum(estimated_content_tokens(message.to_api()["content"]) for message in attempt.messages)
-        tokens += size if attempt.id in sent else 0
-        asked = attempt.question if attempt.role == "user" else f"({attempt.role}) {attempt.question}"
-        answer = shorten(attempt.answer, 40) if attempt.role == "user" else ""
-        is_sent = "alone" if conversation.one_shot else "sent" if attempt.id in sent else "before a --new: not sent"
-        state = _state(turn, attempt, is_sent, is_stale=attempt.id in stale)
-        if shared.cells.is_deleted(turn):
-            state += ", cell deleted"
-        rows.append((number, shared.cells.label(turn), shorten(asked, 40), answer, f"~{size}", state))
-    leading = "the system message and " if system else ""
-    note = f"The next cell sends {leading}{len(sent)} of {len(rows)} turns, about {tokens} tokens."
-    if conversation.one_shot:
-        note = "Each of these was sent alone, and is sent with no other cell."
-    saved = _saved_only(shared) if not rows else []
-    note = " ".join(filter(None, [note, *saved, spent(shared.session.services.ledger.total)]))
-    columns = ("turn", "cell", "asked", "answered", "tokens", "state")
-    shared.outputs.show(dict(table(f"Chat {chat}", columns, rows, note, most=shared.outputs.width)))
+def _show_panel(shared: Shared, chat: str) -> None:
+    if shared.outputs.is_a_page and shared.cells.have_ids:  # else nobody is before the page
+        with contextlib.suppress(ImportError):
+            from glm_magic.magics.turns_panel import TurnsHands  # noqa: PLC0415 - it loads the widgets
 
-
-def _state(turn: Turn, attempt: Attempt, is_sent: str, *, is_stale: bool) -> str:
-    state = ["skipped" if turn.skipped else is_sent]
-    if attempt.new:
-        state.append("new")
-    if is_stale:
-        state.append("stale")
-    if attempt.interrupted:
-        state.append("interrupted")
-    if turn.forked:
-        state.append("forked")
-    if turn.is_of_another_text(attempt):
-        state.append(ANOTHER_TEXT)
-    if len(turn.attempts) > 1:
-        state.append(f"attempt {turn.number} of {len(turn.attempts)}")
-    return ", ".join(state)
+            name = f"turns of {chat}"
+            hands = shared.live.controls.get(name) or TurnsHands(shared, chat)
+            assert isinstance(hands, TurnsHands), "by its name"
+            shared.live.controls[name] = hands
+            hands.show(shared.cells.run.cell)
+            return
+    shared.outputs.show(turns.as_table(shared, chat))
 
 
 def _list(shared: Shared) -> None:
@@ -218,6 +181,14 @@ def _undo(shared: Shared, chat: str) -> None:
         _edit(shared, chat, Conversation.undo, "Undone")
 
 
+def _skip(shared: Shared, chat: str, number: str, *, again: bool) -> None:
+    place = _sendable(shared, chat, number).place
+    if again:
+        _edit(shared, chat, lambda conversation: conversation.unskip(place), f"Turn {number} is sent again")
+    else:
+        _edit(shared, chat, lambda conversation: conversation.skip(place), f"Turn {number} is skipped")
+
+
 def _attempt(shared: Shared, chat: str, number: str, *which: str) -> Reply:
     turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
     if not which:
@@ -275,7 +246,7 @@ def _turn(shared: Shared, chat: str, number: str, fits: Callable[[Turn], bool], 
     fitting = {at: turn for at, turn in shared.session.chats.conversation(chat).numbered.items() if fits(turn)}
     if number not in fitting:
         there = f"It has: {', '.join(fitting)}. {command_for(chat)} shows them."
-        there = there if fitting else " ".join(["It has none yet.", *_saved_only(shared)])
+        there = there if fitting else " ".join(["It has none yet.", *saved_only(shared)])
         raise HistoryError(f"Chat {quoted(chat)} has no turn {number!r} with {what}.", there)
     return fitting[number]
 
@@ -285,14 +256,7 @@ def _check_is_known(shared: Shared, chat: str) -> None:
     try:
         shared.session.chats.known(chat)
     except SettingError as error:
-        raise SettingError(error.what, " ".join([error.remedy, *_saved_only(shared)])) from None
-
-
-def _saved_only(shared: Shared) -> list[str]:
-    """Return a hint if the saved notebook holds turns that this kernel does not know, as after a restart."""
-    number = shared.session.history.unrestored()
-    are = "saved turn is" if number == 1 else "saved turns are"
-    return [f"{number} {are} not here: %glm_history --restore"] if number else []
+        raise SettingError(error.what, " ".join([error.remedy, *saved_only(shared)])) from None
 
 
 def _sendable(shared: Shared, chat: str, number: str) -> Turn:

@@ -442,6 +442,7 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
         excludes=_OF_NO_CHAT,
         completes="chat",
     ),
+    _history_action("--panel", "show the turns with ticks that skip them, and the context window as a bar"),
     _history_action("--clear", "empty the conversation"),
     _history_action("--undo", "take the last turn out, or a refresh back"),
     _history_action("--refresh", "ask the stale turns again, in their order, and show the old answers against the new"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from glm_magic.asking import refresh
 from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.question import Question
 from glm_magic.asking.refresh import Again
-from glm_magic.chat.conversation import Attempt, Conversation
+from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.place import Place
 from glm_magic.display.page.line import line
 from glm_magic.errors import HistoryError, Interrupted, quoted
@@ -38,14 +39,13 @@ def run(shared: Shared, chat: str, edit: Edit) -> None:
     if any(question.wishes.tools and question.settings["approve"] for question in planned):
         approving.check_can_ask(shared.shell, background=False)
     shared.outputs.show_text(_beforehand(shared, again, planned))
-    done: dict[Place, Attempt] = {}  # what counted there before
+    done: list[Again] = []
     with shared.interrupts:
         try:
             for turn in again:
                 shared.interrupts.check()
                 if turn.attempt.id in shared.session.chats.conversation(chat).stale():  # its answers may be the same
-                    _ask(shared, chat, turn)
-                    done[turn.place] = turn.attempt
+                    done.append(_ask(shared, chat, turn))
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Stopped. {len(done)} of {len(again)} turns were asked again.",
@@ -55,23 +55,24 @@ def run(shared: Shared, chat: str, edit: Edit) -> None:
             if done:
                 what = "1 turn was asked again" if len(done) == 1 else f"{len(done)} turns were asked again"
                 edit(lambda conversation: conversation, f"{what} (--undo takes that back)")
-                shared.session.history.note_refresh(chat, done)
+                shared.session.history.note_refresh(chat, tuple(done))
 
 
 def undo(shared: Shared, chat: str, edit: Edit) -> bool:
     """Take a refresh back, if that was the last change of the chat; return whether it was."""
-    before = shared.session.history.refreshed(chat)
-    if not before:
+    turns = shared.session.history.refreshed(chat)
+    if not turns:
         return False
 
     def back(conversation: Conversation) -> Conversation:
-        for place, attempt in before.items():
-            conversation = conversation.choose(place, attempt)
+        for turn in turns:
+            conversation = conversation.choose(turn.place, turn.attempt)
         return conversation
 
-    edit(back, f"{len(before)} refreshed {'turn has its' if len(before) == 1 else 'turns have their'} old answer again")
-    for place in before:
-        rewrite(shared, chat, place)
+    edit(back, f"{len(turns)} refreshed {'turn has its' if len(turns) == 1 else 'turns have their'} old answer again")
+    for turn in turns:
+        if turn.is_shown:
+            rewrite(shared, chat, turn.place)
     return True
 
 
@@ -91,13 +92,15 @@ def _beforehand(shared: Shared, again: tuple[Again, ...], planned: list[Question
     return f"{what}: {in_sum([shared.session.forecast(question) for question in planned])}."
 
 
-def _ask(shared: Shared, chat: str, turn: Again) -> None:
-    """Ask a turn again, and show its old answer against the new one."""
+def _ask(shared: Shared, chat: str, turn: Again) -> Again:
+    """Ask a turn again, and show its old answer against the new one; return it as it was."""
     question = _planned(shared, chat, turn)
+    is_replayed = question.recorded is not None
     approve = approving.approve if question.settings["approve"] else None
     asking = shared.session.ask(question, Circumstances(approve, lambda: answering.acting(shared)))
+    said = shared.outputs.saying(f"turn {turn.number} is asked again")
     try:
-        with shared.outputs.saying(f"turn {turn.number} is asked again"), contextlib.closing(iter(asking)) as events:
+        with contextlib.nullcontext() if is_replayed else said, contextlib.closing(iter(asking)) as events:
             for _ in events:
                 shared.interrupts.check()
     except BaseException as error:
@@ -106,12 +109,14 @@ def _ask(shared: Shared, chat: str, turn: Again) -> None:
         shared.session.history.edit(chat, lambda conversation: conversation.choose(turn.place, turn.attempt))
         raise
     new = shared.session.chats.turn(chat, turn.place).counting
-    rewrite(shared, chat, turn.place)
+    if not is_replayed:
+        rewrite(shared, chat, turn.place)
     if new is not None:
         facts = about_attempt(new, embedded=shared.session.services.embedded.name)
         shared.outputs.show(dict(line((f"Turn {turn.number}, old against new", *facts))))
         for data in attempts.compared(turn.attempt, new, side=False, width=shared.outputs.width):
             shared.outputs.show(dict(data))
+    return replace(turn, is_shown=not is_replayed)
 
 
 def _planned(shared: Shared, chat: str, turn: Again) -> Question:

@@ -9,6 +9,7 @@ from glm_magic.asking.recordings import OFF
 from glm_magic.display.page.knobs import knob, misfit
 from glm_magic.display.tables import table
 from glm_magic.errors import SettingError
+from glm_magic.magics.forecasts import spent
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.written import set_line
 from glm_magic.protocol.models import DEFAULT_MODEL
@@ -112,6 +113,6 @@ def as_table(shared: Shared) -> dict[str, str]:
         "glm_magic settings",
         ("setting", "value", "from", "meaning"),
         [(setting.name, *described(layers, setting), setting.help) for setting in SETTINGS.values()],
-        f"Key: {key_status(shared)}",
+        ". ".join(filter(None, [f"Key: {key_status(shared)}", spent(shared.session.services.ledger.total)])),
         most=shared.outputs.width,
     )

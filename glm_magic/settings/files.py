@@ -1,8 +1,8 @@
 """The settings in files: the user's own, and that of the project that a notebook is in.
 
-The user's is ``config.toml`` in the user's folder for configuration. The project's is the table ``[tool.glm_magic]`` of
-the nearest ``pyproject.toml`` above the notebook, not beyond the home directory. Each may have tables
-``presets.NAME``. What cannot be read is a problem to be told, and not an error: the rest holds.
+The user's is ``config.toml`` in the user's folder for configuration, or what ``GLM_CONFIG_FILE`` names. The project's
+is the table ``[tool.glm_magic]`` of the nearest ``pyproject.toml`` above the notebook, not beyond the home directory.
+Each may have tables ``presets.NAME``. What cannot be read is a problem to be told, and not an error: the rest holds.
 """
 
 from __future__ import annotations
@@ -81,6 +81,8 @@ class SettingsFiles:
 
 def user_path() -> Path:
     """Return the path of the user's file."""
+    if named := os.environ.get("GLM_CONFIG_FILE", ""):
+        return Path(named).expanduser()
     import platformdirs  # noqa: PLC0415 - the extension is loaded without it
 
     return Path(platformdirs.user_config_dir("glm_magic", appauthor=False), "config.toml")

@@ -84,6 +84,17 @@ def test_what_cannot_fit_the_window_is_refused_with_the_turns_to_skip(notebook: 
     assert len(notebook.server.requests) == 1
 
 
+def test_turns_of_another_chat_are_named_with_it(notebook: Notebook) -> None:
+    for cell in ("long", "longer"):
+        notebook.run("%%glm -c draft --role assistant\n{{ 'word ' * 20_000 }}", cell)
+    with pytest.raises(OverWindow) as caught:
+        notebook.run("%%glm -c draft -m GLM-4-AirX\nhi", "asking")
+    assert caught.value.remedy.splitlines()[1:] == [
+        '%glm_history -c "draft" --skip 1',
+        '%glm_history -c "draft" --skip 2',
+    ]
+
+
 def test_a_prompt_that_is_too_long_by_itself_says_so(notebook: Notebook) -> None:
     with pytest.raises(OverWindow, match="Shorten the prompt"):
         notebook.run("%%glm -m GLM-4-AirX\n{{ 'word ' * 20_000 }}")
@@ -98,7 +109,7 @@ def test_a_dry_run_shows_tokens_by_turn_what_is_skipped_and_the_estimate_with_it
     notebook.run("%glm_history --skip 2")
     notebook.run("%%glm -N -s Briefly.\nnow", "d")
     page = said(notebook)
-    assert "Tokens: system ~2, turn 1 ~13, turn 3 ~14, this prompt ~5" in page
+    assert "Tokens: system ~2, turn 1 ~5, turn 3 ~6, this prompt ~1" in page
     assert "Not sent: turn 2 (%glm_history --unskip TURN)" in page
     assert "tokens (±" in page
     assert "and an answer of about 5" in page

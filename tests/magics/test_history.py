@@ -1006,3 +1006,9 @@ def test_nothing_of_a_strangers_notebook_is_evaluated_or_sent(book: Book) -> Non
         )
     assert (len(book.notebook.server.requests), ran) == (asked, [])
     assert book.sent()[0] == (USER, "{{ boom() }} <img src=x onerror=alert(1)>")
+
+
+def test_where_nobody_is_before_the_page_the_panel_is_the_table(notebook: Notebook) -> None:
+    notebook.run("%glm one")
+    notebook.run("%glm_history --panel")
+    assert "The next cell sends 1 of 1 turns" in notebook.page.text

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 from glm_server import calls, error, stream
@@ -147,6 +148,28 @@ def test_turns_with_tools_run_them_again(notebook: Notebook) -> None:
     assert len(notebook.server.requests) == before
 
 
+def test_a_replay_refreshes_from_the_recording_and_takes_it_back(notebook: Notebook, tmp_path: Path) -> None:
+    def run_all() -> None:
+        notebook.run("%%glm\none", "a")
+        notebook.run("%%glm\ntwo", "b")
+        notebook.run("%glm_history --skip 1", "c")
+        notebook.run("%glm_history --refresh", "d")
+        assert answers(notebook) == ["new two"]
+        notebook.run("%glm_history --undo", "e")
+        assert answers(notebook) == ["old two"]
+
+    record = tmp_path / "answers.jsonl"
+    notebook.run(f"%glm_config record={record}")
+    notebook.server.answer(stream("one"), stream("old two"), stream("new two"))
+    run_all()
+    assert len(notebook.server.requests) == 3
+    notebook.restart()
+    notebook.run(f"%glm_config replay={record} replay_missing=error")
+    run_all()
+    assert len(notebook.server.requests) == 3
+    assert [turn.number for turn in conversation(notebook)] == [1, 1]
+
+
 def test_without_a_stale_turn_nothing_is_sent(notebook: Notebook) -> None:
     notebook.run("%glm hi")
     with pytest.raises(HistoryError, match="has no stale turn; nothing was sent"):
@@ -154,7 +177,7 @@ def test_without_a_stale_turn_nothing_is_sent(notebook: Notebook) -> None:
     assert len(notebook.server.requests) == 1
 
 
-def test_the_budget_is_asked_first(stale: Notebook, tmp_path) -> None:
+def test_the_budget_is_asked_first(stale: Notebook, tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("model,input,output,currency\nGLM-4-Air,1000,1000,CNY\n")
     stale.run(f"%glm_config budget=0.04 prices={tmp_path / 'p.csv'}")
     with pytest.raises(OverBudget, match="These 2 requests would pass"):

@@ -60,6 +60,13 @@ def test_a_chat_from_python_starts_from_the_files_too(notebook: Notebook, projec
     assert (notebook.server.last.body["top_p"], notebook.server.last.body["temperature"]) == (0.5, 0.3)
 
 
+def test_a_chat_warns_of_a_broken_file(notebook: Notebook, project: Path) -> None:
+    user_path().write_text("temperature = = 1\n")
+    with pytest.warns(UserWarning, match="cannot be read") as caught:
+        assert Chat()("hi").text
+    assert caught[0].filename == __file__
+
+
 def test_what_is_set_here_is_saved_for_other_notebooks(notebook: Notebook, project: Path) -> None:
     user_path().write_text("# mine\nretries = 1\n")
     notebook.run("%glm_config temperature=0.3 system='Be brief.' record=a.jsonl")

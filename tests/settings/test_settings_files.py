@@ -68,6 +68,15 @@ def test_a_file_is_read_again_when_it_has_changed(folder: Path):
     assert found.values({})["top_p"] is None
 
 
+def test_a_variable_names_another_file_than_the_users_own(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    user_file("top_p = 0.5\n")
+    monkeypatch.setenv("GLM_CONFIG_FILE", str(folder / "other.toml"))
+    assert layers(folder).values({})["top_p"] is None
+    user_file("top_p = 0.75\n")
+    assert user_path() == folder / "other.toml"
+    assert layers(folder).values({})["top_p"] == 0.75
+
+
 def test_every_kind_of_value_is_read(folder: Path):
     user_file('model = "m"\nmax_tokens = 5\ntimeout = 3\nsave_turns = false\nstop = ["a", "b"]\ntools = ["f", "g"]\n')
     values = layers(folder).values({})
