@@ -52,7 +52,9 @@ def _by_turn(question: Question, session: Session) -> list[str]:
     own = f"this prompt ~{estimated_message_tokens(question.message.to_api()):,}"
     skipped = [at for at, turn in conversation.numbered.items() if turn.skipped] if question.keep else []
     left_out = [f"Not sent: {turns_named(skipped)} (%glm_history --unskip TURN)"] if skipped else []
-    return [f"Tokens: {', '.join([*system, *sent, own])}", *left_out]
+    inserted = [f"{file.name} ~{estimated_text_tokens(file.text):,}" for file in question.message.documents]
+    of_files = [f"Tokens of documents in it: {', '.join(inserted)}"] if inserted else []
+    return [f"Tokens: {', '.join([*system, *sent, own])}", *of_files, *left_out]
 
 
 def _expected(question: Question, session: Session) -> list[str]:
