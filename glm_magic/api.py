@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glm_magic.asking import documents
 from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.asking.question import Wishes
@@ -180,10 +181,11 @@ class Chat:
     ) -> AnswerStream:
         """Ask `prompt` and return the answer as it arrives.
 
-        `prompt` is a text, an image, a `Reply`, or a list of them and of other values, which are inserted as
-        ``{{ value }}`` would. `tools`, `schema` and `settings` are for this question alone. With `history` false no
-        earlier turn is sent, and this one is not kept; None leaves that to the setting. `extra` holds further fields of
-        the request. Raises `CellError` or `SetupError` before anything is sent; the stream raises `AnswerError`.
+        `prompt` is a text, an image, the `Path` of a document, a `Reply`, or a list of them and of other values, which
+        are inserted as ``{{ value }}`` would. `tools`, `schema` and `settings` are for this question alone. With
+        `history` false no earlier turn is sent, and this one is not kept; None leaves that to the setting. `extra`
+        holds further fields of the request. Raises `CellError` or `SetupError` before anything is sent; the stream
+        raises `AnswerError`.
         """
         wishes = Wishes(
             options=_checked(settings),
@@ -192,7 +194,7 @@ class Chat:
             schema=self._schema if schema is None else _schema(schema),
             keep=bool(self._layers.find(declared.SETTINGS["history"])[0] if history is None else history),
         )
-        question = self._session.plan(given(prompt), Place("chat", next(self._calls)), wishes)
+        question = self._session.plan(given(prompt, documents.reader()), Place("chat", next(self._calls)), wishes)
         if wishes.tools and question.settings["approve"] and self._approve is None:
             raise SettingError("approve is on, and this Chat has no function to ask.", "Chat(approve=function)")
         self._warn_of_the_embedded_model(question)

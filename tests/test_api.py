@@ -251,7 +251,7 @@ def test_a_prompt_may_be_a_reply_an_image_or_a_list_of_them(chat: Chat, server: 
         ({"role": "user", "content": "hi"}, "message\\[.content.\\]"),
         ([{"role": "user", "content": "hi"}], "message\\[.content.\\]"),
         (Message("user", "hi"), "message.content"),
-        (Path("notes.txt"), "read_text"),
+        (Path("notes.py"), "read_text"),
         (None, "list"),
         (7, "list"),
         ([["hi"]], "list"),
@@ -266,6 +266,16 @@ def test_what_is_no_prompt_is_refused_with_what_would_be(
     with pytest.raises(PromptError, match=f"(?s)A prompt is text.*{hint}"):
         chat(prompt)
     assert server.requests == []
+
+
+def test_a_prompt_may_hold_documents(chat: Chat, server: GlmServer, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Title")
+    server.answer(stream("A title."), stream("A title."))
+    chat(["What is this?\n", tmp_path / "a.md"])
+    chat(tmp_path / "a.md", history=False)
+    assert [request.messages[-1][1] for request in server.requests] == ["What is this?\n# Title", "# Title"]
+    with pytest.raises(PromptError, match=r"^b.md does not exist"):
+        chat(tmp_path / "b.md")
 
 
 def test_a_value_in_a_prompt_is_not_cut(chat: Chat, server: GlmServer) -> None:

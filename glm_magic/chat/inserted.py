@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any
 
+from glm_magic.chat.document import Document
 from glm_magic.chat.images import is_one_of
 from glm_magic.errors import PromptError, described
 
@@ -27,7 +28,7 @@ _MOST_LOOKED_AT = 1_000  # items of an array, searched for the text that its own
 
 
 def text_of(value: object, source: str) -> str:
-    """Return a table as CSV with its header, and any other value as `str()` writes it.
+    """Return a table as CSV with its header, a document as its text, and any other value as `str()` writes it.
 
     `source` is the value's expression, for the remedy. Raises `PromptError` if that text would leave something
     out; what the value's own code raises comes through.
@@ -35,6 +36,8 @@ def text_of(value: object, source: str) -> str:
     kind = type(value).__name__
     if isinstance(value, str):
         return str(value)
+    if isinstance(value, Document):
+        return value.text
     if is_table(value):
         text = _csv_of(value, source)
         if _MARKS.search(text) and any(_cut_in(cell, set()) is not None for cell in _objects_in(value)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from glm_magic.chat import images
+from glm_magic.chat.document import Document
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -68,7 +69,7 @@ class Message:
     """One message of a conversation.
 
     If it is more than text, `parts` are its parts in the protocol's form, and `content` is their text with a
-    placeholder for each image.
+    placeholder for each image. `documents` are the files whose text is in it, as long as the kernel knows.
     """
 
     role: Role
@@ -76,6 +77,7 @@ class Message:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     parts: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    documents: tuple[Document, ...] = field(default=(), compare=False, repr=False)
 
     @classmethod
     def of_parts(cls, role: Role, parts: Iterable[Mapping[str, Any]]) -> Message:

@@ -7,14 +7,23 @@ message. The rest of the text is sent as typed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
+from glm_magic.chat.document import Document
 from glm_magic.chat.images import image_part, is_one_of, is_picture
 from glm_magic.chat.inserted import text_of
 from glm_magic.chat.messages import Message
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import LITERALLY, pieces
-from glm_magic.errors import PromptError, described, near_miss
+from glm_magic.errors import PromptError, SetupError, described, near_miss
+
+# What becomes of a value before it is inserted: what needs files is done by those who may read them.
+Read: TypeAlias = Callable[[object], object]
+
+
+def _as_it_is(value: object) -> object:
+    return value
 
 
 def fill(text: str, evaluate: Callable[[str], str]) -> str:
@@ -28,10 +37,16 @@ def message(text: str, value_of: Callable[[str], object]) -> Message:
     An image becomes a part between the text before it and the text after it. Without images the message is plain
     text. Raises `PromptError` if a value cannot be inserted.
     """
-    return _of_parts(
-        _text_part(piece) if isinstance(piece, str) else _part(piece.source, value_of(piece.source))
-        for piece in pieces(text)
-    )
+    documents: list[Document] = []
+
+    def part(source: str) -> dict[str, Any]:
+        value = value_of(source)
+        if isinstance(value, Document):
+            documents.append(value)
+        return _part(source, value)
+
+    found = _of_parts(_text_part(piece) if isinstance(piece, str) else part(piece.source) for piece in pieces(text))
+    return replace(found, documents=tuple(documents))
 
 
 def joined(values: Iterable[object]) -> Message:
@@ -39,24 +54,27 @@ def joined(values: Iterable[object]) -> Message:
 
     Raises `PromptError` if a value cannot be sent.
     """
-    return _of_parts(image_part(value) or _text_part(text_of(value, "value")) for value in values)
+    sent = list(values)
+    found = _of_parts(image_part(value) or _text_part(text_of(value, "value")) for value in sent)
+    return replace(found, documents=tuple(value for value in sent if isinstance(value, Document)))
 
 
-def given(prompt: object) -> Message:
-    """Return the user message of a prompt that is a Python value: text, an image, a `Reply`, or a list of them.
+def given(prompt: object, read: Read = _as_it_is) -> Message:
+    """Return the user message of a Python value: text, an image, a document, a `Reply`, or a list of them.
 
-    Raises `PromptError` for any other value.
+    `read` turns the path of a document into a `Document`. Raises `PromptError` for any other value.
     """
+    prompt = read(prompt)
     if isinstance(prompt, str):
         return Message("user", str(prompt))
-    if isinstance(prompt, Reply) or image_part(prompt):
+    if isinstance(prompt, (Reply, Document)) or image_part(prompt):
         return joined([prompt])
     if not isinstance(prompt, (list, tuple)):
         raise _not_a_prompt(prompt)
     for part in prompt:
         if part is None or isinstance(part, (bytes, bytearray, memoryview, list, tuple, Mapping, Message)):
             raise _not_a_prompt(part)
-    return joined(prompt)
+    return joined(map(read, prompt))
 
 
 def _not_a_prompt(value: object) -> PromptError:
@@ -68,7 +86,7 @@ def _not_a_prompt(value: object) -> PromptError:
     elif isinstance(value, (bytes, bytearray, memoryview)):
         hint = "Decode it: chat(data.decode()). An image is a Path, a figure, or PIL.Image.open(io.BytesIO(data))."
     elif is_one_of(value, "pathlib.PurePath"):
-        hint = "Read it: chat(path.read_text())"
+        hint = "A document is a .pdf, .docx, .html, .md, .txt or .csv file. Read any other: chat(path.read_text())"
     return PromptError(f"A prompt is text, an image, or a list of them, not {type(value).__name__}.", hint)
 
 
@@ -107,17 +125,17 @@ def _text(source: str, value: object) -> str:
 
 
 def _failed(source: str, error: BaseException) -> PromptError:
-    if isinstance(error, PromptError):
+    if isinstance(error, (PromptError, SetupError)):
         return PromptError(f"{{{{ {source} }}}}: {error.what}", error.remedy)
     return PromptError(f"{{{{ {source} }}}}: {described(error)}")
 
 
-def evaluator(names: Mapping[str, Any]) -> Callable[[str], str]:
-    """Return a function that evaluates an expression among `names` and returns the text of its value.
+def evaluator(names: Mapping[str, Any], read: Read = _as_it_is) -> Callable[[str], str]:
+    """Return a function that evaluates an expression among `names` and returns the text of its value, after `read`.
 
     It raises `PromptError` for what the expression raises, and for an image, which is not text.
     """
-    value_of = value_evaluator(names)
+    value_of = value_evaluator(names, read)
 
     def evaluate(source: str) -> str:
         value = value_of(source)
@@ -131,10 +149,11 @@ def evaluator(names: Mapping[str, Any]) -> Callable[[str], str]:
     return evaluate
 
 
-def value_evaluator(names: Mapping[str, Any]) -> Callable[[str], object]:
+def value_evaluator(names: Mapping[str, Any], read: Read = _as_it_is) -> Callable[[str], object]:
     """Return a function that evaluates an expression among `names` and returns its value.
 
-    It raises `PromptError` for what the expression raises.
+    `read` may change the value, as from the path of a document to its text. The function raises `PromptError` for what
+    the expression raises.
     """
     scope = dict(names)
 
@@ -146,7 +165,7 @@ def value_evaluator(names: Mapping[str, Any]) -> Callable[[str], object]:
             hint = "Await it in a cell before this one, and insert the result." if awaits else ""
             raise PromptError(f"{{{{ {source} }}}}: {error.msg}.", hint) from error
         try:
-            return eval(code, scope)  # noqa: S307 - the person's own expression, in their own notebook
+            return read(eval(code, scope))  # noqa: S307 - the person's own expression, in their own notebook
         except KeyboardInterrupt:
             raise
         except NameError as error:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from glm_magic.asking import documents
 from glm_magic.chat import prompt
 from glm_magic.chat.messages import Message
 from glm_magic.comparing.rows import Row, check_is_there
@@ -25,13 +26,14 @@ class Filling:
     has_templates: bool
     names: Mapping[str, Any] = field(default_factory=dict)
     given: Mapping[str, object] = field(default_factory=dict)
+    read: prompt.Read = field(default_factory=documents.reader)  # each file once
 
     def message(self, text: str, row: int) -> Message:
         """Return the message of a wording for a row, which is counted from 0. Raises `PromptError`."""
         value = self.given.get(text, text)
         if not self.has_templates or not isinstance(value, str):
-            return prompt.given(value)
-        value_of = prompt.value_evaluator(self._scope(row))
+            return prompt.given(value, self.read)
+        value_of = prompt.value_evaluator(self._scope(row), self.read)
 
         def there(source: str) -> object:
             check_is_there(self.rows[row], row + 1, source)

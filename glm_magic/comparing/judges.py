@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from glm_magic.asking import documents
 from glm_magic.chat.prompt import evaluator, fill
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import Expression, pieces
@@ -168,7 +169,7 @@ class Judge:
 
     def _prompt(self, row: Row, *, question: str, **answers: Reply) -> str:
         names = {**(row or {}), "row": row or {}, "question": question, **answers}
-        asked = fill(self.prompt, evaluator(names))
+        asked = fill(self.prompt, evaluator(names, documents.reader()))
         if not self.names & set(answers):
             shown = {"question": question} if question else {}
             shown |= {name: answer.text for name, answer in answers.items()}

@@ -6,7 +6,6 @@ from typing import cast
 
 from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Question
-from glm_magic.chat import prompt
 from glm_magic.chat.messages import Message, Role
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
@@ -56,7 +55,7 @@ def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | Com
 def _planned(shared: Shared, line: AskLine, text: str, place: Place) -> Question | None:
     """Return the question to ask; None if the cell asks nothing, and has done what it says instead."""
     if line.role != "user":
-        _put_in(shared, text if line.raw else prompt.fill(text, shared.evaluate), line, place)
+        _put_in(shared, planning.text(shared, line, text), line, place)
         return None
     question = shared.session.plan(planning.message(shared, line, text), place, planning.wishes(shared, line))
     if line.dry_run:

@@ -54,7 +54,9 @@ def _by_turn(question: Question, session: Session) -> list[str]:
     offered = [f"tools ~{estimated_text_tokens(json.dumps(tools, ensure_ascii=False)):,}"] if tools else []
     skipped = [at for at, turn in conversation.numbered.items() if turn.skipped] if question.keep else []
     left_out = [f"Not sent: {turns_named(skipped)} (%glm_history --unskip TURN)"] if skipped else []
-    return [f"Tokens: {', '.join([*system, *offered, *sent, own])}", *left_out]
+    inserted = [f"{file.name} ~{estimated_text_tokens(file.text):,}" for file in question.message.documents]
+    of_files = [f"Tokens of documents in it: {', '.join(inserted)}"] if inserted else []
+    return [f"Tokens: {', '.join([*system, *offered, *sent, own])}", *of_files, *left_out]
 
 
 def _expected(question: Question, session: Session) -> list[str]:

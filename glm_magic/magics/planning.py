@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from glm_magic.asking import documents
 from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Wishes
 from glm_magic.chat import prompt
@@ -44,7 +45,15 @@ def message(shared: Shared, line: AskLine, text: str) -> Message:
     if line.raw:
         return Message("user", text)
     with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
-        return prompt.message(text, prompt.value_evaluator(shared.names))
+        return prompt.message(text, prompt.value_evaluator(shared.names, documents.reader()))
+
+
+def text(shared: Shared, line: AskLine, text: str) -> str:
+    """Return a cell's text with its templates filled; images are errors. Raises `PromptError` if a template fails."""
+    if line.raw:
+        return text
+    with shared.interrupts.acting_at_once():
+        return prompt.fill(text, prompt.evaluator(shared.names, documents.reader()))
 
 
 def wishes(shared: Shared, line: AskLine) -> Wishes:
