@@ -291,9 +291,8 @@ def test_it_is_fit_for_every_theme_and_a_narrow_page(lab: Lab) -> None:
     size = lab.page.viewport_size
     lab.hide_sidebar()
     lab.page.set_viewport_size({"width": 800, "height": 700})
-    box = seen.root.bounding_box()
-    assert box
-    assert box["x"] + box["width"] <= 800
+    right = "node => node.getBoundingClientRect().right"
+    lab.wait_for(lambda: seen.root.evaluate(right) <= 800, "a grid that is as narrow as the page")
     head = seen.part("heads").bounding_box()
     seen.part("scroller").evaluate("node => node.scrollTo(0, 300)")
     assert seen.part("heads").bounding_box() == head
