@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MOST_BESIDE = 3  # attempts side by side
 
 _SET_HERE = "set in this playground"
-_NOT_HERE = ("approve",)  # it asks on the input line, which only a running cell has
+_NOT_HERE = ("approve", "concurrency")  # one asks on the input line of a running cell, the other compares
 
 
 def open_below(shared: Shared, line: AskLine, text: str, place: Place) -> None:

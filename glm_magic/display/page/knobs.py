@@ -72,7 +72,9 @@ def _priced(price: str) -> str:
 
 def _takes(setting: Setting, model: str) -> str:
     known = models.known(model) if setting.name == "thinking" else None
-    return "" if known is None else f"{model} takes {', '.join(known.thinking)}" if known.thinking else "not this model"
+    if known is None:
+        return ""
+    return f"{model} takes {', '.join(known.thinking)}" if known.thinking else f"{model} cannot think"
 
 
 def misfit(setting: Setting, value: Value, model: str) -> str:
