@@ -51,7 +51,8 @@ def answer(run: Run) -> Answer:
         facts.append(f"{reply.seconds:.1f} s")
         if reply.usage is not None:
             facts.append(f"{reply.usage.completion_tokens} out")
-        facts += [flaw for flaw in flaws(reply) if flaw not in ("replayed", "interrupted")]
+        unusual = [flaw for flaw in flaws(reply) if flaw not in ("replayed", "interrupted")]
+        facts += [flaw.partition(":")[0] for flaw in unusual]  # in every cell, what to do about it would be noise
     return Answer(
         run.text,
         run.state,

@@ -233,6 +233,14 @@ def test_more_is_asked_from_python_and_stands_in_the_same_grid(asked: Notebook) 
         found.ask_more(0)
 
 
+def test_the_cell_of_an_answer_that_was_cut_off_says_so_in_short(asked: Notebook) -> None:
+    asked.server.echo = lambda request: stream("An unfinished", finish_reason="length")
+    asked.run("%%glm -t 0,1\nhi", "a")
+    (grid,) = asked.page.saved("text/html")
+    assert grid.count("cut off at the token limit") == 2
+    assert "raise --max-tokens" not in grid
+
+
 # --- scores --------------------------------------------------------------------------------------
 
 
