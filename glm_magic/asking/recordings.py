@@ -62,7 +62,7 @@ class Recordings:
         problems: list[str] = []
         turns: list[SavedTurn] = []
         if source == THIS_NOTEBOOK:
-            path = self._this_notebook()
+            path = self.this_notebook()
             turns = self._own(path, problems, save=save)
             self.archive.copy(turns, save=save)
         elif source != OFF:
@@ -171,7 +171,7 @@ class Recordings:
 
     def forget(self) -> Path:
         """Delete what the store has of this notebook, and return the notebook's path."""
-        path = self._this_notebook()
+        path = self.this_notebook()
         self.archive.forget(path)
         if self._source == THIS_NOTEBOOK:
             self._source = OFF  # the notebook is read again, now without the store
@@ -213,7 +213,8 @@ class Recordings:
         unsaved = [turn for turn in others if turn.attempt.created > saved_at]
         return [*unsaved, *turns, *(turn for turn in others if turn.attempt.created <= saved_at)]
 
-    def _this_notebook(self) -> Path:
+    def this_notebook(self) -> Path:
+        """Return the path of this kernel's notebook. Raises `HistoryError` if it is not known."""
         path = self.archive.path
         if path is None:
             raise HistoryError(

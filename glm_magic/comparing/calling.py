@@ -80,6 +80,7 @@ def compared(
         comparing.stop()
         raise
     comparing.end()
+    comparison.notes += session.recordings.problems()
     failed = comparison.failed
     if failed and len(failed) == len(comparison) and failed[0].error is not None:
         raise failed[0].error

@@ -127,9 +127,15 @@ class KeptRuns:
         if source == OFF:
             return RecordedRuns()
         if source not in self._recorded:
-            path = self.recordings.archive.path if source == THIS_NOTEBOOK else Path(source).expanduser()
+            is_own = source == THIS_NOTEBOOK
+            path = self.recordings.this_notebook() if is_own else Path(source).expanduser()
             problems: list[str] = []
-            runs = recorded_runs(path, problems) if path is not None else []
+            try:
+                runs = recorded_runs(path, problems)
+            except HistoryError as error:
+                if not is_own:
+                    raise
+                runs, problems = [], [error.what]  # it was never saved; the store has its runs
             self._recorded[source] = RecordedRuns(runs, self._given)
             for problem in problems:
                 self.recordings.note(problem)

@@ -100,7 +100,13 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
 
 
 def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
-    comparing = _comparing(shared, asked, line)
+    try:
+        comparing = _comparing(shared, asked, line)  # which scores what is kept
+    except BaseException as error:
+        shared.keep_on_page(asked.plan.place)
+        if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
+            raise Interrupted("Stopped. Nothing was sent.") from None
+        raise
     comparison = comparing.comparison
     if line.background:
         return _in_background(shared, asked, line, comparing)
@@ -176,6 +182,8 @@ def _follow(comparing: Comparing, page: _Page, check: Callable[[], None]) -> Non
         ) from None
     except BaseException:
         comparing.stop()
+        comparing.end()
+        page.settle()
         raise
     comparing.end()
     page.settle()

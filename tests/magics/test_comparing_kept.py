@@ -351,6 +351,7 @@ def test_a_replay_gives_a_comparison_without_anybody_to_ask(
     with pytest.raises(NotRecorded, match="2 of 6 answers of this comparison are not recorded"):
         desk.run("x", "%%glm -t 0,1 -n 3\nhi")
     assert len(desk.server.requests) == 4
+    assert len(grid(desk, "x")["runs"]) == 4, "what the cell showed is still in the notebook"
 
 
 def test_only_its_owner_can_read_the_store(asked: Desk) -> None:
