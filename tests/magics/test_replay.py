@@ -207,13 +207,13 @@ def interrupt(desk: Desk, cell: str, source: str, text: str) -> None:
     services = desk.kernel.shell.magics_manager.registry["GLMMagics"].shared.session.services
     stream_of = services.stream
 
-    def until_interrupted(*asked: Any) -> Iterator[Any]:
-        for event in stream_of(*asked):
+    def until_interrupted(events: Iterator[Any]) -> Iterator[Any]:
+        for event in events:
             yield event
             if getattr(event, "text", "") == text:
                 raise KeyboardInterrupt
 
-    services.stream = until_interrupted
+    services.stream = lambda *asked: stream_of(*asked).through(until_interrupted)
     with pytest.raises(Interrupted):
         desk.run(cell, source)
     services.stream = stream_of
