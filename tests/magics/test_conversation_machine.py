@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from glm_magic.chat.messages import ROLES, Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import AnswerError, ContentFiltered, RateLimited, SettingError
 from glm_magic.notebook import bundle
-from glm_magic.service.services import Services
+from glm_magic.service.services import EventStream, Services
 from glm_magic.settings.layers import Layers
 
 CHATS = ("main", "side")
@@ -60,7 +60,10 @@ class Scripted(Services):
 
     script: list[Event | BaseException]
 
-    def stream(self, endpoint: object, body: object, settings: object) -> Iterator[Event]:
+    def stream(self, endpoint: object, body: object, settings: object) -> EventStream:
+        return EventStream(lambda _: self._told())
+
+    def _told(self) -> Generator[Event, None, None]:
         for step in self.script:
             if isinstance(step, BaseException):
                 raise step
