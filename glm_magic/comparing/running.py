@@ -48,8 +48,8 @@ class News:
 class Running:
     """The runs of a plan that are under way, each asked once.
 
-    `keep` is called with each answer as it ends, before anybody is told. At most `at_once` are asked at a time, each
-    in a thread of its own; `circumstances` say how the code of the notebook takes part.
+    `keep` is called with each answer as it ends, before anybody is told. At most `at_once` are asked of a model at a
+    time, each in a thread of its own; `circumstances` say how the code of the notebook takes part.
     """
 
     def __init__(
@@ -65,9 +65,10 @@ class Running:
     ) -> None:
         self._session = session
         self._plan = plan
-        self._left = deque(missing)
-        self.total = len(self._left)
-        self._at_once = min(at_once, self.total)
+        self._left: dict[tuple[str, str], deque[Spot]] = {}  # by who is asked: one that is busy holds up no other
+        for spot in missing:
+            self._left.setdefault(self._asked_of(spot), deque()).append(spot)
+        self._at_once = at_once
         self._keep = keep
         self._code = threading.RLock()  # functions of the notebook run one at a time
         self._given = circumstances or Circumstances()
@@ -82,10 +83,12 @@ class Running:
 
     def start(self) -> None:
         """Begin to ask."""
-        self._working = self._at_once
         self._threads = [
-            threading.Thread(target=self._work, name="glm_magic comparison", daemon=True) for _ in range(self._at_once)
+            threading.Thread(target=self._work, args=(left,), name="glm_magic comparison", daemon=True)
+            for left in self._left.values()
+            for _ in range(min(self._at_once, len(left)))
         ]
+        self._working = len(self._threads)
         for thread in self._threads:
             thread.start()
 
@@ -120,11 +123,14 @@ class Running:
 
     # --- in the threads ------------------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _asked_of(self, spot: Spot) -> tuple[str, str]:
+        return self._plan.key(spot).service, self._plan.question(spot).model
+
+    def _work(self, left: deque[Spot]) -> None:
         try:
             while not self._stopping.is_set():
                 try:
-                    spot = self._left.popleft()
+                    spot = left.popleft()
                 except IndexError:
                     return
                 self._tell(began=spot)
@@ -147,7 +153,7 @@ class Running:
         plan, wanted = self._plan, self._plan.wanted
         run = Run(spot, wanted.rows[spot[0]], wanted.configurations[spot[1]])
         question = plan.question(spot)
-        who = plan.key(spot).service, question.model
+        who = self._asked_of(spot)
         if who in self._hopeless:
             return replace(run, state="failed", error=self._hopeless[who])
         created = self._wall()
