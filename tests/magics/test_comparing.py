@@ -415,6 +415,8 @@ def test_a_clear_difference_is_decided_before_all_is_asked(asked: Notebook) -> N
     sent = len(asked.server.requests)
     assert sent == 40
     assert "decided: the rest need not be asked" in asked.page.text
+    assert "not asked" in asked.page.text
+    assert "waiting" not in asked.page.text
     asked.run(UNTIL.format("--until-decided"), "a")
     assert len(asked.server.requests) == sent
     asked.run(UNTIL.format(""), "a")

@@ -71,7 +71,7 @@ def in_words(answer: Answer) -> str:
         case "interrupted":
             return f"{answer.text} [interrupted]".strip()
         case "waiting":
-            return "waiting"
+            return "not asked"  # yet, or any more: it ends so where a comparison is stopped, or decided
         case _:
             return answer.text
 
