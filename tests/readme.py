@@ -9,7 +9,8 @@ from typing import Any
 
 from glm_magic.magics.config import CONFIG_OPTIONS
 from glm_magic.magics.history import HISTORY_OPTIONS
-from glm_magic.magics.options import ASK_OPTIONS, Option
+from glm_magic.magics.option import Option
+from glm_magic.magics.options import ASK_OPTIONS
 from glm_magic.notebook import bundle
 from glm_magic.protocol.models import MODELS
 from glm_magic.settings.declared import SETTINGS

@@ -16,7 +16,8 @@ from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.templates import open_expression
 from glm_magic.errors import GlmError
 from glm_magic.magics import names
-from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS, Option
+from glm_magic.magics.option import Option
+from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS
 from glm_magic.magics.parsing import Reader
 from glm_magic.magics.transform import Cursor
 from glm_magic.magics.words import Word, quoted, read_words

@@ -13,7 +13,8 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 from glm_magic.errors import CellError
 from glm_magic.magics.cells import Cells
-from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS, documented
+from glm_magic.magics.option import documented
+from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS
 from glm_magic.magics.traits import Mirror, SettingTrait
 from glm_magic.magics.transform import AsTyped, asks_for_help
 from glm_magic.settings.declared import SETTINGS

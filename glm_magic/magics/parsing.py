@@ -9,7 +9,9 @@ from typing import Any
 
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.errors import OptionError, did_you_mean
-from glm_magic.magics.options import ASK_OPTIONS, Given, Option, Several, python_name
+from glm_magic.magics.option import Given, Option, Several
+from glm_magic.magics.option_values import python_name
+from glm_magic.magics.options import ASK_OPTIONS
 from glm_magic.magics.words import Evaluate, Word, as_template, check_dashes, read_word
 from glm_magic.settings.declared import SETTINGS, Value
 

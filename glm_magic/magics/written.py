@@ -9,7 +9,8 @@ from typing import Any
 
 from glm_magic.chat.templates import OPEN
 from glm_magic.errors import SettingError
-from glm_magic.magics.options import ASK_OPTIONS, Option
+from glm_magic.magics.option import Option
+from glm_magic.magics.options import ASK_OPTIONS
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.words import quoted
 from glm_magic.settings.declared import SETTINGS, Value

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from glm_magic.chat.prompt import evaluator
 from glm_magic.errors import GlmError, OptionError, PromptError, SettingError
 from glm_magic.magics.glm import GLMMagics
-from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS, Given
+from glm_magic.magics.option import Given
+from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS
 from glm_magic.magics.parsing import AskLine, assignments, read_ask_line
 from glm_magic.magics.words import read_words
 from glm_magic.settings.declared import SETTINGS
