@@ -39,7 +39,7 @@ class Ledger:
     """The account of one process. Answers in the background and comparisons add to it from threads of their own."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the sweep of memory may end an abandoned request while it is held
         self._requests = self._prompt = self._completion = self._unknown = 0
         self._spent: dict[str, float] = {}
         self._under_way: dict[str, float] = {}
