@@ -1,6 +1,7 @@
 """Work out prompts in a notebook: the `%%glm` cell magic and what belongs to it.
 
-``%load_ext glm_magic`` loads it; `Chat` and `compare` ask from Python. Nothing heavy is imported before it is needed.
+``%load_ext glm_magic`` loads it; `Chat` and `compare` ask from Python, and `MCP` has
+the tools of others. Nothing heavy is imported before it is needed.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ if TYPE_CHECKING:
 
     from glm_magic import scores
     from glm_magic.api import Chat, compare
+    from glm_magic.service.mcp import MCP
 
-__all__ = ["Chat", "__version__", "compare", "load_ipython_extension", "scores", "unload_ipython_extension"]
+__all__ = ["MCP", "Chat", "__version__", "compare", "load_ipython_extension", "scores", "unload_ipython_extension"]
 
 
 def __getattr__(name: str) -> object:
     if name in ("Chat", "compare"):
         return getattr(importlib.import_module("glm_magic.api"), name)
+    if name == "MCP":
+        return importlib.import_module("glm_magic.service.mcp").MCP
     if name == "scores":
         return importlib.import_module("glm_magic.scores")
     raise AttributeError(f"module 'glm_magic' has no attribute {name!r}")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from glm_magic.asking import documents
 from glm_magic.asking.ask import Circumstances
@@ -32,6 +32,7 @@ from glm_magic.settings.declared import Value
 from glm_magic.settings.layers import Layers, starting_with
 from glm_magic.tools.schemas import schema
 from glm_magic.tools.tool import checked, tool
+from glm_magic.tools.toolset import Toolset, tools_of
 
 if TYPE_CHECKING:
     from glm_magic.asking.ask import Asking
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from glm_magic.tools.tool import Tool
 
 Approve = Callable[[ToolCall], bool]
+# What is offered to the model: functions, tools of the service as dicts, and sets of tools, such as an `MCP` server.
+Offered: TypeAlias = "Sequence[Callable[..., Any] | Mapping[str, Any] | Tool | Toolset] | Toolset"
 
 # Fields of the request that `extra` does not set, and what does.
 _NOT_EXTRA = {
@@ -134,7 +137,7 @@ class Chat:
     def __init__(
         self,
         *,
-        tools: Sequence[Callable[..., Any] | Mapping[str, Any]] = (),
+        tools: Offered = (),
         schema: Any = None,
         approve: Approve | None = None,
         **settings: Value,
@@ -173,7 +176,7 @@ class Chat:
         self,
         prompt: object,
         *,
-        tools: Sequence[Callable[..., Any] | Mapping[str, Any]] | None = None,
+        tools: Offered | None = None,
         schema: Any = None,
         history: bool | None = None,
         extra: Mapping[str, Any] | None = None,
@@ -268,7 +271,7 @@ def compare(
     repeats: int = 1,
     score: object = (),
     executor: Executor | None = None,
-    tools: Sequence[Callable[..., Any] | Mapping[str, Any]] = (),
+    tools: Offered = (),
     schema: Any = None,
     extra: Mapping[str, Any] | None = None,
     **settings: Any,
@@ -340,10 +343,14 @@ def _checked(settings: Mapping[str, Value]) -> dict[str, Value]:
     return {name: declared.setting(name).check(value) for name, value in settings.items()}
 
 
-def _tools(offered: Sequence[Callable[..., Any] | Mapping[str, Any]]) -> tuple[Tool, ...]:
+def _tools(offered: Offered) -> tuple[Tool, ...]:
     if not offered:
         return ()
-    return checked(tool(each, getattr(each, "__name__", "")) for each in offered)
+    found: list[Tool] = []
+    for each in [offered] if isinstance(offered, Toolset) else offered:
+        several = tools_of(each)
+        found += [tool(each, getattr(each, "__name__", ""))] if several is None else several
+    return checked(found)
 
 
 def _schema(value: Any) -> Schema | None:

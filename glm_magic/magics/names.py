@@ -10,6 +10,7 @@ from glm_magic.errors import OptionError, did_you_mean, quoted
 from glm_magic.tools import schemas
 from glm_magic.tools.schemas import Schema
 from glm_magic.tools.tool import Tool, checked, tool
+from glm_magic.tools.toolset import Toolset, tools_of
 
 _DEFINE = "Define the function first, in a cell of its own."
 
@@ -19,10 +20,11 @@ def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: s
 
     `known` are the names that may be meant, `as_typed` is where they were named.
     """
-    offered = []
+    offered: list[Tool] = []
     for name in names.split(","):
-        where = f"{as_typed} {quoted(name)}"
-        offered.append(tool(_named(name, scope, known, where), name.rpartition(".")[2]))
+        value = _named(name, scope, known, f"{as_typed} {quoted(name)}")
+        several = tools_of(value)
+        offered += [tool(value, name.rpartition(".")[2])] if several is None else several
     return checked(offered)
 
 
@@ -49,7 +51,9 @@ def public(scope: Mapping[str, Any], hidden: Container[str]) -> list[str]:
 
 
 def is_tool(value: object) -> bool:
-    """Whether a value looks like a tool: a function, or a dict in the form of the API."""
+    """Whether a value looks like a tool: a function, a set of tools, or a dict in the form of the API."""
+    if isinstance(value, (Tool, Toolset)):
+        return True
     if isinstance(value, Mapping):
         kind = value.get("type")
         return isinstance(kind, str) and kind in value

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from glm_magic.errors import OptionError, described, quoted
 from glm_magic.tools.json_schema import listed, pydantic_faults
@@ -38,6 +38,13 @@ class Outcome:
     failed: bool = False
 
 
+class Takes(Protocol):
+    """What a tool takes."""
+
+    def call(self, arguments: str) -> Call:
+        """Return the call of the JSON text of arguments, checked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
     """A tool as it is offered: its `name`, and its entry `api` in the request's field ``tools``.
@@ -48,7 +55,7 @@ class Tool:
     name: str
     api: Mapping[str, Any]
     function: Callable[..., Any] | None = None
-    signature: Signature | None = field(default=None, repr=False, compare=False)
+    signature: Takes | None = field(default=None, repr=False, compare=False)
 
 
 def tool(value: object, name: str) -> Tool:
@@ -69,7 +76,7 @@ def tool(value: object, name: str) -> Tool:
     takes = signature(value, name)
     head = f"{name}({', '.join(parameter.name for parameter in takes.parameters)})"
     function = {"name": name, "description": takes.description or head, "parameters": takes.schema}
-    return Tool(name, _plain({"type": "function", "function": function}, name), value, takes)
+    return Tool(name, plain({"type": "function", "function": function}, name), value, takes)
 
 
 def checked(tools: Iterable[Tool]) -> tuple[Tool, ...]:
@@ -100,8 +107,9 @@ def arguments(tool: Tool, written: str) -> Call:
     try:
         return tool.signature.call(written if written.strip() else "{}")
     except ValidationError as error:
+        assert isinstance(tool.signature, Signature), "pydantic checks functions alone"
         why = listed([(fault["loc"], _fault(fault, tool.signature)) for fault in pydantic_faults(error)])
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ToolArgumentsError):
         raise
     except BaseException as error:  # from a validator of the person's own; SystemExit must not end the cell
         why = f"- {described(error)}"
@@ -124,10 +132,10 @@ def _of_the_service(value: Mapping[Any, Any], name: str) -> Tool:
             f"-T {quoted(name)}: it describes a function, but there is nothing to run.",
             "Offer the Python function itself; its type hints and docstring describe it.",
         )
-    return Tool(name, _plain(dict(value), name))
+    return Tool(name, plain(dict(value), name))
 
 
-def _plain(api: dict[str, Any], name: str) -> dict[str, Any]:
+def plain(api: dict[str, Any], name: str) -> dict[str, Any]:
     """Return a deep copy as plain JSON. Raises `OptionError` if it cannot be sent."""
     try:
         text = json.dumps(api, allow_nan=False, ensure_ascii=False)
