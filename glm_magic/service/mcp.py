@@ -30,6 +30,7 @@ _MOST_PAGES = 100  # of a server's list of tools
 _LAST_WORDS = 2_000  # bytes of what a server has written to its standard error
 
 _AGAIN = "Run the cell that makes it again."
+_NOT_PICKLED = "an MCP server belongs to its process, and is not pickled"
 
 
 class MCP(Toolset):
@@ -95,7 +96,7 @@ class MCP(Toolset):
         return [*object.__dir__(self), *self._tools]
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError("an MCP server belongs to its process, and is not pickled")
+        raise TypeError(_NOT_PICKLED)
 
 
 class MCPError(Exception):
@@ -165,6 +166,9 @@ class _Remote:
 
     async def __call__(self, /, **arguments: Any) -> Any:
         return await self._connection.call(self._name, arguments)
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError(_NOT_PICKLED)
 
 
 class _Connection:

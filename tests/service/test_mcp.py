@@ -112,8 +112,12 @@ def test_a_tool_that_is_not_there_is_an_error_with_the_one_that_was_meant(small:
         _ = small.ecko
     assert not hasattr(small, "columns")
     assert {"echo", "close"} <= set(dir(small))
-    with pytest.raises(TypeError, match="not pickled"):
-        pickle.dumps(small)
+
+
+def test_a_server_stays_in_its_process(small: MCP):
+    for value in (small, small.echo):
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps(value)
 
 
 def test_wrong_arguments_do_not_reach_the_server(small: MCP):
