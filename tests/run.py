@@ -26,7 +26,7 @@ DEBIAN_PACKAGES = ("chromium", "fonts-dejavu", "fonts-noto-cjk", "curl", "git")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # the oldest IPython and ipykernel that are supported, and what the tests of the magics need beside them
 OLDEST = (
-    ".",
+    ".[mcp]",
     "ipython==8.12.*",
     "ipykernel==6.29.*",
     "nbclient",
