@@ -123,9 +123,8 @@ def _server(
     if not words or not all(isinstance(word, str) for word in words):
         raise OptionError(f"MCP takes a command or a URL, not {quoted(repr(server))}.", f"For example: {example}")
     command = [sys.executable if words[0] in ("python", "python3") else words[0], *words[1:]]
-    return quoted(server if isinstance(server, str) else shlex.join(words)), lambda errors: _started(
-        command, dict(env or {}), errors
-    )
+    shown = quoted(server if isinstance(server, str) else shlex.join(words))
+    return shown, lambda errors: _started(command, dict(env or {}), errors)
 
 
 def _words(command: Any) -> list[str]:
@@ -246,6 +245,7 @@ class _Connection:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
+            self._fail(MCPError("it ended"))  # which nobody waits for, unless it ended before it was up
         except BaseException as error:  # it is raised in the caller's thread
             self._fail(error)
         finally:

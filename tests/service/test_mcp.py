@@ -7,11 +7,11 @@ import json
 import os
 import pickle
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from mcp_server import COMMAND
@@ -51,39 +51,21 @@ def test_a_server_from_the_index_is_started_and_its_tools_are_called():
 
 
 def test_a_server_over_http_is_joined_and_gets_the_headers():
-    import uvicorn
-    from mcp.server import MCPServer
-    from starlette.types import Receive, Scope, Send
-
-    server = MCPServer("adder")
-
-    @server.tool()
-    def add(a: int, b: int) -> int:
-        """Add two numbers."""
-        return a + b
-
-    app, seen = server.streamable_http_app(), []
-
-    async def noting(scope: Scope, receive: Receive, send: Send) -> None:
-        seen.extend(value for name, value in scope.get("headers", ()) if name == b"x-token")
-        await app(scope, receive, send)
-
-    listening = socket.create_server(("127.0.0.1", 0))
-    at = listening.getsockname()[1]
-    http = uvicorn.Server(uvicorn.Config(noting, log_level="critical", lifespan="on"))
-    thread = threading.Thread(target=http.run, args=([listening],))
-    thread.start()
-    try:
-        assert comes_true(lambda: http.started)
-        adder = MCP(f"http://127.0.0.1:{at}/mcp", headers={"x-token": "hidden"})
-        assert "hidden" not in repr(adder)
-        assert called(adder.add, a=1, b=2).text == "3"
-        assert set(seen) == {b"hidden"}
-        adder.close()
-    finally:
-        http.should_exit = True
-        thread.join()
-        listening.close()
+    script = Path(__file__).parent.parent / "mcp_http_server.py"
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            port = process.stdout.readline().strip()
+            adder = MCP(f"http://127.0.0.1:{port}/mcp?key=hidden", headers={"x-token": "hidden"})
+            assert "hidden" not in repr(adder)
+            assert called(adder.add, a=1, b=2).text == "3"
+            assert called(adder.seen).text == "hidden"
+            process.kill()
+            process.wait()
+            assert called(adder.add, a=1, b=2).failed
+        finally:
+            process.kill()
+    adder.close()
 
 
 # --- what is offered ----------------------------------------------------------------------------
