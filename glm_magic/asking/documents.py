@@ -7,6 +7,7 @@ stay. These are loaded where a file needs them; text files need none.
 from __future__ import annotations
 
 import codecs
+import logging
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -30,6 +31,9 @@ _NOT_READ = (*_SHEETS, ".doc", ".pptx", ".ppt", ".odt", ".odp", ".rtf", ".epub")
 _AS_PATH = "To insert the path itself, write {{ str(…) }}."
 _INSTALL = '%pip install "glm_magic[documents]"'
 _OLE = b"\xd0\xcf\x11\xe0"  # the container of the old Word format, and of an encrypted file of the new one
+
+# what is odd in a PDF is logged, and Python writes what nobody handles to the standard error
+logging.getLogger("pypdf").addHandler(logging.NullHandler())
 
 
 def reader() -> Callable[[object], object]:

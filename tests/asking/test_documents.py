@@ -129,10 +129,11 @@ def test_html_is_markdown_without_scripts_and_pictures(file):
         ("a.xlsx", b"PK", "pandas.read_excel"),
     ],
 )
-def test_what_cannot_be_read_is_an_error_that_names_the_file(file, name, data, says):
+def test_what_cannot_be_read_is_an_error_that_names_the_file(file, name, data, says, capfd):
     said = fault(file(name, data))
     assert says in said
     assert f"{{{{ path }}}}: {name}" in said
+    assert capfd.readouterr().err == ""
 
 
 def test_a_file_that_is_missing_is_an_error_with_the_one_that_was_meant(file, tmp_path):
