@@ -170,7 +170,9 @@ def _markdown(html: str) -> str:
             element.decompose()
         for image in soup("img"):
             image.replace_with(str(image.get("alt") or ""))
-        text: str = MarkdownConverter(heading_style="ATX").convert_soup(soup)
+        text: str = MarkdownConverter(
+            heading_style="ATX", escape_underscores=False, escape_asterisks=False
+        ).convert_soup(soup)
     except Exception as error:
         raise PromptError(f"cannot be read as HTML: {described(error)}", _AS_PATH) from error
     return text.strip()
