@@ -7,6 +7,7 @@ stay. These are loaded where a file needs them; text files need none.
 from __future__ import annotations
 
 import codecs
+import logging
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -30,6 +31,9 @@ _NOT_READ = (*_SHEETS, ".doc", ".pptx", ".ppt", ".odt", ".odp", ".rtf", ".epub")
 _AS_PATH = "To insert the path itself, write {{ str(…) }}."
 _INSTALL = '%pip install "glm_magic[documents]"'
 _OLE = b"\xd0\xcf\x11\xe0"  # the container of the old Word format, and of an encrypted file of the new one
+
+# what is odd in a PDF is logged, and Python writes what nobody handles to the standard error
+logging.getLogger("pypdf").addHandler(logging.NullHandler())
 
 
 def reader() -> Callable[[object], object]:
@@ -166,7 +170,9 @@ def _markdown(html: str) -> str:
             element.decompose()
         for image in soup("img"):
             image.replace_with(str(image.get("alt") or ""))
-        text: str = MarkdownConverter(heading_style="ATX").convert_soup(soup)
+        text: str = MarkdownConverter(
+            heading_style="ATX", escape_underscores=False, escape_asterisks=False
+        ).convert_soup(soup)
     except Exception as error:
         raise PromptError(f"cannot be read as HTML: {described(error)}", _AS_PATH) from error
     return text.strip()

@@ -6,6 +6,7 @@ keeps nothing.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any, TypeAlias
@@ -191,19 +192,22 @@ class Loop:
         since = self._clock()
         self._source = self._stream(body)
         self._started += self._clock() - since  # what the first answer of a kernel loads is not its time
-        for event in self._source:
-            if waits_since is not None:
-                self._started += self._clock() - waits_since
-            waits_since = self._clock() if isinstance(event, Notice) and event.kind == "wait" else None
-            if self._first_token is None and isinstance(event, PART_OF_AN_ANSWER):
-                self._first_token = self._clock() - self._started
-            if isinstance(event, ToolCallDelta):
-                yield ToolCalling(*self._answer.calling(event))
-                continue
-            self._answer.add(event)
-            if self._answer.finish_reason == "sensitive":
-                self._withdraw()
-            yield event
+        with contextlib.ExitStack() as stack:
+            if (close := getattr(self._source, "close", None)) is not None:  # however this ends, its connection is free
+                stack.callback(close)
+            for event in self._source:
+                if waits_since is not None:
+                    self._started += self._clock() - waits_since
+                waits_since = self._clock() if isinstance(event, Notice) and event.kind == "wait" else None
+                if self._first_token is None and isinstance(event, PART_OF_AN_ANSWER):
+                    self._first_token = self._clock() - self._started
+                if isinstance(event, ToolCallDelta):
+                    yield ToolCalling(*self._answer.calling(event))
+                    continue
+                self._answer.add(event)
+                if self._answer.finish_reason == "sensitive":
+                    self._withdraw()
+                yield event
         self._check_ending()
 
     def _check_ending(self) -> None:

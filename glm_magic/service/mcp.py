@@ -32,6 +32,9 @@ _LAST_WORDS = 2_000  # bytes of what a server has written to its standard error
 _AGAIN = "Run the cell that makes it again."
 _NOT_PICKLED = "an MCP server belongs to its process, and is not pickled"
 
+# each line of a server that is no message is logged, and Python writes what nobody handles to the standard error
+logging.getLogger("mcp").addHandler(logging.NullHandler())
+
 
 class MCP(Toolset):
     """The tools of an MCP server, which a cell offers with ``-T``.
@@ -197,8 +200,6 @@ class _Connection:
             import mcp  # noqa: F401, PLC0415 - here, so that what is missing is said at once
         except ImportError:
             raise SetupError("MCP servers need the package mcp.", '%pip install "glm_magic[mcp]"') from None
-        # of lines that are no messages it logs each, which Python would write to the kernel's standard error
-        logging.getLogger("mcp").addHandler(logging.NullHandler())
         self._thread.start()
         while True:
             with contextlib.suppress(FutureTimeout):

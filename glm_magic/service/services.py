@@ -239,9 +239,13 @@ class EventStream(Iterator[Event]):
         self._events = change(self._events)
         return self
 
+    def close(self) -> None:
+        """End the request."""
+        self._events.close()
+
     def rest(self) -> list[Event]:
         """End the request, and return what was held back because the key may begin with it."""
-        self._events.close()
+        self.close()
         return self.masking.rest(is_cut=True) if self.masking is not None else []
 
 

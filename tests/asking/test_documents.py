@@ -110,8 +110,8 @@ def test_word_is_markdown_with_headings_and_tables(file):
 
 
 def test_html_is_markdown_without_scripts_and_pictures(file):
-    page = '<meta charset="latin-1"><script>x()</script><h1>Zürich</h1><p>A <b>bold</b> <img src="data:x" alt="map">'
-    assert text_of(file("a.html", page.encode("latin-1"))) == "# Zürich\n\nA **bold** map"
+    page = '<meta charset="latin-1"><script>x()</script><h1>Zürich</h1><p>A_b <b>bold</b> <img src="data:x" alt="map">'
+    assert text_of(file("a.html", page.encode("latin-1"))) == "# Zürich\n\nA_b **bold** map"
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,11 @@ def test_html_is_markdown_without_scripts_and_pictures(file):
         ("a.xlsx", b"PK", "pandas.read_excel"),
     ],
 )
-def test_what_cannot_be_read_is_an_error_that_names_the_file(file, name, data, says):
+def test_what_cannot_be_read_is_an_error_that_names_the_file(file, name, data, says, capfd):
     said = fault(file(name, data))
     assert says in said
     assert f"{{{{ path }}}}: {name}" in said
+    assert capfd.readouterr().err == ""
 
 
 def test_a_file_that_is_missing_is_an_error_with_the_one_that_was_meant(file, tmp_path):
