@@ -9,6 +9,7 @@ from glm_magic.display.page.knobs import known_models
 from glm_magic.display.page.over import Action
 from glm_magic.display.page.panel import Panel
 from glm_magic.magics import saving, settings
+from glm_magic.magics.forecasts import spent
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.written import ask_line, config_line
 from glm_magic.service.keys import Key
@@ -47,6 +48,7 @@ class PanelHands:
         self._panel.models = known_models(self._shared.session.listed_models)
         self._panel.presets = [*settings.presets_of(self._shared.session.layers)]
         self._panel.status = settings.key_status(self._shared)
+        self._panel.spent = spent(self._shared.session.services.ledger.total)
         self._show_rows()
 
     def _show_rows(self) -> None:

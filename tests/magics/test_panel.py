@@ -146,3 +146,10 @@ def test_without_anybody_before_the_page_there_is_no_widget(notebook: Notebook) 
     (output,) = notebook.page.outputs.values()
     assert "glm-over" not in output["text/html"]
     assert not ipywidgets.widgets.widget._instances
+
+
+def test_the_panel_says_what_this_kernel_has_spent(notebook: Notebook) -> None:
+    page = Page(notebook)
+    assert page.panel.spent == ""
+    notebook.run("%glm hi", "a")
+    assert page.panel.spent.startswith("This kernel: 1 request, ")

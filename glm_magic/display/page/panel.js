@@ -13,6 +13,7 @@ export default {
       const presets = presetRow(el, ask, true);
       const turn = knobs(el, ask, model);
       const status = keyRow(el, ask);
+      const total = make("div", "row glm-spent", el);
       const config = copied(el, "as a line", "config");
       const flags = copied(el, "for one cell", "ask");
       const foot = make("div", "row", el);
@@ -31,6 +32,8 @@ export default {
         presets(model.get("presets"));
         turn(model.get("rows"));
         status(model.get("status"));
+        total.textContent = model.get("spent");
+        total.hidden = !total.textContent;
         config(model.get("lines").config ?? "");
         flags(model.get("lines").ask ?? "");
       };

@@ -23,3 +23,4 @@ class Panel(Over):
     presets = traitlets.List(traitlets.Unicode()).tag(sync=True)
     lines = traitlets.Dict().tag(sync=True)
     status = traitlets.Unicode().tag(sync=True)
+    spent = traitlets.Unicode().tag(sync=True)
