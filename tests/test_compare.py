@@ -50,6 +50,14 @@ def len_of(reply: object) -> int:
     return len(str(reply))
 
 
+def test_rows_and_prompts_may_hold_documents(server: GlmServer, tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text("# Title")
+    glm_magic.compare("Of {{ file }}", rows=[{"file": path}])
+    glm_magic.compare(["See ", path])
+    assert [request.messages[-1] for request in server.requests] == [("user", "Of # Title"), ("user", "See # Title")]
+
+
 def test_the_rows_of_the_frame_are_the_runs(server: GlmServer, tmp_path: Path) -> None:
     found = glm_magic.compare("{{ text }}", temperature=[0, 1], rows=pd.DataFrame(ROWS))
     frame = found.frame()
