@@ -37,6 +37,11 @@ OLDEST = (
     "matplotlib",
     "pandas",
 )
+# They use the magics, and little of IPython: what they need of it, others test too.
+KNOW_NO_IPYTHON = tuple(
+    f"--ignore=tests/magics/test_{name}.py"
+    for name in ("comparing", "comparing_input", "comparing_kept", "options", "written", "panel", "saving", "budget")
+)
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 QUICKSTART = ("--nbval-lax", "--nbval-cell-timeout=900", "notebooks/quickstart.ipynb")
 # beside other work the threads of the embedded model wait for each other, and take ten times as long
@@ -73,7 +78,7 @@ def main() -> None:
             ("mypy", [python, "-m", "mypy"]),
             ("the imports", [python, "-c", LINT_IMPORTS, "--no-cache"]),
             ("the quickstart", [python, "-c", ON_ONE_CORE, *PYTEST[2:], *QUICKSTART]),
-            ("the oldest IPython", [old_python, *PYTEST, "tests/magics", "tests/kernel"]),
+            ("the oldest IPython", [old_python, *PYTEST, *KNOW_NO_IPYTHON, "tests/magics", "tests/kernel"]),
             ("all but the browser", [python, *PYTEST, "-m", "not browser", "-n", "2", "--dist", "loadfile"]),
         ],
     )
