@@ -238,16 +238,6 @@ class Comparing:
 def bundle(comparison: Comparison, chat: str) -> dict[str, Any]:
     """Return what the notebook keeps of a comparison."""
     plan = comparison.plan
-    columns = [
-        {
-            "label": column.label,
-            "variant": column.variant,
-            "prompt": column.prompt,
-            "model": plan.questions[0][at].model,
-            "settings": list(shown.settings(plan, at)),
-        }
-        for at, column in enumerate(comparison.columns)
-    ]
     runs = [
         RunAt(
             run.spot, plan.key(run.spot), run.saved, run.error.what if run.error is not None else "", dict(run.scores)
@@ -257,7 +247,7 @@ def bundle(comparison: Comparison, chat: str) -> dict[str, Any]:
     return encode(
         Shown(
             chat,
-            columns,
+            _columns(plan),
             [shown.as_json(row) for row in comparison.rows] if plan.wanted.has_table else [],
             plan.wanted.repeats,
             runs,
@@ -267,3 +257,26 @@ def bundle(comparison: Comparison, chat: str) -> dict[str, Any]:
             plan.place.call,
         )
     )
+
+
+def pinned(plan: Plan, before: Any) -> Plan:
+    """Return a plan whose baseline is the column that was the baseline `before`, as a bundle tells it, if it has it."""
+    try:
+        known = before["columns"][before["baseline"]]
+        same = [at for at, column in enumerate(_columns(plan)) if {**column, "label": known["label"]} == known]
+    except (TypeError, KeyError, IndexError):  # there was none, or the file is damaged
+        return plan
+    return replace(plan, wanted=replace(plan.wanted, baseline=same[0])) if same else plan
+
+
+def _columns(plan: Plan) -> list[dict[str, Any]]:
+    return [
+        {
+            "label": column.label,
+            "variant": column.variant,
+            "prompt": column.prompt,
+            "model": plan.questions[0][at].model,
+            "settings": list(shown.settings(plan, at)),
+        }
+        for at, column in enumerate(plan.wanted.configurations)
+    ]

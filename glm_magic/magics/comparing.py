@@ -28,7 +28,7 @@ from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.shown import shadowed
-from glm_magic.comparing.under_way import Comparing, Until, bundle
+from glm_magic.comparing.under_way import Comparing, Until, bundle, pinned
 from glm_magic.display.grid import Action, GridView
 from glm_magic.display.view import Show
 from glm_magic.errors import GlmError, Interrupted, OptionError, quoted
@@ -55,6 +55,8 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     may_ask = settings["replay_missing"] != "error" or source == OFF
     with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
         asked = plan(shared.session, wanted, place, recorded.requests(ask=may_ask), ask=may_ask)
+    if not line.blind:
+        asked = pinned(asked, shared.kept_runs.shown_at(place, save=keeping.save))
     kept = {} if line.fresh else shared.kept_runs.of(keeping, asked.fingerprints)
     known = Known(place, kept, recorded)
     judges = Judges(shared.session, shared.kept_runs, keeping, known, may_ask)

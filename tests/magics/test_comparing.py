@@ -241,6 +241,13 @@ def test_the_cell_of_an_answer_that_was_cut_off_says_so_in_short(asked: Notebook
     assert "raise --max-tokens" not in grid
 
 
+def test_a_pinned_baseline_stays_when_the_cell_runs_again(asked: Notebook) -> None:
+    asked.run("%%glm -t 0,1\nhi", "a").baseline("B")
+    again = asked.run("%%glm -t 0.5,0,1\nhi", "a")
+    assert again.columns[again.baseline_index].options == {"temperature": 1.0}
+    assert asked.run("%%glm -t 0.5,0\nhi", "a").baseline_index == 0
+
+
 # --- scores --------------------------------------------------------------------------------------
 
 
