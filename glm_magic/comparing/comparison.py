@@ -394,9 +394,14 @@ class Comparison(Sequence[Run]):
             return False
 
     @property
+    def scored_by(self) -> tuple[str, ...]:
+        """The names of the functions that score it, in their order."""
+        return tuple(name for appraiser in self._appraisers for name in appraiser.scorer.names)
+
+    @property
     def primary(self) -> str:
         """The name of the score that decides: the first; ``""`` without scores."""
-        return next(iter(score_names(self._runs)), "")
+        return next(iter(score_names(self._runs, self.scored_by)), "")
 
     def _verdicts(self, found: Sequence[Summary]) -> tuple[str, ...]:
         return shown.verdicts(self._plan, found, self.primary, self._baseline)

@@ -46,13 +46,14 @@ def summaries(
     *,
     margin: float | None = None,
     anytime: bool = False,
+    declared: Sequence[str] = (),
     with_intervals: bool = True,
 ) -> tuple[Summary, ...]:
     """Return the summary of each column; `runs` are those of the whole comparison.
 
-    Without intervals, which take time, the scores are means alone.
+    The scores are named as `score_names` does. Without intervals, which take time, the scores are means alone.
     """
-    names = score_names(runs)
+    names = score_names(runs, declared)
     by_column: list[list[Run]] = [[] for _ in columns]
     for run in runs:
         by_column[run.spot[1]].append(run)
@@ -70,9 +71,18 @@ def summaries(
     return tuple(found)
 
 
-def score_names(runs: Sequence[Run]) -> tuple[str, ...]:
-    """Return the names of the scores, in the order in which they first appear; ratings by hand come last."""
-    names = dict.fromkeys(name for run in runs for name in run.scores)
+def score_names(runs: Sequence[Run], declared: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the names of the scores: those of the `declared` functions, in their order; ratings by hand come last.
+
+    A function that has raised for every answer counts too, so that another does not decide in its place.
+    """
+    found = dict.fromkeys(name for run in runs for name in run.scores)
+    raised = {name for run in runs for name in run.score_errors}
+    names: dict[str, None] = {}
+    for function in declared:
+        own = [name for name in found if name == function or name.startswith(f"{function}.")]
+        names.update(dict.fromkeys(own or ([function] if function in raised else [])))
+    names.update(found)
     if any(run.rating is not None for run in runs):
         names[RATED] = None
     return tuple(names)

@@ -217,7 +217,13 @@ class Comparing:
         now = self._clock()
         if now < self._heads_at:
             return replace(changes, title=title)
-        found = summaries(comparison.columns, comparison, comparison.baseline_index, with_intervals=False)
+        found = summaries(
+            comparison.columns,
+            comparison,
+            comparison.baseline_index,
+            declared=comparison.scored_by,
+            with_intervals=False,
+        )
         heads = shown.columns(self._plan, found, comparison.primary, comparison.baseline_index)
         taken = self._clock() - now
         self._heads_at = now + max(_HEAD_SECONDS, _HEAD_SHARE * taken)

@@ -275,6 +275,13 @@ def test_a_score_that_raises_is_the_error_of_its_run(asked: Notebook) -> None:
     assert "2 not scored (picky: KeyError" in asked.page.text
 
 
+def test_a_first_score_that_fails_everywhere_lets_no_other_decide(asked: Notebook) -> None:
+    asked.run("def broken(reply): return 1 / 0\ndef long(reply): return len(str(reply))", "f")
+    found = asked.run("%%glm --score broken,long -t 0,1 -n 6\nhi", "a")
+    assert found.primary == "broken"
+    assert "long" not in found.verdict()
+
+
 @pytest.mark.parametrize(("name", "said"), [("absent", "no absent"), ("text", "text"), ("two", "two")])
 def test_what_is_no_score_is_said_before_anything_is_sent(asked: Notebook, name: str, said: str) -> None:
     asked.run("text = 'x'\ndef two(a, b, c, d): return 1", "f")
