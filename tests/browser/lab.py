@@ -67,10 +67,8 @@ def jupyterlab(directory: Path) -> Iterator[tuple[str, Path]]:
     extensions = directory / "data" / "labextensions"
     extensions.mkdir(parents=True)
     (extensions / "glm_magic").symlink_to(Path(__file__).parents[2] / "labextension")  # as the wheel installs it
-    port = _free_port()
     options = [
         "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
         "--ServerApp.open_browser=False",
         "--ServerApp.allow_root=True",
@@ -90,19 +88,8 @@ def jupyterlab(directory: Path) -> Iterator[tuple[str, Path]]:
         f"--MultiKernelManager.default_kernel_name={KERNEL}",
     ]
     log = directory / "server.log"
-    with log.open("wb") as stream:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", *options],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            env=_environment(directory),
-            cwd=notebooks,
-            start_new_session=True,
-        )
-    url = f"http://127.0.0.1:{port}"
+    server, url = _started(directory, notebooks, options, log)
     try:
-        _wait_until_it_answers(server, f"{url}/api/status", log)
         yield url, notebooks
     finally:
         server.terminate()
@@ -111,6 +98,31 @@ def jupyterlab(directory: Path) -> Iterator[tuple[str, Path]]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def _started(directory: Path, notebooks: Path, options: list[str], log: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a server, and return it with its address once it answers."""
+    while True:
+        port = _free_port()
+        with log.open("wb") as stream:
+            server = subprocess.Popen(
+                [sys.executable, "-m", "jupyterlab", f"--ServerApp.port={port}", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                env=_environment(directory),
+                cwd=notebooks,
+                start_new_session=True,
+            )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _wait_until_it_answers(server, f"{url}/api/status", log)
+        except RuntimeError:
+            server.kill()
+            if f"port {port} is not available" not in log.read_text():  # another program was faster
+                raise
+        else:
+            return server, url
 
 
 def _environment(directory: Path) -> dict[str, str]:
