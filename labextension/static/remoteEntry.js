@@ -1,5 +1,6 @@
 // The JupyterLab extension of glm_magic, written by hand: it needs no build. It shows a %%glm cell as Markdown instead
-// of Python, with the magic's line and the templates picked out. What is typed stays as it is.
+// of Python, with the magic's line and the templates picked out. What is typed stays as it is. At the end of the line
+// above an answer stand Copy and Run again; they are drawn on the page alone, and never reach the notebook.
 //
 // JupyterLab loads this file as a container of webpack's module federation: `init` gets the packages that it shares,
 // and `get` returns a module.
@@ -9,6 +10,8 @@
 
   const MAGIC = /^%%glm(?:[ \t].*)?$/;
   const MARKDOWN = "text/x-ipythongfm";
+  const TURN = "application/vnd.glm-magic.turn+json";
+  const SAID_SECONDS = 1.5;
   let shared = null;
 
   // --- the packages that JupyterLab shares, chosen as webpack does for those of which there is one ----------------
@@ -136,7 +139,7 @@
     begin();
   }
 
-  async function plugin() {
+  async function prompts() {
     const [{ INotebookTracker }, { IEditorExtensionRegistry }, view] = await Promise.all(
       ["@jupyterlab/notebook", "@jupyterlab/codemirror", "@codemirror/view"].map(load),
     );
@@ -157,7 +160,131 @@
     };
   }
 
-  const NOTHING = []; // a front end that lacks what this needs is left as it is
+  // --- the line above an answer -----------------------------------------------------------------------------------
+
+  // A style sheet draws the buttons' words: what is selected on the page and copied is the answer alone.
+  const LINE_STYLE = `
+    .jp-OutputArea-child:has(> .glm-line-buttons) { position: relative; }
+    .glm-line-buttons {
+      background: var(--jp-layout-color0, Canvas); display: flex; gap: 4px; opacity: 0; padding-left: 4px;
+      position: absolute; right: 4px; top: 0;
+    }
+    .jp-OutputArea-child:is(:hover, :focus-within) > .glm-line-buttons { opacity: 1; }
+    @media (hover: none) { .glm-line-buttons { opacity: 1; } }
+    .glm-line-button {
+      background: var(--jp-layout-color2, #eee); border: 1px solid var(--jp-border-color1, #bdbdbd);
+      border-radius: 3px; color: var(--jp-content-font-color1, #333); cursor: pointer;
+      font: var(--jp-ui-font-size1, 13px) / 1.3 var(--jp-ui-font-family, sans-serif); padding: 0 8px;
+    }
+    .glm-line-button::before { content: attr(data-says); }
+    .glm-line-button:hover { background: var(--jp-layout-color3, #ddd); }
+    .glm-line-button:focus-visible { outline: 2px solid var(--jp-brand-color1, #2196f3); outline-offset: -2px; }
+    @media (forced-colors: active) { .glm-line-button { border-color: ButtonText; } }`;
+
+  function lineButton(says, label, onClick) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "glm-line-button";
+    button.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes Enter for its own
+    const say = (says, label) => {
+      button.dataset.says = says;
+      button.setAttribute("aria-label", label);
+    };
+    say(says, label);
+    button.addEventListener("click", async () => {
+      const said = await onClick();
+      if (!said) return;
+      say(said, said);
+      setTimeout(say, 1000 * SAID_SECONDS, says, label);
+    });
+    return button;
+  }
+
+  // The Markdown of the answer below the line in `row`, as the model wrote it; undefined if the cell keeps no turns.
+  function answerOf(cell, row) {
+    const id = row.querySelector("[data-glm-turn]")?.dataset.glmTurn;
+    const outputs = cell.model.outputs;
+    for (let at = 0; at < (outputs?.length ?? 0); at++) {
+      const turn = outputs.get(at).data[TURN];
+      if (turn?.id !== id || !Array.isArray(turn?.messages)) continue;
+      const texts = turn.messages.filter(({ role }) => role === "assistant").map(({ content }) => content);
+      return texts.filter((text) => text && typeof text === "string").join("\n\n");
+    }
+  }
+
+  // Keeps the buttons in the lines of a notebook, as long as it has a kernel.
+  function followLines(panel, copy, run) {
+    const { content: notebook, sessionContext } = panel;
+    const isLive = () => {
+      const kernel = sessionContext.session?.kernel;
+      return kernel?.connectionStatus === "connected" && !["dead", "terminating"].includes(kernel.status);
+    };
+    const add = (row) => {
+      const cell = notebook.widgets.find((each) => each.node.contains(row));
+      if (!cell) return;
+      const buttons = document.createElement("div");
+      buttons.className = "glm-line-buttons";
+      if (answerOf(cell, row)) buttons.append(lineButton("Copy", "Copy the answer", () => copy(answerOf(cell, row))));
+      buttons.append(lineButton("Run again", "Run the cell of this answer again", () => run(panel, cell)));
+      row.append(buttons);
+    };
+    let isDue = false;
+    const look = () => {
+      isDue = false;
+      if (panel.isDisposed) return;
+      const lines = isLive() ? [...notebook.node.querySelectorAll("[data-glm-turn]")] : [];
+      const rows = new Set(lines.map((line) => line.closest(".jp-OutputArea-child")).filter(Boolean));
+      for (const buttons of notebook.node.querySelectorAll(".glm-line-buttons")) {
+        if (!rows.delete(buttons.parentElement)) buttons.remove();
+      }
+      rows.forEach(add);
+    };
+    const soon = () => {
+      if (!isDue) requestAnimationFrame(look);
+      isDue = true;
+    };
+    const observer = new MutationObserver(soon);
+    observer.observe(notebook.node, { childList: true, subtree: true });
+    for (const name of ["kernelChanged", "statusChanged", "connectionStatusChanged"]) sessionContext[name].connect(soon);
+    panel.disposed.connect(() => observer.disconnect());
+    soon();
+  }
+
+  async function lines() {
+    const [{ INotebookTracker, NotebookActions }, { Clipboard }] = await Promise.all(
+      ["@jupyterlab/notebook", "@jupyterlab/apputils"].map(load),
+    );
+    const copy = async (text) => {
+      try {
+        await navigator.clipboard.writeText(text);
+        return "Copied";
+      } catch {
+        let done = false; // where a page is not served over https
+        document.addEventListener("copy", () => (done = true), { capture: true, once: true });
+        Clipboard.copyToSystem(text);
+        return done ? "Copied" : "Not copied";
+      }
+    };
+    const run = (panel, cell) => {
+      const notebook = panel.content;
+      notebook.activeCellIndex = notebook.widgets.indexOf(cell);
+      notebook.deselectAll();
+      void NotebookActions.run(notebook, panel.sessionContext);
+    };
+    return {
+      id: "glm_magic:line",
+      description: "Shows Copy and Run again at the end of the line above an answer.",
+      autoStart: true,
+      requires: [INotebookTracker],
+      activate: (_app, tracker) => {
+        const sheet = document.createElement("style");
+        sheet.textContent = LINE_STYLE;
+        document.head.append(sheet);
+        tracker.forEach((panel) => followLines(panel, copy, run));
+        tracker.widgetAdded.connect((_tracker, panel) => followLines(panel, copy, run));
+      },
+    };
+  }
 
   (window._JUPYTERLAB ??= {}).glm_magic = {
     init(scope) {
@@ -165,11 +292,16 @@
     },
     async get(module) {
       if (module !== "./extension") throw new Error(`glm_magic has no module ${module}`);
-      let made = NOTHING;
-      try {
-        made = await plugin();
-      } catch (error) {
-        console.warn("glm_magic: prompts stay coloured as Python.", error);
+      const made = []; // a front end that lacks what one of them needs is left as it is
+      for (const [make, without] of [
+        [prompts, "prompts stay coloured as Python"],
+        [lines, "the line of an answer has no buttons"],
+      ]) {
+        try {
+          made.push(await make());
+        } catch (error) {
+          console.warn(`glm_magic: ${without}.`, error);
+        }
       }
       return () => ({ __esModule: true, default: made });
     },
