@@ -40,7 +40,11 @@ OLDEST = (
 # They use the magics, and little of IPython: what they need of it, others test too.
 KNOW_NO_IPYTHON = tuple(
     f"--ignore=tests/magics/test_{name}.py"
-    for name in ("comparing", "comparing_input", "comparing_kept", "options", "written", "panel", "saving", "budget")
+    for name in (
+        *("comparing", "comparing_input", "comparing_kept", "options", "written", "panel", "saving", "budget"),
+        *("history", "replay", "restart", "refresh", "conversation_machine", "pictures", "documents_in_prompts"),
+        *("mcp_tools", "thinking"),
+    )
 )
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 QUICKSTART = ("--nbval-lax", "--nbval-cell-timeout=900", "notebooks/quickstart.ipynb")

@@ -145,8 +145,10 @@ def test_a_later_cell_of_the_chat_waits_and_is_asked_after_it(notebook: Notebook
     notebook.run("%%glm --bg\nask", "a")
     assert comes_true(lambda: len(notebook.server.requests) == 1)
 
+    waited = []
+
     def open_the_gate_when_it_waits() -> None:
-        comes_true(lambda: "waiting for an answer in the background" in notebook.page.text)
+        waited.append(comes_true(lambda: "this cell" in notebook.page.text))  # its bar says what it waits for
         gate.set()
 
     opened = threading.Thread(target=open_the_gate_when_it_waits)
@@ -154,6 +156,7 @@ def test_a_later_cell_of_the_chat_waits_and_is_asked_after_it(notebook: Notebook
     sent = notebook.sent("%%glm\nmore", "b").messages
     assert sent == [("user", "ask"), ("assistant", "Half and whole."), ("user", "more")]
     opened.join()
+    assert waited == [True]
 
 
 def test_another_chat_and_a_one_shot_do_not_wait(notebook: Notebook, gate: threading.Event) -> None:
