@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from collections.abc import Mapping, Sequence
@@ -136,18 +137,22 @@ def summary_records(plan: Plan, found: Sequence[Summary], sentences: Mapping[str
 
 def frame(found: Sequence[Mapping[str, Any]]) -> Any:
     """Return records as a pandas DataFrame, without pandas as a polars one, without both as they are."""
-    try:
-        import pandas  # noqa: ICN001, PLC0415 - only where the person has it
+    for make in (_pandas, _polars):
+        with contextlib.suppress(ImportError):
+            return make(found)
+    return list(found)
 
-        return pandas.DataFrame(list(found))
-    except ImportError:
-        pass
-    try:
-        import polars  # noqa: ICN001, PLC0415
 
-        return polars.DataFrame(list(found), infer_schema_length=None, strict=False)
-    except ImportError:
-        return list(found)
+def _pandas(found: Sequence[Mapping[str, Any]]) -> Any:
+    import pandas  # noqa: ICN001, PLC0415 - only where the person has it
+
+    return pandas.DataFrame(list(found))
+
+
+def _polars(found: Sequence[Mapping[str, Any]]) -> Any:
+    import polars  # noqa: ICN001, PLC0415
+
+    return polars.DataFrame(list(found), infer_schema_length=None, strict=False)
 
 
 def to_csv(found: Sequence[Mapping[str, Any]], path: str | Path) -> None:
@@ -169,22 +174,21 @@ def to_jsonl(found: Sequence[Mapping[str, Any]], path: str | Path) -> None:
 
 
 def to_parquet(found: Sequence[Mapping[str, Any]], path: str | Path) -> None:
-    """Write records as Parquet, by polars or pandas.
+    """Write records as Parquet, by polars, or else by pandas with pyarrow.
 
     Raises `HistoryError` if the system refuses, `SetupError` if there is no library that writes it.
     """
-    table = frame(found)
-    write = getattr(table, "write_parquet", None) or getattr(table, "to_parquet", None)
-    if write is None:
-        raise SetupError("Parquet needs pandas with pyarrow, or polars.", "%pip install polars")
 
     def whole(target: Path) -> None:
         try:
-            write(target)
+            _polars(found).write_parquet(target)
         except ImportError:
-            raise SetupError("pandas writes Parquet by pyarrow.", "%pip install pyarrow") from None
+            _pandas(found).to_parquet(target)
 
-    _written(path, whole)
+    try:
+        _written(path, whole)
+    except ImportError:
+        raise SetupError("Parquet needs polars, or pandas with pyarrow.", "%pip install polars") from None
 
 
 def _written(path: str | Path, write: Any) -> None:
