@@ -29,9 +29,9 @@ class Kernel:
         message["metadata"] = {"cellId": cell} if cell else {}
         self.client.shell_channel.send(message)
         messages: list[dict[str, Any]] = []
-        until = time.monotonic() + 120
+        until = time.monotonic() + 300
         while time.monotonic() < until:
-            received = self.client.get_iopub_msg(timeout=120)
+            received = self.client.get_iopub_msg(timeout=300)
             if received["parent_header"].get("msg_id") != message["header"]["msg_id"]:
                 continue
             if received["msg_type"] == "status" and received["content"]["execution_state"] == "idle":

@@ -65,7 +65,7 @@ def execute(server: GlmServer, manager: AsyncKernelManager) -> Callable[..., Any
 
     def run(*sources: str) -> Any:
         notebook = new_notebook(as_new(server), *sources)
-        client = NotebookClient(notebook, km=manager, timeout=120, allow_errors=True)
+        client = NotebookClient(notebook, km=manager, timeout=300, allow_errors=True)
         client.execute()
         assert client.kc is not None
         client.kc.stop_channels()
@@ -81,7 +81,7 @@ def execute_in_new_kernel(server: GlmServer, monkeypatch: pytest.MonkeyPatch) ->
 
     def run(*sources: str) -> Any:
         notebook = new_notebook(LOAD, *sources)
-        NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True).execute()
+        NotebookClient(notebook, timeout=300, kernel_name="python3", allow_errors=True).execute()
         return notebook
 
     return run

@@ -80,7 +80,7 @@ def test_an_interrupt_before_the_first_token_keeps_nothing(kernel: Kernel, serve
 
     def seen(message: dict[str, Any]) -> None:
         if message["msg_type"] == "display_data" and "asking" in str(message["content"]) and not interrupted:
-            interrupted.append(comes_true(lambda: len(server.requests) == 1))
+            interrupted.append(comes_true(lambda: len(server.requests) == 1, seconds=250))
             kernel.manager.interrupt_kernel()
 
     status, messages = kernel.run("%%glm\nhi", "a", seen=seen)
