@@ -76,14 +76,15 @@ def test_an_interrupt_in_mid_answer_keeps_the_text_and_the_next_cell_works(kerne
 
 def test_an_interrupt_before_the_first_token_keeps_nothing(kernel: Kernel, server: GlmServer) -> None:
     server.answer(Answer([threading.Event()]))
-    interrupted: list[bool] = []
 
-    def seen(message: dict[str, Any]) -> None:
-        if message["msg_type"] == "display_data" and "asking" in str(message["content"]) and not interrupted:
-            interrupted.append(comes_true(lambda: len(server.requests) == 1, seconds=250))
+    def interrupt_when_it_is_asked() -> None:
+        if comes_true(lambda: len(server.requests) == 1):
             kernel.manager.interrupt_kernel()
 
-    status, messages = kernel.run("%%glm\nhi", "a", seen=seen)
+    interrupting = threading.Thread(target=interrupt_when_it_is_asked)
+    interrupting.start()
+    status, messages = kernel.run("%%glm\nhi", "a")
+    interrupting.join()
     assert status == "error"
     assert "nothing is kept" in errors(messages)[0]["evalue"]
     assert kernel.run("%%glm\nnext", "b")[0] == "ok"
