@@ -109,6 +109,31 @@ function asker(model) {
     });
 }
 
+// Returns a widget that draws what `create(model, ask)` makes over each of its outputs. `create` returns a function that
+// shows what the model holds; its `element` is what is drawn.
+function overlay(create) {
+  return {
+    initialize({ model }) {
+      const ask = asker(model);
+      const shows = new Set();
+      const show = () => {
+        for (const each of shows) each();
+      };
+      model.on("change", show);
+      const end = drawOver(model, () => {
+        const draw = create(model, ask);
+        shows.add(draw);
+        draw();
+        return draw.element;
+      });
+      return () => {
+        end();
+        model.off("change", show);
+      };
+    },
+  };
+}
+
 // Puts cells below the one with this id; returns why not, where it did not.
 function insertBelow(model, cell, sources) {
   const notebook = model.widget_manager?.context?.model?.sharedModel;

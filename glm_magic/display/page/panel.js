@@ -1,52 +1,36 @@
 // The parameter panel: knobs, the key with Log in, and the lines that say the same.
 
-export default {
-  initialize({ model }) {
-    const ask = asker(model);
-    const shows = new Set();
-    const show = () => {
-      for (const each of shows) each();
-    };
-    model.on("change", show);
-    const end = drawOver(model, () => {
-      const el = make("div", "view glm-panel", null);
-      const presets = presetRow(el, ask, true);
-      const turn = knobs(el, ask, model);
-      const status = keyRow(el, ask);
-      const total = make("div", "row glm-spent", el);
-      const config = copied(el, "as a line", "config");
-      const flags = copied(el, "for one cell", "ask");
-      const foot = make("div", "row", el);
-      make("span", "name", foot);
-      const said = make("span", "said");
-      button("play", foot, "Open a playground below", () => {
-        const why = insertBelow(model, el.dataset.cell, [model.get("lines").playground]);
-        said.textContent = why || "Run the cell below.";
-      });
-      foot.append(said);
-      const changed = settling(el, ask);
-      let before = model.get("lines").config;
-      const draw = () => {
-        if (before !== model.get("lines").config) changed();
-        before = model.get("lines").config;
-        presets(model.get("presets"));
-        turn(model.get("rows"));
-        status(model.get("status"));
-        total.textContent = model.get("spent");
-        total.hidden = !total.textContent;
-        config(model.get("lines").config ?? "");
-        flags(model.get("lines").ask ?? "");
-      };
-      shows.add(draw);
-      draw();
-      return el;
-    });
-    return () => {
-      end();
-      model.off("change", show);
-    };
-  },
-};
+export default overlay((model, ask) => {
+  const el = make("div", "view glm-panel", null);
+  const presets = presetRow(el, ask, true);
+  const turn = knobs(el, ask, model);
+  const status = keyRow(el, ask);
+  const total = make("div", "row glm-spent", el);
+  const config = copied(el, "as a line", "config");
+  const flags = copied(el, "for one cell", "ask");
+  const foot = make("div", "row", el);
+  make("span", "name", foot);
+  const said = make("span", "said");
+  button("play", foot, "Open a playground below", () => {
+    const why = insertBelow(model, el.dataset.cell, [model.get("lines").playground]);
+    said.textContent = why || "Run the cell below.";
+  });
+  foot.append(said);
+  const changed = settling(el, ask);
+  let before = model.get("lines").config;
+  const draw = () => {
+    if (before !== model.get("lines").config) changed();
+    before = model.get("lines").config;
+    presets(model.get("presets"));
+    turn(model.get("rows"));
+    status(model.get("status"));
+    total.textContent = model.get("spent");
+    total.hidden = !total.textContent;
+    config(model.get("lines").config ?? "");
+    flags(model.get("lines").ask ?? "");
+  };
+  return Object.assign(draw, { element: el });
+});
 
 // The key's status, and Log in, which sends what is typed once and keeps nothing of it on the page.
 function keyRow(parent, ask) {

@@ -3,26 +3,7 @@
 
 const TYPED_MS = 300;
 
-export default {
-  initialize({ model }) {
-    const ask = asker(model);
-    const shows = new Set();
-    const show = () => {
-      for (const each of shows) each();
-    };
-    model.on("change", show);
-    const end = drawOver(model, () => {
-      const draw = playground(model, ask);
-      shows.add(draw);
-      draw();
-      return draw.element;
-    });
-    return () => {
-      end();
-      model.off("change", show);
-    };
-  },
-};
+export default overlay(playground);
 
 function playground(model, ask) {
   const el = make("div", "view glm-playground", null);

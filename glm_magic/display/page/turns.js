@@ -1,48 +1,32 @@
 // The turns of a chat: a tick sends a turn, or skips it; above them, how much of the context window they fill.
 
-export default {
-  initialize({ model }) {
-    const ask = asker(model);
-    const shows = new Set();
-    const show = () => {
-      for (const each of shows) each();
-    };
-    model.on("change", show);
-    const end = drawOver(model, () => {
-      const el = make("div", "view glm-turns", null);
-      const title = make("div", "name", el);
-      const bar = make("progress", "window", el);
-      const said = make("div", "about", el);
-      const list = make("div", "list", el);
-      const fault = make("div", "fault", el);
-      fault.setAttribute("role", "alert");
-      const rows = new Map(); // by number
-      const draw = () => {
-        const state = model.get("state");
-        title.textContent = `Chat ${state.chat ?? ""}`;
-        said.textContent = state.said ?? "";
-        bar.hidden = !state.most;
-        bar.max = state.most || 1;
-        bar.value = Math.min(state.used ?? 0, bar.max);
-        bar.setAttribute("aria-label", state.said ?? "");
-        const turns = state.turns ?? [];
-        if (turns.map((turn) => turn.number).join() !== [...rows.keys()].join()) {
-          list.replaceChildren();
-          rows.clear();
-          for (const turn of turns) rows.set(turn.number, turnRow(list, turn.number, ask, fault));
-        }
-        for (const turn of turns) rows.get(turn.number)(turn);
-      };
-      shows.add(draw);
-      draw();
-      return el;
-    });
-    return () => {
-      end();
-      model.off("change", show);
-    };
-  },
-};
+export default overlay((model, ask) => {
+  const el = make("div", "view glm-turns", null);
+  const title = make("div", "name", el);
+  const bar = make("progress", "window", el);
+  const said = make("div", "about", el);
+  const list = make("div", "list", el);
+  const fault = make("div", "fault", el);
+  fault.setAttribute("role", "alert");
+  const rows = new Map(); // by number
+  const draw = () => {
+    const state = model.get("state");
+    title.textContent = `Chat ${state.chat ?? ""}`;
+    said.textContent = state.said ?? "";
+    bar.hidden = !state.most;
+    bar.max = state.most || 1;
+    bar.value = Math.min(state.used ?? 0, bar.max);
+    bar.setAttribute("aria-label", state.said ?? "");
+    const turns = state.turns ?? [];
+    if (turns.map((turn) => turn.number).join() !== [...rows.keys()].join()) {
+      list.replaceChildren();
+      rows.clear();
+      for (const turn of turns) rows.set(turn.number, turnRow(list, turn.number, ask, fault));
+    }
+    for (const turn of turns) rows.get(turn.number)(turn);
+  };
+  return Object.assign(draw, { element: el });
+});
 
 // One turn; returns what shows its state.
 function turnRow(parent, number, ask, fault) {
