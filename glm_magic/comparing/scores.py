@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from glm_magic.comparing.rows import is_missing
 from glm_magic.errors import OptionError, SetupError, near_miss, quoted
 from glm_magic.settings.declared import plain
 from glm_magic.tools import schemas
@@ -183,18 +184,11 @@ def _wanted(expected: Expected, row: Row) -> Expected:
         elif meant := near_miss(expected, row, 0.8):
             raise ValueError(f"the row has no column {expected!r}; did you mean {meant!r}?")
     value = plain(value)
-    if _is_missing(value):
+    if is_missing(value):
         raise ValueError(f"the row has no value in the column {expected!r}")
     if not isinstance(value, (str, int, float, bool)):
         raise TypeError(f"expected text, a number or a bool to compare with, got {type(value).__name__}")
     return value
-
-
-def _is_missing(value: Any) -> bool:
-    try:
-        return value is None or bool(value != value)  # noqa: PLR0124 - NaN
-    except (TypeError, ValueError):  # pandas.NA is neither; an array of several is there
-        return type(value).__name__ == "NAType"
 
 
 def _answer(reply: object) -> str:
