@@ -129,8 +129,7 @@ class Elsewhere:
 
 def ask_here(errand: bytes) -> bytes:
     """Ask a question in this worker, and return its reply, when it was asked, and the error, all pickled."""
-    import cloudpickle  # noqa: PLC0415 - only where it is needed
-
+    cloudpickle = _cloudpickle()
     question: Question = cloudpickle.loads(errand)
     created = time.time()
     session = Session(Layers(os.environ))
@@ -160,11 +159,16 @@ _KEY_OF_ITS_OWN = (
 )
 
 
-def _packed(question: Question) -> bytes:
+def _cloudpickle() -> Any:
     try:
-        import cloudpickle  # noqa: PLC0415
+        import cloudpickle  # noqa: PLC0415 - of an extra
     except ImportError:
         raise SetupError("--executor needs cloudpickle.", '%pip install "glm_magic[executor]"') from None
+    return cloudpickle
+
+
+def _packed(question: Question) -> bytes:
+    cloudpickle = _cloudpickle()
     try:
         return bytes(cloudpickle.dumps(replace(question, endpoint=None, recorded=None, sent_after=())))
     except Exception as error:
@@ -174,10 +178,7 @@ def _packed(question: Question) -> bytes:
 
 
 def _unpacked(result: bytes) -> tuple[Reply | None, float, GlmError | None]:
-    import cloudpickle  # noqa: PLC0415
-
-    found: tuple[Any, float, Any] = cloudpickle.loads(result)
-    reply, created, failure = found
+    reply, created, failure = _cloudpickle().loads(result)
     if failure is None:
         return reply, created, None
     name, what, remedy = failure
