@@ -31,7 +31,7 @@ from glm_magic.comparing.shown import shadowed
 from glm_magic.comparing.under_way import Comparing, Until, bundle, pinned
 from glm_magic.display.grid import Action, GridView
 from glm_magic.display.view import Show
-from glm_magic.errors import GlmError, Interrupted, OptionError, quoted
+from glm_magic.errors import Interrupted, OptionError, quoted
 from glm_magic.magics import answering, forecasts, names, planning
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine
@@ -265,12 +265,10 @@ class _Page:
             case "stop":
                 comparison.stop()
             case "more":
-                with contextlib.suppress(GlmError, Interrupted):  # the grid shows what came of it
+                with contextlib.suppress(Interrupted):  # the grid shows what had come
                     comparison.ask_more()
             case "reveal":
                 comparison.reveal()
-            case _:
-                pass
 
     def _changed(self) -> None:
         self.view.rewrite(self._comparison.grid(), self._attached())
