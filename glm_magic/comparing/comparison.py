@@ -231,6 +231,8 @@ class Comparison(Sequence[Run]):
         if self.hands.more is None:
             raise SetupError("Only a cell's comparison can be asked more.", "Call compare() with more repeats.")
         self.hands.more(repeats)
+        for appraiser in self._appraisers[1:]:  # the first has scored each answer as it came
+            self._appraise(appraiser)
         return self
 
     def reveal(self) -> Comparison:

@@ -231,6 +231,8 @@ def test_more_is_asked_from_python_and_stands_in_the_same_grid(asked: Notebook) 
     assert len(asked.server.requests) == 6
     with pytest.raises(OptionError):
         found.ask_more(0)
+    found.score(lambda reply: 7).ask_more()
+    assert [dict(run.scores) for run in found] == [{"score": 7}] * 8
 
 
 def test_the_cell_of_an_answer_that_was_cut_off_says_so_in_short(asked: Notebook) -> None:
