@@ -1,13 +1,16 @@
-"""A real kernel, asked by its protocol."""
+"""A real kernel, asked by its protocol, or by nbclient."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import nbformat
 from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
 
 
 class Kernel:
@@ -29,9 +32,9 @@ class Kernel:
         message["metadata"] = {"cellId": cell} if cell else {}
         self.client.shell_channel.send(message)
         messages: list[dict[str, Any]] = []
-        until = time.monotonic() + 300
+        until = time.monotonic() + 120
         while time.monotonic() < until:
-            received = self.client.get_iopub_msg(timeout=300)
+            received = self.client.get_iopub_msg(timeout=120)
             if received["parent_header"].get("msg_id") != message["header"]["msg_id"]:
                 continue
             if received["msg_type"] == "status" and received["content"]["execution_state"] == "idle":
@@ -48,3 +51,13 @@ class Kernel:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
         self.manager.cleanup_resources()
+
+
+def execute(path: Path) -> Any:
+    """Execute a notebook in a new kernel, and save it."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}
+    ).execute()
+    nbformat.write(notebook, path)
+    return [cell.outputs for cell in notebook.cells]

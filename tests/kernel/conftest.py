@@ -65,7 +65,9 @@ def execute(server: GlmServer, manager: AsyncKernelManager) -> Callable[..., Any
 
     def run(*sources: str) -> Any:
         notebook = new_notebook(as_new(server), *sources)
-        client = NotebookClient(notebook, km=manager, timeout=300, allow_errors=True)
+        # nbclient sends what an Output widget shows on the socket that it waits on for the reply. Now and then that
+        # takes the wake-up for the reply away, and nbclient finds it when the timeout ends.
+        client = NotebookClient(notebook, km=manager, timeout=60, allow_errors=True)
         client.execute()
         assert client.kc is not None
         client.kc.stop_channels()
@@ -81,7 +83,7 @@ def execute_in_new_kernel(server: GlmServer, monkeypatch: pytest.MonkeyPatch) ->
 
     def run(*sources: str) -> Any:
         notebook = new_notebook(LOAD, *sources)
-        NotebookClient(notebook, timeout=300, kernel_name="python3", allow_errors=True).execute()
+        NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True).execute()
         return notebook
 
     return run

@@ -11,8 +11,7 @@ from typing import Any
 import nbformat
 import pytest
 from glm_server import Answer, GlmServer, Received, chunk, error, stream
-from nbclient import NotebookClient
-from real_kernel import Kernel
+from real_kernel import Kernel, execute
 from sharing import command
 
 from glm_magic.notebook.bundle import MIME_TYPE as TURN
@@ -143,16 +142,6 @@ def respond(request: Received) -> Answer:
     if "three" in text and body["temperature"] == 1.0:
         return error(400, {"error": {"code": "1214", "message": "not this one"}})
     return stream(f"{text} at ", f"{body.get('temperature')} {len(text)}", model=body["model"])
-
-
-def execute(path: Path) -> Any:
-    """Execute a notebook in a new kernel, and save it."""
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}
-    ).execute()
-    nbformat.write(notebook, path)
-    return [cell.outputs for cell in notebook.cells]
 
 
 def bundles(outputs: list[Any], kind: str) -> list[Any]:

@@ -9,8 +9,7 @@ from typing import Any
 import nbformat
 import pytest
 from glm_server import GlmServer, stream
-from nbclient import NotebookClient
-from real_kernel import Kernel
+from real_kernel import Kernel, execute
 from sharing import command
 
 from glm_magic.notebook.bundle import MIME_TYPE
@@ -34,16 +33,6 @@ CELLS = (
     "%%glm --no-history -f text\nAlone.",
     "_glm.text",
 )
-
-
-def execute(path: Path) -> Any:
-    """Execute a notebook in a new kernel, and save it."""
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": path.parent}}
-    ).execute()
-    nbformat.write(notebook, path)
-    return [cell.outputs for cell in notebook.cells]
 
 
 @pytest.fixture
