@@ -67,7 +67,7 @@ def execute(server: GlmServer, manager: AsyncKernelManager) -> Callable[..., Any
         notebook = new_notebook(as_new(server), *sources)
         # nbclient sends what an Output widget shows on the socket that it waits on for the reply. Now and then that
         # takes the wake-up for the reply away, and nbclient finds it when the timeout ends.
-        client = NotebookClient(notebook, km=manager, timeout=60, allow_errors=True)
+        client = NotebookClient(notebook, km=manager, timeout=30, allow_errors=True)
         client.execute()
         assert client.kc is not None
         client.kc.stop_channels()
