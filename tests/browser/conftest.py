@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from lab import KERNEL, Lab, fresh_page, headless_chromium, install_kernel, jupy
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +41,17 @@ def lab(request: pytest.FixtureRequest, lab_server: tuple[str, Path], page: Page
     page.emulate_media(forced_colors="none", reduced_motion="no-preference")
     lab = Lab(page, *lab_server, getattr(request, "param", "JupyterLab"))
     yield lab
+    if request.node.stash.get(FAILED, False):
+        print(lab.state())
     lab.close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note that a test has failed, so that its fixtures can tell what the page shows."""
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
 
 
 @pytest.fixture(scope="session")

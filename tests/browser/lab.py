@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 SECONDS = 60.0  # the longest wait for anything; two cores that have other work are slow
 SIZE = (1280, 900)
 KERNEL = "glm-magic-browser"
+LOG = "server.log"
 CHROMIUM = "/usr/bin/chromium"
 FOREIGN = ("GLM_", "ZAI_", "ZHIPUAI_", "JUPYTER", "JPY_", "IPYTHON")
 PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -87,7 +89,7 @@ def jupyterlab(directory: Path) -> Iterator[tuple[str, Path]]:
         "--ServerApp.jpserver_extensions={'jupyterlab': True, 'notebook': True}",
         f"--MultiKernelManager.default_kernel_name={KERNEL}",
     ]
-    log = directory / "server.log"
+    log = directory / LOG
     server, url = _started(directory, notebooks, options, log)
     try:
         yield url, notebooks
@@ -151,7 +153,7 @@ def install_kernel(data: Path, name: str, **environment: str) -> None:
         "display_name": "Python 3",
         "language": "python",
         "metadata": {"debugger": False},
-        "env": environment,
+        "env": {"PYTHONFAULTHANDLER": "1", **environment},
     }
     file = data / "kernels" / name / "kernel.json"
     file.parent.mkdir(parents=True)
@@ -325,6 +327,33 @@ class Lab:
         while not holds():
             assert time.monotonic() < end, f"waited in vain for {what}"
             self.page.wait_for_timeout(20)
+
+    def state(self) -> str:
+        """Return what a failure is understood by: what the page shows, and where the kernel's threads are.
+
+        It ends the kernel.
+        """
+        page: str = self.page.evaluate(
+            """() => {
+                const notebook = window.jupyterapp?.shell.currentWidget;
+                const kernel = notebook?.sessionContext?.session?.kernel;
+                const outputs = [...document.querySelectorAll('.jp-Cell')].map(
+                    (cell, at) => `[${at}] ${cell.querySelector('.jp-InputPrompt')?.textContent} ${cell.innerText}`
+                );
+                return [
+                    `kernel ${kernel?.status}, ${kernel?.connectionStatus}; runs ${JSON.stringify(window.glmRuns)}; ` +
+                        `focus on ${document.activeElement?.outerHTML.slice(0, 200)}`,
+                    ...outputs,
+                ].join('\\n');
+            }"""
+        )
+        for kernel in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                command = kernel.read_text()
+                if "ipykernel_launcher" in command and str(self._notebooks.parent) in command:
+                    os.kill(int(kernel.parent.name), signal.SIGABRT)  # its faulthandler writes where its threads are
+        time.sleep(1)
+        return f"{page}\n{(self._notebooks.parent / LOG).read_text()[-8000:]}"
 
     # --- the file, and the looks -------------------------------------------------------------
 
