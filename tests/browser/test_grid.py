@@ -276,6 +276,24 @@ def test_a_blind_grid_is_revealed_when_asked(lab: Lab) -> None:
     expect(seen.part("head").first).to_contain_text("GLM-4-Flash")
 
 
+def test_what_a_person_chose_stays_when_the_kernel_sends_the_grid_anew(lab: Lab) -> None:
+    seen = acted(lab, "grid-anew", "6, 2", "grids().send_whole('acted')")
+    seen.press("failed")
+    expect(seen.part("row")).to_have_count(1)
+    seen.press("all")
+    seen.press("diff")
+    expect(seen.part("out").first).to_be_attached()
+    seen.cell(2, 1).focus()
+    lab.page.keyboard.press("Enter")
+    expect(seen.part("panel")).to_be_visible()
+    seen.root.evaluate("node => { node.dataset.known = 'yes' }")
+    lab.run_cell(2)
+    expect(seen.root).to_have_attribute("data-known", "yes")
+    expect(seen.root).to_have_attribute("data-view", "diff")
+    expect(seen.part("out").first).to_be_attached()
+    expect(seen.part("panel")).to_be_visible()
+
+
 def test_it_is_fit_for_every_theme_and_a_narrow_page(lab: Lab) -> None:
     seen = acted(lab, "grid-looks", "12, 4")
     seen.press("diff")

@@ -91,6 +91,18 @@ def test_the_page_knows_the_whole_grid_from_the_start() -> None:
     assert 'data-glm-grid="k"' in sheet.outputs["n"]["text/html"]
 
 
+def test_what_changed_too_late_for_an_update_is_sent_with_the_end() -> None:
+    sheet = begun()
+    running = Answer(state="running")
+    sheet.paint(Changes({(0, 0, 0): running, (1, 0, 0): running}))
+    end = filled()
+    sheet.paint(Changes({(0, 0, 0): end.answers[0][0][0]}, {(1, 0, 0): "y"}), after=0.0)
+    assert len(sheet.patches) == 1
+    sheet.view.settle(end, BUNDLE)
+    assert {tuple(answer[:3]) for answer in sheet.patches[-1]["answers"]} >= {(0, 0, 0), (1, 0, 0)}
+    assert all(answer[3]["state"] != "running" for answer in sheet.patches[-1]["answers"])
+
+
 def test_text_is_sent_as_it_grows_and_only_what_is_new_of_it() -> None:
     sheet = begun()
     sheet.paint(Changes({(0, 0, 0): Answer(state="running")}), *(Changes(grown={(0, 0, 0): word}) for word in "abc"))

@@ -76,6 +76,21 @@ class GridPart {
     this.tools.draw();
   }
 
+  // Whether other data has as many rows and columns, so that what was chosen here holds for it.
+  isLike(data) {
+    return data.rows.length === this.data.rows.length && data.columns.length === this.data.columns.length;
+  }
+
+  replace(data) {
+    const { panel } = this;
+    const isFocused = this.node.contains(document.activeElement);
+    Object.assign(this, { data, panel: null, waits: "", isStopping: false });
+    this.dirty.clear();
+    this.build();
+    if (panel) this.toggle(panel.row, panel.column);
+    if (isFocused) this.go(...this.at);
+  }
+
   // What stays in its place when the grid scrolls must not hide the cell that is moved to.
   fit() {
     const { scroller } = this;

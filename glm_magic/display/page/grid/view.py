@@ -71,14 +71,14 @@ class PageGrid:
             return
         self._join()
         first = self._sheet.grid
+        if self._live is not None:  # before its place is on the page, which asks for a grid that it does not know
+            self._live.begin(self._key)
         self._put(
             {
                 "text/html": as_html(first, self._key, most=_FIRST_BYTES, note=_UNDER_WAY),
                 "text/plain": as_plain(first, most_rows=3),
             }
         )
-        if self._live is not None:
-            self._live.begin(self._key)
 
     def paint(self, changes: Changes) -> None:
         """Take what has changed; show it if it is due."""
@@ -103,7 +103,8 @@ class PageGrid:
 
     def rewrite(self, grid: Grid, attached: Mapping[str, Any]) -> None:
         """Replace the settled grid."""
-        before, self._sheet, self._unsent = self._sheet, Sheet(grid), _Unsent()
+        before, self._sheet = self._sheet, Sheet(grid)
+        unsent, self._unsent = self._unsent, _Unsent()
         now = self._sheet
         if self._live is None:
             self._join()
@@ -112,7 +113,8 @@ class PageGrid:
                 self._live.send_whole(self._key)  # a page whose script comes later asks for it
             return
         if before.shape == now.shape and before.heads.rows == now.heads.rows:
-            changed = [spot for spot, answer in now.spots() if answer != before.answer(spot)]
+            late = unsent.answers.keys() | unsent.grown.keys()
+            changed = [spot for spot, answer in now.spots() if spot in late or answer != before.answer(spot)]
             self._send({**messages.heads(now.heads), **self._of(changed), "running": self._is_running})
         else:
             self._live.send_whole(self._key)

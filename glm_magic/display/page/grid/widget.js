@@ -34,13 +34,17 @@ export default {
       for (const place of root.querySelectorAll?.(PLACE) ?? []) stand(place);
     };
     const begin = (key, whole) => {
-      const send = (action) => model.send({ grid: key, ...action });
+      const data = new Data(whole);
       const known = grids.get(key);
-      if (known) {
-        leave(known);
-        known.part.dispose();
+      if (known?.part.isLike(data)) known.part.replace(data); // what a person chose in it stays
+      else {
+        if (known) {
+          leave(known);
+          known.part.dispose();
+        }
+        const send = (action) => model.send({ grid: key, ...action });
+        grids.set(key, { part: new GridPart(data, { send, interrupt }) });
       }
-      grids.set(key, { part: new GridPart(new Data(whole), { send, interrupt }) });
       stand_all(document);
     };
     const begin_all = () => {
