@@ -42,6 +42,13 @@ SCRIPTS = {
             "- Two adults and a child: 2 × 8 + 3 = **19 euros**.\n",
             "- On Monday 120 people came; at the full price of 8 euros that would be 120 × 8 = **960 euros**.",
         ),
+        calls(
+            (
+                "convert_time",
+                {"source_timezone": "Asia/Seoul", "time": "09:30", "target_timezone": "Europe/Zurich"},
+            )
+        ),
+        stream("When it is 9:30 in Seoul, it is **1:30 in the morning** in Zurich."),
     )
 }
 
