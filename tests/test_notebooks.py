@@ -68,7 +68,7 @@ def test_without_a_key_or_a_server_the_tools_are_answered_from_their_notebook_an
         for output in cell.get("outputs", ())
         if MIME_TYPE in output.get("data", {})
     ]
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all("tool call" in line and "replayed" in line for line in lines)
 
 

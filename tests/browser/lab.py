@@ -214,10 +214,21 @@ class Lab:
             page.on(event, listener)
 
     def open(self, path: str | Path) -> None:
-        """Open a notebook of the server's folder, and wait for its kernel."""
+        """Open a notebook of the server's folder, and wait for its kernel. JupyterLab is loaded once in a page."""
         self.path = self._notebooks / path
-        place = PLACES[self.front_end]
-        self.page.goto(f"{self._url}/{place}/{self.path.relative_to(self._notebooks).as_posix()}?reset")
+        name = self.path.relative_to(self._notebooks).as_posix()
+        if self.front_end == "JupyterLab" and self.page.evaluate("() => window.jupyterapp?.name === 'JupyterLab'"):
+            self.page.evaluate(
+                """async path => {
+                    window.glmRuns = {};
+                    for (const opened of [...jupyterapp.shell.widgets('main')]) opened.dispose();
+                    if (jupyterapp.shell.leftCollapsed) jupyterapp.shell.expandLeft();
+                    await jupyterapp.commands.execute('docmanager:open', { path, factory: 'Notebook' });
+                }""",
+                name,
+            )
+        else:
+            self.page.goto(f"{self._url}/{PLACES[self.front_end]}/{name}?reset")
         self._wait_for_the_notebook()
 
     def open_new(self, name: str, *cells: str, kernel: str = KERNEL) -> None:
