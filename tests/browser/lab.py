@@ -214,10 +214,13 @@ class Lab:
             page.on(event, listener)
 
     def open(self, path: str | Path) -> None:
-        """Open a notebook of the server's folder, and wait for its kernel. JupyterLab is loaded once in a page."""
+        """Open a notebook of the server's folder, and wait for its kernel.
+
+        JupyterLab is loaded once in a page, and again after a reload, which brings earlier notebooks back.
+        """
         self.path = self._notebooks / path
         name = self.path.relative_to(self._notebooks).as_posix()
-        if self.front_end == "JupyterLab" and self.page.evaluate("() => window.jupyterapp?.name === 'JupyterLab'"):
+        if self.page.evaluate("() => window.glmPlace") == self.front_end == "JupyterLab":
             self.page.evaluate(
                 """async path => {
                     window.glmRuns = {};
@@ -229,6 +232,7 @@ class Lab:
             )
         else:
             self.page.goto(f"{self._url}/{PLACES[self.front_end]}/{name}?reset")
+            self.page.evaluate("place => { window.glmPlace = place }", self.front_end)
         self._wait_for_the_notebook()
 
     def open_new(self, name: str, *cells: str, kernel: str = KERNEL) -> None:
@@ -245,9 +249,13 @@ class Lab:
 
     def close(self) -> None:
         """End the notebook's kernel, and leave the page to another."""
-        self.page.evaluate("async () => { await jupyterapp.serviceManager.sessions.shutdownAll() }")
+        self.page.evaluate("async () => { await window.jupyterapp?.serviceManager.sessions.shutdownAll() }")
         for event, listener in self._listeners.items():
             self.page.remove_listener(event, listener)
+
+    def leave(self) -> None:
+        """Have the next test load the page anew, which this one has changed."""
+        self.page.goto("about:blank")
 
     # --- running -----------------------------------------------------------------------------
 
@@ -342,7 +350,7 @@ class Lab:
     def state(self) -> str:
         """Return what a failure is understood by: what the page shows, and where the kernel's threads are.
 
-        It ends the kernel.
+        It ends the kernel, and leaves the page.
         """
         page: str = self.page.evaluate(
             """() => {
@@ -358,13 +366,16 @@ class Lab:
                 ].join('\\n');
             }"""
         )
+        log = self._notebooks.parent / LOG
+        before = log.read_text()
         for kernel in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
                 command = kernel.read_text()
                 if "ipykernel_launcher" in command and str(self._notebooks.parent) in command:
                     os.kill(int(kernel.parent.name), signal.SIGABRT)  # its faulthandler writes where its threads are
         time.sleep(1)
-        return f"{page}\n{(self._notebooks.parent / LOG).read_text()[-8000:]}"
+        self.leave()
+        return f"{page}\n{before[-3000:]}\n{log.read_text()[len(before) :]}"
 
     # --- the file, and the looks -------------------------------------------------------------
 
