@@ -62,6 +62,8 @@ def compared(
     may_ask = settings["replay_missing"] != "error" or source == OFF
     asked = plan(session, wanted, keeping.place, recorded.requests(ask=may_ask), ask=may_ask)
     known = Known(keeping.place, keeper.of(keeping), recorded)
+    if may_ask:
+        session.check_limits(*map(asked.question, asked.missing(known.lacks)))
     comparing = Comparing(
         session,
         asked,

@@ -112,6 +112,13 @@ class Comparison(Sequence[Run]):
         if self.hands.pending is not None:
             self.hands.pending.stop()
 
+    def cancel(self) -> str:
+        """Cancel what is pending at the service's Batch API (``--batch``), and return what came of that.
+
+        What it has answered by then is collected when the cell runs again.
+        """
+        return self.hands.cancel()
+
     @property
     def plan(self) -> Plan:
         """What it asks."""

@@ -51,7 +51,7 @@ class Elsewhere:
         plan: Plan,
         missing: Iterable[Spot],
         *,
-        keep: Callable[[SavedRun], None],
+        keep: Callable[[SavedRun], object],
     ) -> None:
         self._workers = workers
         self._plan = plan

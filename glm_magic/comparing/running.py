@@ -59,7 +59,7 @@ class Running:
         missing: Iterable[Spot],
         *,
         at_once: int,
-        keep: Callable[[SavedRun], None],
+        keep: Callable[[SavedRun], object],
         circumstances: Circumstances | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:

@@ -49,7 +49,8 @@ ALL = Until()
 class Comparing:
     """A comparison under way: iterate over its `changes`. `stop` ends it early; `end` notes that it has ended.
 
-    Only runs that are not `known` are asked. Raises `NotRecorded` at once if there are some and `ask` is false. A
+    Only runs that are neither `known` nor pending in a batch are asked. Raises `NotRecorded` at once if there are some
+    and `ask` is false. A
     `comparison` that is given goes on with the runs of this plan. The `workers` of an executor ask, if there is one.
     """
 
@@ -77,6 +78,7 @@ class Comparing:
         self._asked_of = list(asked_of)
         runs: list[Run] = []
         missing: list[Spot] = []
+        self._kept = 0
         for spot in plan.spots():
             run = Run(spot, plan.wanted.rows[spot[0]], plan.wanted.configurations[spot[1]])
             key = plan.key(spot)
@@ -84,9 +86,16 @@ class Comparing:
             if saved is not None:
                 run = kept(saved, run, plan.question(spot), replayed=True)
                 runs.append(self._scored(run))
+                self._kept += 1
                 keeper.note(keeping, key, saved)
             elif not ask and (failed := known.recorded.failed(key, known.place)) is not None:
                 runs.append(replace(run, state="failed", error=GlmError(failed.error)))
+            elif key in known.failed:
+                runs.append(replace(run, state="failed", error=known.failed[key]))
+            elif key in known.pending:
+                runs.append(replace(run, state="pending", pending=known.pending[key]))
+            elif known.by_batch:
+                runs.append(run)
             else:
                 missing.append(spot)
                 runs.append(run)
@@ -118,7 +127,7 @@ class Comparing:
         self._ended = 0
         self._heads_at = 0.0
         self._session = session
-        self._keep: Callable[[SavedRun], None] = lambda saved: keeper.add(keeping, saved)
+        self._keep: Callable[[SavedRun], object] = lambda saved: keeper.add(keeping, saved)
         self._circumstances = circumstances
         self._workers = workers
         self._running = self._asking(())
@@ -231,7 +240,7 @@ class Comparing:
 
     def _tell(self, *, in_flight: int | None, why: str = "") -> None:
         self.comparison.progress = Progress(
-            kept=len(self.comparison) - self.asked,
+            kept=self._kept,
             asked=self.asked,
             ended=self._ended,
             seconds=self._clock() - self._began,

@@ -261,15 +261,17 @@ def test_a_store_that_another_kernel_holds_is_said_and_costs_nothing_else(
     assert len(asked.server.requests) == 2, "what was not kept then is kept with the next run"
 
 
-def test_a_store_of_the_version_before_is_read_with_all_its_answers(desk: Desk) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_a_version_before_is_read_with_all_its_answers(desk: Desk, version: int) -> None:
     from glm_magic.notebook import store
 
     desk.asked("b", "one", "uno")
     desk.end()
     path = desk.store / "answers.db"
-    with contextlib.closing(sqlite3.connect(path)) as connection:  # as version 1 wrote it
-        connection.execute("DROP TABLE runs")
-        connection.execute("PRAGMA user_version = 1")
+    with contextlib.closing(sqlite3.connect(path)) as connection:  # as that version wrote it
+        for table in ("batches", "batch_requests", *(["runs"] if version == 1 else [])):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"PRAGMA user_version = {version}")
         connection.commit()
     desk.restart()
     desk.run("a", CELL)

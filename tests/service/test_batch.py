@@ -57,12 +57,10 @@ def test_what_is_submitted_comes_back_by_its_name(batches: Batches, server: Batc
     assert all(request.headers["authorization"] == f"Bearer {KEY}" for request in server.requests)
 
 
-def test_a_batch_is_found_again_in_the_list_and_a_file_by_its_name(batches: Batches) -> None:
+def test_the_list_has_every_batch_the_latest_first(batches: Batches) -> None:
     file = batches.upload(requests(batches, 1), "glm_magic-abc.jsonl")
     made = [batches.create(file, {"glm_magic": str(number)}) for number in range(5)]
     assert [each.id for each in batches.all()] == [each.id for each in reversed(made)]
-    assert batches.find_file("glm_magic-abc.jsonl") == file
-    assert batches.find_file("another") == ""
 
 
 def test_a_batch_may_be_cancelled(batches: Batches) -> None:
