@@ -88,7 +88,8 @@ class Comparison(Sequence[Run]):
 
     def __repr__(self) -> str:
         done = sum(run.is_done for run in self._runs)
-        return f"Comparison({self._plan.wanted.shape}: {done} of {len(self)} answers)"
+        pending = f", {self.states['pending']} pending in a batch" if self.states["pending"] else ""
+        return f"Comparison({self._plan.wanted.shape}: {done} of {len(self)} answers{pending})"
 
     def __str__(self) -> str:
         return "\n\n".join(f"[{at}] {run.text}" for at, run in enumerate(self._runs))

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from glm_magic.asking.recordings import OFF, THIS_NOTEBOOK, Recordings
 from glm_magic.chat.place import Place
 from glm_magic.comparing.outbox import Outbox
+from glm_magic.comparing.plan import Plan
 from glm_magic.errors import GlmError, HistoryError
 from glm_magic.notebook import comparison
 from glm_magic.notebook.batches import BatchTable, PendingBatch
@@ -114,6 +115,7 @@ class KeptRuns:
 
     recordings: Recordings
     wall: Callable[[], float]
+    latest: Plan | None = None  # the comparison that was planned last, also by a dry run
     _here: dict[Place, dict[RunKey, SavedRun]] = field(default_factory=dict)
     _shown: dict[Place, str] = field(default_factory=dict)  # as JSON, which takes a tenth of the memory
     _recorded: dict[str, RecordedRuns] = field(default_factory=dict)

@@ -8,7 +8,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from glm_magic.asking.question import Question, Wishes
 from glm_magic.asking.session import Session
@@ -108,6 +108,11 @@ class Plan:
     def missing(self, lacks: Callable[[RunKey], bool]) -> list[Spot]:
         """Return the spots whose runs are to be asked: `lacks` says whether one is, by its key."""
         return [spot for spot in self.spots() if lacks(self.key(spot))]
+
+    @property
+    def requests(self) -> Iterator[tuple[RunKey, Mapping[str, Any]]]:
+        """The request of each run, with its key."""
+        return ((self.key(spot), self.question(spot).body) for spot in self.spots())
 
     def index(self, spot: Spot) -> int:
         """Return the number of a spot's run, from 0."""

@@ -40,10 +40,19 @@ def check(plan: Plan, pending: PendingBatches) -> None:
         raise OptionError("The embedded model has no Batch API.", "Run the cell without --batch.")
     if pending.cell is None:
         raise OptionError(
-            "A batch needs a place where it is remembered, and this cell has none: the store is off (save_turns=off),"
-            " or the front end names no cells.",
-            "%glm_config record=answers.db remembers it in a file of yours.",
+            "Nothing remembers a batch here: the store is off (save_turns=off), or no front end names the cells.",
+            'Name a file that does: %glm_config record=answers.db, or compare(…, record="answers.db")',
         )
+
+
+def in_batches(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:
+    """Collect what is pending, then submit what is missing if that is asked by batch; return what is known then.
+
+    Raises as `submit` does.
+    """
+    pending.notes.clear()
+    known = pending.collect(plan, known)
+    return submit(pending, plan, known, fresh=fresh) if known.by_batch else known
 
 
 def submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:

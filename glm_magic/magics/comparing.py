@@ -57,6 +57,7 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     may_ask = settings["replay_missing"] != "error" or source == OFF
     with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
         asked = plan(shared.session, wanted, place, recorded.requests(ask=may_ask), ask=may_ask)
+    shared.kept_runs.latest = asked
     if not line.blind:
         asked = pinned(asked, shared.kept_runs.shown_at(place, save=keeping.save))
     kept = shared.kept_runs.of(keeping, asked.fingerprints)
@@ -132,13 +133,10 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
 
 def _batched(shared: Shared, asked: Planned, line: AskLine) -> Planned:
     """Collect what is pending in batches, and submit what is missing if the cell asks by batch."""
-    batches, known = asked.batches, asked.known
-    batches.notes.clear()
-    if asked.may_ask and (line.batch or batches.are_there):
-        with shared.outputs.saying("looking at batches"), shared.interrupts.acting_at_once():
-            known = batches.collect(asked.plan, known)
-            if line.batch:
-                known = submitting.submit(batches, asked.plan, known, fresh=line.fresh)
+    if not asked.may_ask or not (line.batch or asked.batches.are_there):
+        return asked
+    with shared.outputs.saying("looking at batches"), shared.interrupts.acting_at_once():
+        known = submitting.in_batches(asked.batches, asked.plan, asked.known, fresh=line.fresh)
     return replace(asked, known=known)
 
 

@@ -300,7 +300,10 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
         "--restore", "add the saved turns that are not here: --restore [FILE.ipynb]", more=1, completes="file"
     ),
     _history_action(
-        "--export", "write the conversation to a file: .ipynb .jsonl .md .py .sh", "FILE", completes="file"
+        "--export",
+        "write the conversation to a file: .ipynb .jsonl .md .py .sh; requests.jsonl: what the last comparison asks",
+        "FILE",
+        completes="file",
     ),
     Option(
         "--force",

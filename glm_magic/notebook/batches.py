@@ -44,7 +44,7 @@ CREATE TABLE batch_requests (
     turn TEXT NOT NULL,
     PRIMARY KEY (label, name)
 ) WITHOUT ROWID;
-CREATE INDEX batch_requests_of_a_cell ON batch_requests (cell, notebook, call);
+CREATE INDEX batch_requests_of_a_cell ON batch_requests (cell, notebook, call, fingerprint);
 """
 
 # How far a batch has come. Whoever finds one that is `intended` may drop it: nothing was created. One that is

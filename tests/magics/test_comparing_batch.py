@@ -582,3 +582,30 @@ def test_the_key_stands_nowhere_though_the_service_repeats_it(desk: Desk, monkey
     assert states(desk) == ["done", "failed"]
     assert "canary" not in json.dumps(desk.outputs["a"])
     assert b"canary" not in (desk.store / "answers.db").read_bytes()
+
+
+# --- the requests as a file --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", ["", "-N", "--batch"])
+def test_the_requests_of_the_last_comparison_are_exported(desk: Desk, tmp_path: Path, options: str) -> None:
+    desk.run("a", f"%%glm -t 0,1 -n 2 {options}\nhi")
+    target = tmp_path / "my-requests.jsonl"
+    desk.run("b", f"%glm_history --export {target}")
+    assert f"Written: 4 requests to {target}" in desk.kernel.page.text
+    lines = [json.loads(line) for line in target.read_text().splitlines()]
+    assert [(line["method"], line["url"], line["body"]["temperature"]) for line in lines] == [
+        ("POST", "/v1/chat/completions", temperature) for temperature in (0.0, 0.0, 1.0, 1.0)
+    ]
+    assert all(line["body"]["messages"] == [{"role": "user", "content": "hi"}] for line in lines)
+    assert len({line["custom_id"] for line in lines}) == 4
+    assert not any("stream" in line["body"] for line in lines)
+    with pytest.raises(HistoryError):
+        desk.run("b")
+
+
+def test_requests_need_a_comparison(desk: Desk, tmp_path: Path) -> None:
+    desk.asked("a", "hi")
+    with pytest.raises(HistoryError, match="requests of a comparison"):
+        desk.run("b", f"%glm_history --export {tmp_path / 'requests.jsonl'}")
+    assert not (tmp_path / "requests.jsonl").exists()
