@@ -164,7 +164,7 @@ def test_a_batch_is_submitted_by_one_call_and_collected_by_the_next(
         monkeypatch.setenv("GLM_BASE_URL", server.url)
         pending = compare(batch=True)
         assert repr(pending).endswith("0 of 4 answers, 4 pending in a batch)")
-        assert any("submitted as batch batch_1" in note for note in pending.notes)
+        assert any("submitted as batch_1" in note for note in pending.notes)
         assert compare()[0].state == "pending"
         server.run("batch_1")
         assert [run.text for run in compare(batch=True)] == ["You said: Lovely."] * 2 + ["You said: Broken."] * 2

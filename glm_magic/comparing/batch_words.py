@@ -17,7 +17,10 @@ def waits(batch: PendingBatch, now: float) -> str:
 
 def name(batch: PendingBatch) -> str:
     """Return what a batch is called."""
-    return f"batch {quoted(batch.id)}" if batch.id else f"a batch of {counted(batch.requests)}"
+    if not batch.id:
+        return f"a batch of {counted(batch.requests)}"
+    id_ = quoted(batch.id)
+    return id_ if id_.startswith("batch") else f"batch {id_}"
 
 
 def counted(number: int, what: str = "request") -> str:

@@ -84,6 +84,8 @@ def submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = F
                 by_model.setdefault(plan.question(spot).model, []).append(spot)
             for spots in by_model.values():
                 failed |= submission.submit(spots)
+            if submission.has_submitted:
+                pending.notes.append("run the cell again to collect the answers: a batch takes up to 24 hours")
     except HistoryError as error:
         raise HistoryError(
             f"A batch is written down before it is submitted, and that failed: {error.what}",
@@ -101,6 +103,7 @@ class _Submission:
     cell: BatchesOfCell
     endpoint: Endpoint
     batches: Batches
+    has_submitted: bool = False
 
     def submit(self, spots: Sequence[Spot]) -> Mapping[RunKey, GlmError]:
         """Submit the runs at these spots, which ask one model; return those that have failed."""
@@ -140,12 +143,10 @@ class _Submission:
         expected = [pending.session.forecast(self.plan.question(spot)).cost or 0.0 for spot in spots]
         if first.price is not None:
             pending.session.services.ledger.expect(batch.label, first.price.currency, sum(expected))
-        named = batch_words.name(replace(batch, id=made.id))
         to = "" if self.plan.wanted.is_blind else f" to {first.model}"
-        pending.notes.append(
-            f"{batch_words.counted(len(spots))}{to} submitted as {named}: run the cell again to collect the answers,"
-            " which take up to 24 hours"
-        )
+        named = batch_words.name(replace(batch, id=made.id))
+        pending.notes.append(f"{batch_words.counted(len(spots))}{to} submitted as {named}")
+        self.has_submitted = True
 
     def _created(self, batch: PendingBatch, file: str) -> Batch | None:
         """Create a batch; return None if it is not known whether that worked. Raises `ServiceError` if it did not."""

@@ -64,7 +64,7 @@ def test_a_kernel_that_is_killed_while_it_submits_has_its_batch_collected_by_the
     second = start()
     try:
         _, shown = second.run(CELL, "cell")
-        assert "pending in batch batch_1 since" in str(shown)
+        assert "pending in batch_1 since" in str(shown)
         server.run("batch_1")
         status, _ = second.run(CELL, "cell")
         assert status == "ok"

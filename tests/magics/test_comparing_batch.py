@@ -66,9 +66,9 @@ def states(desk: Desk) -> list[str]:
 
 def test_the_cell_ends_at_once_and_says_what_was_submitted(submitted: Desk) -> None:
     shown = words(submitted)
-    assert "4 requests to GLM-4-Air submitted as batch batch_1: run the cell again" in shown
+    assert "4 requests to GLM-4-Air submitted as batch_1 · run the cell again" in shown
     assert "4 pending in a batch" in shown
-    assert "pending in batch batch_1 since " in shown
+    assert "pending in batch_1 since " in shown
     assert states(submitted) == ["pending"] * 4
     assert asked_directly(submitted) == []
     sent = submitted.server.lines("batch_1")
@@ -81,7 +81,7 @@ def test_another_kernel_collects_before_anything_is_asked(submitted: Desk, cell:
     submitted.server.run("batch_1")
     submitted.restart()
     submitted.run("a", cell)
-    assert "batch batch_1: completed, 4 answers collected" in words(submitted)
+    assert "batch_1: completed, 4 answers collected" in words(submitted)
     if cell.endswith("hi"):
         assert [run.text for run in runs(submitted)] == ["You said: hi"] * 4
         assert batches(submitted) == ["batch_1"]
@@ -99,7 +99,7 @@ def test_what_is_still_pending_is_never_asked_again(submitted: Desk) -> None:
     submitted.restart()
     for options in ("--batch", "", "--fresh", "--fresh --batch"):
         shown = run(submitted, "a", f"%%glm -t 0,1 -n 2 {options}\nhi")
-        assert "batch batch_1: in progress, 1 of 4 answered" in shown
+        assert "batch_1: in progress, 1 of 4 answered" in shown
         assert states(submitted) == ["pending"] * 4
     assert "4 requests, 4 pending in a batch" in run(submitted, "a", "%%glm -t 0,1 -n 2 -N\nhi")
     assert batches(submitted) == ["batch_1"]
@@ -263,7 +263,7 @@ def test_a_batch_that_was_created_and_not_noted_is_found_by_its_label(
 ) -> None:
     killed_at(desk, monkeypatch, "after the creation")
     shown = run(desk, "a", f"%%glm -t 0,1 -n 2 {options}\nhi")
-    assert "pending in batch batch_1" in shown
+    assert "pending in batch_1" in shown
     desk.server.run("batch_1")
     desk.run("a")
     assert states(desk) == ["done"] * 4
@@ -306,7 +306,7 @@ def test_a_creation_whose_answer_is_lost_is_looked_for(
 
     with monkeypatch.context() as patched:
         patched.setattr(desk.server, "other", lost)
-        assert "submitted as batch batch_1" in run(desk, "a", CELL)
+        assert "submitted as batch_1" in run(desk, "a", CELL)
     desk.run("a", CELL)
     assert batches(desk) == ["batch_1"]
 
@@ -344,7 +344,7 @@ def test_a_store_that_is_gone_is_made_up_for_by_the_list_of_the_service(submitte
         (submitted.store / name).unlink(missing_ok=True)
     submitted.restart()
     shown = run(submitted, "a", "%%glm -t 0,1 -n 3 --batch\nhi")
-    assert "pending in batch batch_1" in shown
+    assert "pending in batch_1" in shown
     assert len(submitted.server.lines("batch_2")) == 2
     for batch in ("batch_1", "batch_2"):
         submitted.server.run(batch)
@@ -437,7 +437,7 @@ def test_a_download_that_breaks_off_keeps_what_came_and_goes_on_later(
         patched.setattr(submitted.server, "other", cut)
         shown = run(submitted, "a")
     assert sorted(states(submitted)) == ["done", "pending", "pending", "pending"]
-    assert "batch batch_1: The connection" in shown
+    assert "batch_1: The connection" in shown
     submitted.restart()
     submitted.run("a")
     assert states(submitted) == ["done"] * 4
@@ -466,7 +466,7 @@ def test_a_batch_that_is_not_there_is_kept_until_it_is_given_up(submitted: Desk)
 
 def test_cancel_cancels_and_what_was_answered_is_collected(submitted: Desk) -> None:
     said = submitted.kernel.shell.user_ns["_glm"].cancel()
-    assert said == "batch batch_1 is cancelled. Run the cell again to collect what it has answered."
+    assert said == "batch_1 is cancelled. Run the cell again to collect what it has answered."
     with pytest.raises(GlmError, match="cancelled before"):
         submitted.run("a", "%%glm -t 0,1 -n 2\nhi")
     assert submitted.kernel.shell.user_ns["_glm"].cancel() == "Nothing of this comparison is pending in a batch."
