@@ -69,11 +69,12 @@ def compared(
     asked = plan(session, wanted, keeping.place, recorded.requests(ask=may_ask), ask=may_ask)
     known = Known(keeping.place, keeper.of(keeping), recorded, by_batch=wishes.in_batch)
     batches = PendingBatches(session, keeper, keeping, settings)
-    if wishes.in_batch:
-        submitting.check(asked, batches)
     if may_ask:
         known = batches.known(known)
-        session.check_limits(*map(asked.question, asked.missing(known.lacks)))
+        missing = asked.missing(known.lacks)
+        if wishes.in_batch and missing:
+            submitting.check(asked, batches)
+        session.check_limits(*map(asked.question, missing))
     judges = Judges(session, keeper, keeping, known, may_ask)
     if may_ask and (wishes.in_batch or batches.are_there):
         known = submitting.in_batches(batches, asked, known)

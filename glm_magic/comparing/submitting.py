@@ -27,6 +27,7 @@ from glm_magic.service.batch import CELL, LABEL, Batches
 from glm_magic.service.endpoint import Endpoint
 
 _TIMEOUT, _GONE = 408, 404
+_MOST_LISTED = 1_000  # of the latest batches, among which one is looked for that the store has lost
 
 
 def check(plan: Plan, pending: PendingBatches) -> None:
@@ -183,7 +184,7 @@ class _Submission:
             {name_of(self.plan.key(spot)): spot for spot in missing},
         )
         known, adopted = table.labels(), False
-        for found in self.batches.all():
+        for found in itertools.islice(self.batches.all(), _MOST_LISTED):
             label = found.metadata.get(LABEL, "")
             if found.metadata.get(CELL) != ours or not label or label in known or (fresh and found.is_over):
                 continue

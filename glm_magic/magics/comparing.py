@@ -64,8 +64,6 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     known = Known(place, {} if line.fresh else kept, recorded, by_batch=line.batch)
     if may_ask:
         known = batches.known(known)
-    if line.batch:
-        submitting.check(asked, batches)
     judges = Judges(shared.session, shared.kept_runs, keeping, known, may_ask)
     appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
     notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
@@ -73,8 +71,11 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     if line.executor:
         workers = executor(names.executor(line.executor, shared.names, known=known_names), line.executor)
     planned = Planned(asked, known, keeping, appraiser, batches, may_ask, notes, workers)
-    if may_ask and not line.dry_run:
-        shared.session.check_limits(*planned.to_ask)
+    to_ask = planned.to_ask if may_ask else []
+    if line.batch and to_ask:
+        submitting.check(asked, batches)
+    if not line.dry_run:
+        shared.session.check_limits(*to_ask)
     return planned
 
 
@@ -119,7 +120,8 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     except BaseException as error:
         shared.keep_on_page(asked.plan.place)
         if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
-            raise Interrupted("Stopped. Nothing was sent.") from None
+            said = "Run the cell again: it finds what was submitted." if line.batch else "Nothing was sent."
+            raise Interrupted(f"Stopped. {said}") from None
         raise
     comparison = comparing.comparison
     if line.background:

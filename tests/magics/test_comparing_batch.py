@@ -201,6 +201,30 @@ def test_a_cell_that_has_another_id_now_has_its_batch_and_a_copy_has_not(submitt
     assert states(submitted) == ["pending"] * 4
 
 
+def test_asking_more_submits_more(submitted: Desk) -> None:
+    submitted.kernel.shell.user_ns["_glm"].ask_more()
+    assert states(submitted) == ["pending"] * 6
+    assert len(submitted.server.lines("batch_2")) == 2
+    assert asked_directly(submitted) == []
+
+
+def test_a_cell_whose_answers_are_recorded_needs_neither_a_service_nor_a_store(
+    submitted: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted.server.run("batch_1")
+    submitted.run("a")
+    submitted.save()
+    before = len(submitted.server.requests)
+    monkeypatch.setenv("GLM_REPLAY", str(submitted.path))
+    monkeypatch.setenv("GLM_REPLAY_MISSING", "error")
+    monkeypatch.setenv("GLM_SAVE_TURNS", "off")
+    submitted.restart()
+    shown = submitted.run("a")
+    assert states(submitted) == ["done"] * 4
+    assert "batch" not in shown
+    assert len(submitted.server.requests) == before
+
+
 def test_a_blind_comparison_hides_which_batch_is_whose(desk: Desk) -> None:
     shown = run(desk, "a", "%%glm -m GLM-4-Air,GLM-4-Plus --batch --blind\nhi")
     assert "pending" in shown
