@@ -49,9 +49,9 @@ ALL = Until()
 class Comparing:
     """A comparison under way: iterate over its `changes`. `stop` ends it early; `end` notes that it has ended.
 
-    Only runs that are neither `known` nor pending in a batch are asked. Raises `NotRecorded` at once if there are some
-    and `ask` is false. A
-    `comparison` that is given goes on with the runs of this plan. The `workers` of an executor ask, if there is one.
+    Only runs that are neither `known` nor pending in a batch are asked. Raises `NotRecorded` if there are some and
+    `ask` is false: at once, or in `changes` if what is there may decide enough. A `comparison` that is given goes on
+    with the runs of this plan. The `workers` of an executor ask, if there is one.
     """
 
     def __init__(
@@ -99,13 +99,9 @@ class Comparing:
             else:
                 missing.append(spot)
                 runs.append(run)
-        if missing and not ask:
-            row, column, repeat = missing[0]
-            raise NotRecorded(
-                f"{len(missing):,} of {len(runs):,} answers of this comparison are not recorded; nothing was sent.",
-                f"The first is of row {row}, column {plan.wanted.configurations[column].label}, repeat {repeat}.\n"
-                "Ask them with --no-replay, then save the notebook (or set record=FILE.jsonl).",
-            )
+        self._not_recorded = _not_recorded(plan, missing) if missing and not ask else None
+        if self._not_recorded is not None and not until.decided:
+            raise self._not_recorded
         if comparison is not None:
             comparison.grow(plan, runs)
         self.comparison = comparison or Comparison(
@@ -120,7 +116,7 @@ class Comparing:
         rounds = Rounds(plan, missing)
         self._until = until
         self._rounds = rounds.by_units() if until.decided else rounds.all_at_once()
-        self.asked = len(missing)
+        self.asked = len(missing) if ask else 0
         self._plan = plan
         self._clock = clock
         self._began = clock()
@@ -138,6 +134,8 @@ class Comparing:
         """Ask and score until the end, and yield what changes, at least ten times a second."""
         self._began = self._clock()
         yield from self._judged_changes()  # of what is kept
+        if self._not_recorded is not None and not self._is_decided():
+            raise self._not_recorded
         for spots in self._rounds:
             if self._until.decided and self._is_decided():
                 return
@@ -248,6 +246,15 @@ class Comparing:
             why=why,
             is_decided=self._until.decided and in_flight is None and self._is_decided(),
         )
+
+
+def _not_recorded(plan: Plan, missing: Sequence[Spot]) -> NotRecorded:
+    row, column, repeat = missing[0]
+    return NotRecorded(
+        f"{len(missing):,} of {plan.wanted.total:,} answers of this comparison are not recorded; nothing was sent.",
+        f"The first is of row {row}, column {plan.wanted.configurations[column].label}, repeat {repeat}.\n"
+        "Ask them with --no-replay, then save the notebook (or set record=FILE.jsonl).",
+    )
 
 
 def bundle(comparison: Comparison, chat: str) -> dict[str, Any]:

@@ -356,5 +356,32 @@ def test_a_replay_gives_a_comparison_without_anybody_to_ask(
     assert len(grid(desk, "x")["runs"]) == 4, "what the cell showed is still in the notebook"
 
 
+@pytest.mark.parametrize("is_judged", [False, True])
+def test_a_replay_needs_no_more_than_what_has_decided(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, is_judged: bool
+) -> None:
+    cell = "%%glm --each rows --variants --score {} --until-decided\n--- a\nplain {{{{ n }}}}\n--- b\nloud {{{{ n }}}}"
+    names = (
+        "rows = [dict(n=n) for n in range(60)]\n"
+        "def right(reply): return reply.text == 'yes'\n"
+        "def more(reply, baseline, row): return reply.text > baseline.text"
+    )
+    desk.server.echo = lambda asked: stream("yes" if "loud" in asked.messages[-1][1] else "no")
+    desk.kernel.run(names)
+    shown = desk.run("a", cell.format("more" if is_judged else "right"))
+    assert "decided: the rest need not be asked" in " ".join(shown.split())
+    asked = len(desk.server.requests)
+    assert 40 <= asked < 120
+    desk.save()
+    monkeypatch.setenv("GLM_REPLAY", str(desk.path))
+    monkeypatch.setenv("GLM_REPLAY_MISSING", "error")
+    desk.restart(names)
+    assert desk.run("a") == shown
+    desk.restart(names + "\nright = more = lambda reply: 1.0")
+    with pytest.raises(NotRecorded, match="of 120 answers of this comparison are not recorded"):
+        desk.run("a")
+    assert len(desk.server.requests) == asked
+
+
 def test_only_its_owner_can_read_the_store(asked: Desk) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in asked.store.iterdir() if file.is_file()} == {0o600}
