@@ -77,7 +77,7 @@ def compared(
         session.check_limits(*map(asked.question, missing))
     judges = Judges(session, keeper, keeping, known, may_ask)
     if may_ask and (wishes.in_batch or batches.are_there):
-        known = submitting.in_batches(batches, asked, known)
+        known = submitting.collect_and_submit(batches, asked, known)
     comparing = Comparing(
         session,
         asked,

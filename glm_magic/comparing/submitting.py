@@ -22,7 +22,7 @@ from glm_magic.display.grid import Spot
 from glm_magic.errors import AnswerError, GlmError, HistoryError, OptionError, ServiceError
 from glm_magic.notebook.batches import PendingBatch, PendingRequest, name_of
 from glm_magic.notebook.runs import RunKey
-from glm_magic.protocol.batch_files import Batch, files, read_result
+from glm_magic.protocol.batch_files import Batch, files, in_batch, read_result
 from glm_magic.service.batch import CELL, LABEL, Batches
 from glm_magic.service.endpoint import Endpoint
 
@@ -46,7 +46,7 @@ def check(plan: Plan, pending: PendingBatches) -> None:
         )
 
 
-def in_batches(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:
+def collect_and_submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:
     """Collect what is pending, then submit what is missing if that is asked by batch; return what is known then.
 
     Raises as `submit` does.
@@ -132,7 +132,10 @@ class _Submission:
                 table.end(batch.label, at="intended")
             raise
         if not table.creating(batch.label, file, now=pending.now):
-            pending.notes.append("another kernel asks these requests: run the cell again")
+            pending.notes.append(
+                f"{batch_words.counted(len(spots))} not submitted, since another kernel asks them, or the store was"
+                " deleted meanwhile: run the cell again"
+            )
             return
         made = self._created(batch, file)
         if made is None:
@@ -167,7 +170,8 @@ class _Submission:
     def _request(self, spot: Spot) -> PendingRequest:
         question: Question = self.plan.question(spot)
         asked = attempt_of(question, Reply(""), self.pending.now)
-        return PendingRequest(self.plan.key(spot), replace(asked, messages=(question.message,)))
+        asked = replace(asked, messages=(question.message,), parameters=in_batch(asked.parameters))
+        return PendingRequest(self.plan.key(spot), asked)
 
     # --- what the store has lost -----------------------------------------------------------------
 

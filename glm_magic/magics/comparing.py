@@ -138,7 +138,7 @@ def _batched(shared: Shared, asked: Planned, line: AskLine) -> Planned:
     if not asked.may_ask or not (line.batch or asked.batches.are_there):
         return asked
     with shared.outputs.saying("looking at batches"), shared.interrupts.acting_at_once():
-        known = submitting.in_batches(asked.batches, asked.plan, asked.known, fresh=line.fresh)
+        known = submitting.collect_and_submit(asked.batches, asked.plan, asked.known, fresh=line.fresh)
     return replace(asked, known=known)
 
 

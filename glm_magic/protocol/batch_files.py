@@ -69,13 +69,14 @@ def url_of(host: str | None) -> str:
     return GLM_URL if host in GLM_HOSTS else OPENAI_URL
 
 
-def request_line(custom_id: str, body: Mapping[str, Any], url: str) -> bytes:
-    """Return the line of a request, with its end; `custom_id` is what the answer is known by.
+def in_batch(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a request as it stands in a batch: without the fields that ask for a stream."""
+    return {name: value for name, value in body.items() if name not in _OF_STREAMS}
 
-    The fields of `body` that ask for a stream are left out.
-    """
-    sent = {name: value for name, value in body.items() if name not in _OF_STREAMS}
-    line = {"custom_id": custom_id, "method": "POST", "url": url, "body": sent}
+
+def request_line(custom_id: str, body: Mapping[str, Any], url: str) -> bytes:
+    """Return the line of a request, with its end; `custom_id` is what the answer is known by."""
+    line = {"custom_id": custom_id, "method": "POST", "url": url, "body": in_batch(body)}
     return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
 

@@ -186,7 +186,7 @@ def test_earlier_turns_and_their_answers_stand_in_the_attempt(desk: Desk) -> Non
     desk.run("b")
     attempt = runs(desk)[0].saved.attempt
     assert (attempt.question, attempt.answer, attempt.system) == ("second", "You said: second", "Be brief.")
-    assert attempt.parameters["temperature"] == 0.0
+    assert attempt.parameters == {"model": "GLM-4-Air", "temperature": 0.0}
 
 
 def test_a_cell_that_has_another_id_now_has_its_batch_and_a_copy_has_not(submitted: Desk) -> None:
@@ -223,6 +223,26 @@ def test_a_cell_whose_answers_are_recorded_needs_neither_a_service_nor_a_store(
     assert states(submitted) == ["done"] * 4
     assert "batch" not in shown
     assert len(submitted.server.requests) == before
+
+
+def test_a_renamed_notebook_takes_its_batches_with_it(submitted: Desk) -> None:
+    submitted.save()
+    submitted.path = submitted.path.rename(submitted.path.with_name("renamed.ipynb"))
+    submitted.restart()
+    submitted.run("a")
+    assert states(submitted) == ["pending"] * 4
+    assert batches(submitted) == ["batch_1"]
+
+
+def test_where_cells_have_no_ids_a_record_remembers_batches(desk: Desk, tmp_path: Path) -> None:
+    record = f"%glm_config record={tmp_path / 'own.db'}"
+    desk.restart(record)
+    desk.kernel.run(CELL)
+    desk.server.run("batch_1")
+    desk.restart(record)
+    desk.kernel.run(CELL)
+    assert states(desk) == ["done"] * 4
+    assert batches(desk) == ["batch_1"]
 
 
 def test_a_blind_comparison_hides_which_batch_is_whose(desk: Desk) -> None:
@@ -350,7 +370,7 @@ def test_two_kernels_at_once_submit_once(desk: Desk, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Batches, "upload", slow)
     shown = run(desk, "a", CELL)
-    assert "another kernel asks these requests" in shown
+    assert "4 requests not submitted, since another kernel asks them" in shown
     assert batches(desk) == ["batch_1"]
     assert asked_directly(desk) == []
 
@@ -375,6 +395,24 @@ def test_a_store_that_is_gone_is_made_up_for_by_the_list_of_the_service(submitte
     submitted.run("a")
     assert states(submitted) == ["done"] * 6
     assert len(batches(submitted)) == 2
+
+
+def test_a_store_that_is_deleted_during_the_upload_has_nothing_submitted(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = Batches.upload
+
+    def deleting(*given: Any) -> str:
+        for name in ("answers.db", "answers.db-wal", "answers.db-shm"):
+            (desk.store / name).unlink(missing_ok=True)
+        return upload(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Batches, "upload", deleting)
+        assert "the store was deleted meanwhile" in run(desk, "a", CELL)
+    assert batches(desk) == []
+    desk.run("a", CELL)
+    assert batches(desk) == ["batch_1"]
 
 
 def test_an_interrupt_of_the_upload_submits_nothing_and_loses_nothing(
