@@ -173,10 +173,10 @@ def test_a_batch_is_submitted_by_one_call_and_collected_by_the_next(
 
 
 def test_what_a_batch_needs_is_said_before_anything_is_sent(server: GlmServer, tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="Nothing remembers a batch") as caught:
+    with pytest.raises(OptionError, match="needs a store that remembers it") as caught:
         glm_magic.compare("hi", repeats=2, batch=True)
     assert "record=" in caught.value.remedy
-    with pytest.raises(OptionError, match="Nothing remembers a batch"):
+    with pytest.raises(OptionError, match="needs a store that remembers it"):
         glm_magic.compare("hi", repeats=2, batch=True, record=str(tmp_path / "a.jsonl"))
     with pytest.raises(OptionError, match="cannot be combined"):
         glm_magic.compare("hi", batch=True, executor=ThreadPoolExecutor(1), record=str(tmp_path / "a.db"))

@@ -41,8 +41,8 @@ def check(plan: Plan, pending: PendingBatches) -> None:
         raise OptionError("The embedded model has no Batch API.", "Run the cell without --batch.")
     if pending.cell is None:
         raise OptionError(
-            "Nothing remembers a batch here: the store is off (save_turns=off), or no front end names the cells.",
-            'Name a file that does: %glm_config record=answers.db, or compare(…, record="answers.db")',
+            "A batch needs a store that remembers it, and there is none here: save_turns=off, or no cell ids.",
+            'Name a file for that: %glm_config record=answers.db, or compare(…, record="answers.db")',
         )
 
 
@@ -182,18 +182,15 @@ class _Submission:
         """
         if not self.cell.place.has_id:
             return False
-        ours, table, spots = (
-            _digest(self.cell),
-            self.cell.table,
-            {name_of(self.plan.key(spot)): spot for spot in missing},
-        )
+        ours, table = _digest(self.cell), self.cell.table
+        free = {name_of(self.plan.key(spot)): spot for spot in missing}  # the latest batch of a run counts
         known, adopted = table.labels(), False
         for found in itertools.islice(self.batches.all(), _MOST_LISTED):
             label = found.metadata.get(LABEL, "")
             if found.metadata.get(CELL) != ours or not label or label in known or (fresh and found.is_over):
                 continue
             names = self._names(found)
-            asked = [spot for name, spot in spots.items() if names is None or name in names]
+            asked = [free.pop(name) for name in [*free] if names is None or name in names]
             question = self.plan.question(asked[0] if asked else missing[0])
             batch = PendingBatch(
                 *(label, self.endpoint.base_url, question.model, question.price, found.created or self.pending.now),

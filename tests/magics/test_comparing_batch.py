@@ -415,6 +415,23 @@ def test_a_store_that_is_deleted_during_the_upload_has_nothing_submitted(
     assert batches(desk) == ["batch_1"]
 
 
+def test_of_several_batches_that_the_store_has_lost_the_latest_of_a_run_counts(submitted: Desk) -> None:
+    submitted.server.run("batch_1", refused=(names(submitted)[0],))
+    submitted.run("a")
+    submitted.run("a")
+    submitted.server.run("batch_2")
+    submitted.run("a")
+    submitted.end()
+    for name in ("answers.db", "answers.db-wal", "answers.db-shm"):
+        (submitted.store / name).unlink(missing_ok=True)
+    submitted.outputs.clear()
+    submitted.save()
+    submitted.restart()
+    submitted.run("a")
+    assert states(submitted) == ["done"] * 4
+    assert batches(submitted) == ["batch_1", "batch_2"]
+
+
 def test_an_interrupt_of_the_upload_submits_nothing_and_loses_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
