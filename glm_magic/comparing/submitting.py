@@ -67,7 +67,7 @@ def submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = F
     if not missing:
         return known
     if pending.in_doubt:
-        pending.notes.append("nothing was submitted, so that nothing is submitted twice")
+        pending.notes.append("nothing was submitted, because the service may have these requests already")
         return known
     cell, endpoint = pending.cell, plan.question(missing[0]).endpoint
     assert cell is not None, "it was checked"
