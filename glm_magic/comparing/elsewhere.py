@@ -51,7 +51,7 @@ class Elsewhere:
         plan: Plan,
         missing: Iterable[Spot],
         *,
-        keep: Callable[[SavedRun], object],
+        keep: Callable[[SavedRun], None],
     ) -> None:
         self._workers = workers
         self._plan = plan

@@ -59,7 +59,7 @@ class Running:
         missing: Iterable[Spot],
         *,
         at_once: int,
-        keep: Callable[[SavedRun], object],
+        keep: Callable[[SavedRun], None],
         circumstances: Circumstances | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:

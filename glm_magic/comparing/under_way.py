@@ -123,7 +123,6 @@ class Comparing:
         self._ended = 0
         self._heads_at = 0.0
         self._session = session
-        self._keep: Callable[[SavedRun], object] = lambda saved: keeper.add(keeping, saved)
         self._circumstances = circumstances
         self._workers = workers
         self._running = self._asking(())
@@ -181,6 +180,9 @@ class Comparing:
                 self.comparison.put(run)
                 answers[run.spot] = shown.answer(run)
             yield self._with_heads(Changes(answers))
+
+    def _keep(self, saved: SavedRun) -> None:
+        self._keeper.add(self._keeping, saved)
 
     def stop(self) -> None:
         """Stop what is under way; what has finished is kept. No code of the notebook runs any more."""
