@@ -271,6 +271,7 @@ def compare(
     repeats: int = 1,
     score: object = (),
     executor: Executor | None = None,
+    batch: bool = False,
     tools: Offered = (),
     schema: Any = None,
     extra: Mapping[str, Any] | None = None,
@@ -294,6 +295,9 @@ def compare(
     a function ``(reply)``, ``(reply, row)`` or ``(reply, baseline, row)``, or a list of them. Other settings start
     from what ``%glm_config`` has set, as those of a `Chat` do. With ``record=FILE``, what is recorded there is not
     asked again. The workers of an `executor` ask, if there is one; each takes the key from its own environment.
+    With `batch` the service's Batch API is asked, at its price: the comparison comes back at once, with its runs
+    pending, and the same call collects them later; ``record=FILE.db`` remembers them.
+
     Raises `CellError` or `SetupError` before anything is sent; where all runs fail, the first error.
     """
     from glm_magic.comparing.calling import compared  # noqa: PLC0415 - a Chat needs none of it
@@ -315,6 +319,7 @@ def compare(
                 tools=_tools(tools),
                 schema=_schema(schema),
                 keep=False,
+                in_batch=batch,
             ),
             table=rows,
             repeats=repeats,

@@ -6,13 +6,16 @@ python notebooks/record.py --replay [NAME.ipynb …]    replays only, after a ch
 Strict nbval holds for the result offline, because a replay repeats its outputs exactly. A cell tagged `again` is run
 twice, as by a person who wants another answer; if its metadata has another text as `first`, it is first run with that.
 A notebook may keep answers in a `.jsonl` file of its own name. The embedded model answers, except where a notebook
-needs tool calls, which it cannot make: there the scripted server of the tests gives the answers in `SCRIPTS`.
+needs what it does not have: for tool calls the scripted server of the tests gives the answers in `SCRIPTS`, and for
+batches and many requests at once `ReviewServer` answers.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +27,8 @@ from nbclient import NotebookClient
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests"))
 
-from glm_server import GlmServer, calls, stream
+from batch_server import BatchServer
+from glm_server import Answer, GlmServer, Received, calls, stream
 
 AGAIN, FIRST = "again", "first"
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -51,6 +55,27 @@ SCRIPTS = {
         stream("When it is 9:30 in Seoul, it is **1:30 in the morning** in Zurich."),
     )
 }
+
+
+class ReviewServer(BatchServer):
+    """Names the feeling of a review, more often the right one if one word is asked for; its batches are soon done."""
+
+    def said(self, body: dict[str, Any]) -> str:
+        prompt = body["messages"][-1]["content"]
+        is_good = any(word in prompt for word in ("wonderful", "kind", "made our day"))
+        luck = random.Random(f"{prompt} {body.get('temperature')}").random()  # noqa: S311 - no secret depends on it
+        is_terse = prompt.startswith("One word")
+        said = "positive" if is_good == (luck < (0.95 if is_terse else 0.6)) else "negative"
+        return said if is_terse else f"The review sounds {said}."
+
+    def echo(self, request: Received) -> Answer:
+        return stream(self.said(request.body), model=request.body["model"])
+
+    def other(self, request: Received) -> Answer:
+        answer = super().other(request)
+        if request.method == "POST" and request.path.endswith("/batches"):
+            self.run(next(reversed(self.batches)))
+        return answer
 
 
 class Page(NotebookClient):
@@ -82,7 +107,7 @@ def record(path: Path, *, live: bool = True) -> None:
     try:
         if live:
             _forget_the_answers(path)
-            with answers_of_a_script(*SCRIPTS.get(path.name, ())):
+            with answers_of_a_script(*SCRIPTS.get(path.name, ())), reviews_answered(path):
                 _run(path, Page, replay="off", missing="ask")
         _run(path, NotebookClient, replay=".", missing="error")
     except BaseException:
@@ -106,6 +131,25 @@ def answers_of_a_script(*script: Any) -> Iterator[None]:
             del os.environ["GLM_BASE_URL"]
         if len(server.requests) != len(script):
             sys.exit(f"The script has {len(script)} answers, and {len(server.requests)} were asked for.")
+
+
+@contextmanager
+def reviews_answered(path: Path) -> Iterator[None]:
+    """Let the `ReviewServer` answer the notebook about scale, in a store of its own, where a batch is remembered."""
+    if path.name != "scale.ipynb":
+        yield
+        return
+    with ReviewServer() as server, tempfile.TemporaryDirectory() as data:
+        own = {"GLM_BASE_URL": server.url, "XDG_DATA_HOME": data, "JPY_SESSION_NAME": str(path)}
+        before = {name: os.environ.get(name) for name in own}
+        os.environ.update(own)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+        if len(server.batches) != 1:
+            sys.exit(f"The notebook says that there is one batch, and there were {len(server.batches)}.")
 
 
 def _run(path: Path, kind: type[NotebookClient], *, replay: str, missing: str) -> None:

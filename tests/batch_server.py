@@ -84,6 +84,10 @@ class BatchServer(GlmServer):
         content = self.files[self.batches[batch]["input_file_id"]][1]
         return [json.loads(line) for line in content.splitlines()]
 
+    def said(self, body: dict[str, Any]) -> str:
+        """What the answer to a request in a batch says."""
+        return f"You said: {body['messages'][-1]['content']}"
+
     def run(self, batch: str, *, refused: tuple[str, ...] = ()) -> None:
         """Complete a batch, the last line first; those whose `custom_id` is `refused` get an error."""
         answered, failed = [], []
@@ -93,7 +97,7 @@ class BatchServer(GlmServer):
                 failed.append({"custom_id": line["custom_id"], "response": response, "error": None})
                 continue
             asked = line["body"]
-            message = {"role": "assistant", "content": f"You said: {asked['messages'][-1]['content']}"}
+            message = {"role": "assistant", "content": self.said(asked)}
             choice = {"index": 0, "finish_reason": "stop", "message": message}
             body = {"id": "20260101", "created": 1, "model": asked["model"], "choices": [choice], "usage": USAGE}
             answered.append({"custom_id": line["custom_id"], "response": {"status_code": 200, "body": body}})

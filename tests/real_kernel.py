@@ -23,14 +23,19 @@ class Kernel:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
 
-    def run(
-        self, code: str, cell: str | None = None, *, seen: Callable[[dict[str, Any]], None] | None = None
-    ) -> tuple[str, list[dict[str, Any]]]:
-        """Run a cell; return the status and the messages. `seen` is called with each message as it comes."""
+    def send(self, code: str, cell: str | None = None) -> dict[str, Any]:
+        """Have a cell run, and return the message that says so."""
         content = {"code": code, "silent": False, "store_history": True, "stop_on_error": True, "allow_stdin": False}
         message = self.client.session.msg("execute_request", {**content, "user_expressions": {}})
         message["metadata"] = {"cellId": cell} if cell else {}
         self.client.shell_channel.send(message)
+        return message
+
+    def run(
+        self, code: str, cell: str | None = None, *, seen: Callable[[dict[str, Any]], None] | None = None
+    ) -> tuple[str, list[dict[str, Any]]]:
+        """Run a cell; return the status and the messages. `seen` is called with each message as it comes."""
+        message = self.send(code, cell)
         messages: list[dict[str, Any]] = []
         until = time.monotonic() + 120
         while time.monotonic() < until:

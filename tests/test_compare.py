@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import polars as pl
 import pytest
+from batch_server import BatchServer
 from glm_server import Answer, GlmServer, Received, error, stream
 
 import glm_magic
+from glm_magic.comparing.comparison import Comparison
 from glm_magic.errors import GlmError, OptionError, SettingError
 from glm_magic.scores import contains
 
@@ -149,3 +152,32 @@ def test_if_all_fail_the_first_error_is_raised(server: GlmServer) -> None:
     server.echo = lambda _: error(400, {"error": {"code": "1214", "message": "nothing goes"}})  # type: ignore[method-assign]
     with pytest.raises(GlmError, match="nothing goes"):
         glm_magic.compare("hi", temperature=[0, 1])
+
+
+def test_a_batch_is_submitted_by_one_call_and_collected_by_the_next(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def compare(**more: object) -> Comparison:
+        return glm_magic.compare("{{ text }}", rows=ROWS, temperature=[0, 1], record=str(tmp_path / "own.db"), **more)
+
+    with BatchServer() as server:
+        monkeypatch.setenv("GLM_BASE_URL", server.url)
+        pending = compare(batch=True)
+        assert repr(pending).endswith("0 of 4 answers, 4 pending in a batch)")
+        assert any("submitted as batch_1" in note for note in pending.notes)
+        assert compare()[0].state == "pending"
+        server.run("batch_1")
+        assert [run.text for run in compare(batch=True)] == ["You said: Lovely."] * 2 + ["You said: Broken."] * 2
+        assert not any(request.path.endswith("/chat/completions") for request in server.requests)
+        assert pending.cancel() == "Nothing of this comparison is pending in a batch."
+
+
+def test_what_a_batch_needs_is_said_before_anything_is_sent(server: GlmServer, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="needs a store that remembers it") as caught:
+        glm_magic.compare("hi", repeats=2, batch=True)
+    assert "record=" in caught.value.remedy
+    with pytest.raises(OptionError, match="needs a store that remembers it"):
+        glm_magic.compare("hi", repeats=2, batch=True, record=str(tmp_path / "a.jsonl"))
+    with pytest.raises(OptionError, match="cannot be combined"):
+        glm_magic.compare("hi", batch=True, executor=ThreadPoolExecutor(1), record=str(tmp_path / "a.db"))
+    assert server.requests == []

@@ -72,8 +72,9 @@ def test_without_a_key_or_a_server_the_tools_are_answered_from_their_notebook_an
     assert all("tool call" in line and "replayed" in line for line in lines)
 
 
-def test_a_notebook_that_a_script_has_answered_says_so_in_its_first_lines() -> None:
-    first, *_ = nbformat.read(NOTEBOOKS / "tools.ipynb", as_version=4).cells
+@pytest.mark.parametrize("name", ["tools.ipynb", "scale.ipynb"])
+def test_a_notebook_that_a_script_has_answered_says_so_in_its_first_lines(name: str) -> None:
+    first, *_ = nbformat.read(NOTEBOOKS / name, as_version=4).cells
     assert "come from a scripted server, not from a model" in "".join(first.source.splitlines()[:3])
 
 

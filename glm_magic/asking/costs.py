@@ -26,7 +26,8 @@ class PriceLists:
 
         Raises `SettingError` if the setting `prices` names a file that is no price list.
         """
-        return replace(question, price=self._price(question))
+        price = self._price(question)
+        return replace(question, price=price.in_batch if price is not None and question.wishes.in_batch else price)
 
     def _price(self, question: Question) -> Price | None:
         file = question.settings["prices"]

@@ -27,7 +27,8 @@ class Wishes:
 
     `options` are settings for this question alone, `extra` further fields of the request. Without `keep` the question
     neither sends nor enters a conversation. `replay` decides whether a recorded answer may be given; None leaves it
-    to the settings. The model may call the `tools`, and its answer must fit the `schema`.
+    to the settings. The model may call the `tools`, and its answer must fit the `schema`. What is asked `in_batch` has
+    the price of that.
     """
 
     chat: str = DEFAULT_CHAT
@@ -40,6 +41,7 @@ class Wishes:
     stream: bool = True
     replay: bool | None = None
     dry_run: bool = False
+    in_batch: bool = False
 
     @property
     def sets_thinking_itself(self) -> bool:

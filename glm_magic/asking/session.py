@@ -78,14 +78,17 @@ class Session:
         wishes: Wishes = _DEFAULT_WISHES,
         before: tuple[Attempt, ...] | None = None,
         settings: Mapping[str, Value] | None = None,
+        *,
+        limited: bool = True,
     ) -> Question:
         """Return the question that asking `message` at `place` would put, or the recorded answer to it.
 
         It is sent after the attempts in `before`, by default those of its conversation, under `settings`, by default
         those of the layers and the wishes. Nothing is sent, and nothing changes.
 
-        Raises `CellError` if the prompt or a setting is wrong, if a limit would be passed, or if a recorded answer is
-        required and missing; `SetupError` if nobody can be asked, except in a dry run.
+        Raises `CellError` if the prompt or a setting is wrong, if a limit would be passed (unless it is not `limited`,
+        since it may have an answer), or if a recorded answer is required and missing; `SetupError` if nobody can be
+        asked, except in a dry run.
         """
         if not message.content.strip():
             raise PromptError("The prompt is empty; nothing was sent.", "Write it below the %%glm line, or after %glm.")
@@ -105,7 +108,7 @@ class Session:
         question = draft.to(self.services.model(settings, endpoint), endpoint, is_embedded=endpoint is None)
         question.check()
         question = self.prices.priced(question)
-        if not wishes.dry_run:
+        if limited and not wishes.dry_run:
             self.check_limits(question)
         return question
 

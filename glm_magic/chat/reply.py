@@ -39,7 +39,8 @@ class Reply:
     `finish_reason` is the service's (``stop``, ``length``, …), ``""`` if it sent none, as after an interrupt. `usage`
     is None if the service did not count. `cost` is in `currency` by the price list, None where that does not have the
     model at this service.
-    `seconds` is the time from the request to the end, `first_token_seconds` to the first text. `request` is the body
+    `seconds` is the time from the request to the end (0 for an answer in a batch), `first_token_seconds` to the first
+    text. `request` is the body
     of the first request; it holds no key. A `replayed` answer keeps the times and cost of its recording.
     Where the service `repeats_key`, the key is masked in the answer.
 

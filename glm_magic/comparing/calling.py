@@ -9,12 +9,14 @@ from glm_magic.asking.question import Wishes
 from glm_magic.asking.recordings import OFF, source_of
 from glm_magic.asking.session import Session
 from glm_magic.chat.place import Place
-from glm_magic.comparing import axes
+from glm_magic.comparing import axes, submitting
 from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.elsewhere import executor
 from glm_magic.comparing.filling import Filling
+from glm_magic.comparing.hands import Hands
 from glm_magic.comparing.kept import Keeping, KeptRuns, Known
+from glm_magic.comparing.pending import PendingBatches
 from glm_magic.comparing.plan import Wanted, plan
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.scoring import scorer
@@ -41,6 +43,10 @@ def compared(
     if type(repeats) is not int or repeats < 1:
         raise OptionError(f"repeats is a whole number of at least 1, not {quoted(repr(repeats))}.")
     wordings, given = _wordings(prompts)
+    if wishes.in_batch and workers is not None:
+        raise OptionError(
+            "batch and executor cannot be combined.", "The service asks the requests of a batch by itself."
+        )
     has_table = table is not None
     rows: tuple[Row, ...] = rows_of(table, "rows") if has_table else ({},)
     filling = Filling(rows, has_table, has_templates=has_table, given=given)
@@ -61,7 +67,17 @@ def compared(
     found_scores = scorer(scores, has_rows=has_table)
     may_ask = settings["replay_missing"] != "error" or source == OFF
     asked = plan(session, wanted, keeping.place, recorded.requests(ask=may_ask), ask=may_ask)
-    known = Known(keeping.place, keeper.of(keeping), recorded)
+    known = Known(keeping.place, keeper.of(keeping), recorded, by_batch=wishes.in_batch)
+    batches = PendingBatches(session, keeper, keeping, settings)
+    if may_ask:
+        known = batches.known(known)
+        missing = asked.missing(known.lacks)
+        if wishes.in_batch and missing:
+            submitting.check(asked, batches)
+        session.check_limits(*map(asked.question, missing))
+    judges = Judges(session, keeper, keeping, known, may_ask)
+    if may_ask and (wishes.in_batch or batches.are_there):
+        known = submitting.collect_and_submit(batches, asked, known)
     comparing = Comparing(
         session,
         asked,
@@ -69,10 +85,11 @@ def compared(
         keeper,
         keeping,
         workers=executor(workers, "executor") if workers is not None else None,
-        appraiser=Appraiser(found_scores, Judges(session, keeper, keeping, known, may_ask), has_table),
+        appraiser=Appraiser(found_scores, judges, has_table),
         ask=may_ask,
     )
     comparison = comparing.comparison
+    comparison.hands = Hands(cancel=batches.cancel)
     try:
         for _ in comparing.changes():
             pass
@@ -80,7 +97,7 @@ def compared(
         comparing.stop()
         raise
     comparing.end()
-    comparison.notes += session.recordings.problems()
+    comparison.notes += (*batches.notes, *session.recordings.problems())
     failed = comparison.failed
     if failed and len(failed) == len(comparison) and failed[0].error is not None:
         raise failed[0].error

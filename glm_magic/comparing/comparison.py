@@ -88,7 +88,8 @@ class Comparison(Sequence[Run]):
 
     def __repr__(self) -> str:
         done = sum(run.is_done for run in self._runs)
-        return f"Comparison({self._plan.wanted.shape}: {done} of {len(self)} answers)"
+        pending = f", {self.states['pending']} pending in a batch" if self.states["pending"] else ""
+        return f"Comparison({self._plan.wanted.shape}: {done} of {len(self)} answers{pending})"
 
     def __str__(self) -> str:
         return "\n\n".join(f"[{at}] {run.text}" for at, run in enumerate(self._runs))
@@ -111,6 +112,13 @@ class Comparison(Sequence[Run]):
         """Stop it, if it runs in the background; what has finished is kept."""
         if self.hands.pending is not None:
             self.hands.pending.stop()
+
+    def cancel(self) -> str:
+        """Cancel what is pending at the service's Batch API (``--batch``), and return what came of that.
+
+        What it has answered by then is collected when the cell runs again.
+        """
+        return self.hands.cancel()
 
     @property
     def plan(self) -> Plan:

@@ -70,7 +70,7 @@ def _record(plan: Plan, run: Run, varied: Sequence[str]) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens if usage else None,
         "cost": reply.cost if reply is not None else None,
         "currency": reply.currency if reply is not None and reply.cost is not None else None,
-        "seconds": reply.seconds if reply is not None else None,
+        "seconds": (reply.seconds or None) if reply is not None else None,  # of a batch, nobody knows
         "first_token_seconds": reply.first_token_seconds if reply is not None else None,
     }
     for name, value in run.scores.items():

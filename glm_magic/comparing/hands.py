@@ -30,7 +30,8 @@ class Hands:
 
     `changed` shows and keeps it again, `judged` keeps a run's rating and note. `pick` makes a run's answer the turn's
     answer, or none; `use` sets a column's configuration and returns the line that says so; `more` asks each question
-    so many times more. In the background, `pending` waits for its end and stops it.
+    so many times more. In the background, `pending` waits for its end and stops it. `cancel` cancels what is pending in
+    batches, and returns what came of that.
     """
 
     changed: Callable[[], None] = lambda: None
@@ -39,3 +40,4 @@ class Hands:
     use: Callable[[Configuration], str] | None = None
     more: Callable[[int], None] | None = None
     pending: Pending | None = None
+    cancel: Callable[[], str] = lambda: "Nothing of this comparison is pending in a batch."

@@ -13,8 +13,10 @@ from typing import Any, TypeAlias
 from glm_magic.asking.recordings import OFF, THIS_NOTEBOOK, Recordings
 from glm_magic.chat.place import Place
 from glm_magic.comparing.outbox import Outbox
-from glm_magic.errors import HistoryError
+from glm_magic.comparing.plan import Plan
+from glm_magic.errors import GlmError, HistoryError
 from glm_magic.notebook import comparison
+from glm_magic.notebook.batches import BatchTable, PendingBatch
 from glm_magic.notebook.journal import Journal, recorded_runs
 from glm_magic.notebook.runs import FailedRun, RunKey, SavedRun
 from glm_magic.notebook.store import Store
@@ -33,6 +35,19 @@ class Keeping:
     save: bool = True
     record: str = ""
     source: str = OFF
+
+
+@dataclass(frozen=True, slots=True)
+class BatchesOfCell:
+    """The table in which the batches of a cell are, and where in it."""
+
+    table: BatchTable
+    notebook: str
+    place: Place
+
+    def batches(self) -> list[PendingBatch]:
+        """Return the batches from which something may come. Raises `HistoryError` if they cannot be read."""
+        return self.table.at(self.notebook, self.place)
 
 
 class RecordedRuns:
@@ -66,11 +81,22 @@ class RecordedRuns:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The runs of a place that need not be asked: those kept, by key, and those of a recording that is replayed."""
+    """The runs of a place that need not be asked: those kept, by key, and those of a recording that is replayed.
+
+    Nor are those asked that are `pending` in a batch, each with what is said of it, and those that have `failed` in
+    one just now. Where a cell asks `by_batch`, nothing else is asked directly either.
+    """
 
     place: Place
-    kept: dict[RunKey, SavedRun]
+    kept: Mapping[RunKey, SavedRun]
     recorded: RecordedRuns = field(default_factory=RecordedRuns)
+    pending: Mapping[RunKey, str] = field(default_factory=dict)
+    failed: Mapping[RunKey, GlmError] = field(default_factory=dict)
+    by_batch: bool = False
+
+    def lacks(self, key: RunKey) -> bool:
+        """Whether a run is to be asked."""
+        return self.of(key) is None and key not in self.pending and key not in self.failed
 
     def of(self, key: RunKey) -> SavedRun | None:
         """Return the answer to a run, None if it is to be asked."""
@@ -89,6 +115,7 @@ class KeptRuns:
 
     recordings: Recordings
     wall: Callable[[], float]
+    latest: Plan | None = None  # the comparison that was planned last, also by a dry run
     _here: dict[Place, dict[RunKey, SavedRun]] = field(default_factory=dict)
     _shown: dict[Place, str] = field(default_factory=dict)  # as JSON, which takes a tenth of the memory
     _recorded: dict[str, RecordedRuns] = field(default_factory=dict)
@@ -113,7 +140,7 @@ class KeptRuns:
         path = self._notebook(keeping)
         if path is not None:
             stored = self._try(lambda: self._store.runs.at(path, place, problems)) or ()
-            if not stored and place not in self._here:
+            if not stored and place not in self._here and not self._try(lambda: self._store.batches.at(path, place)):
                 stored = self._try(lambda: self._pasted(path, place, frozenset(fingerprints), problems)) or ()
             found.update(_by_key(stored))
         for problem in problems:
@@ -146,26 +173,43 @@ class KeptRuns:
         return () if data is None else comparison.decode(data, problems)
 
     def _pasted(self, path: str, place: Place, asked: frozenset[str], problems: list[str]) -> list[SavedRun]:
-        archive, runs = self.recordings.archive, self._store.runs
+        archive, runs, batches = self.recordings.archive, self._store.runs, self._store.batches
         gone = [
             old
-            for old in runs.places(path)
+            for old in dict.fromkeys([*runs.places(path), *batches.places(path)])
             if old.cell != place.cell and old not in self._here and not archive.has_cell(old.cell)
         ]
-        common = {old: len(asked & runs.fingerprints(path, old)) for old in gone}
-        old = max(common, key=lambda old: common[old], default=None)
+        common = {old: asked & (runs.fingerprints(path, old) | batches.fingerprints(path, old)) for old in gone}
+        old = max(common, key=lambda old: len(common[old]), default=None)
         if old is None or not common[old]:
             return []
         runs.move(path, old, place)
+        batches.move(path, old, place)
         return runs.at(path, place, problems)
+
+    def batches(self, keeping: Keeping) -> BatchesOfCell | None:
+        """Return the batches of a place; None where nothing keeps them."""
+        where = _where(keeping.place)
+        with self._lock:
+            self._here.setdefault(where, {})  # a cell that looks like it is a copy
+        path = self._notebook(keeping)
+        if path is not None:
+            return BatchesOfCell(self._store.batches, path, where)
+        file = self.recordings.file(keeping.record) if keeping.record else None
+        return (
+            BatchesOfCell(file.batches, str(self.recordings.archive.path or ""), where)
+            if isinstance(file, Store)
+            else None
+        )
 
     # --- writing -------------------------------------------------------------------------------
 
-    def add(self, keeping: Keeping, run: SavedRun) -> None:
-        """Keep a run that has ended."""
-        self.note(keeping, run.key, run)
-        for whose, outbox in self._to(keeping):
-            self._try(functools.partial(outbox.put, run), whose)
+    def add(self, keeping: Keeping, *runs: SavedRun) -> bool:
+        """Keep runs that have ended; return whether they are written."""
+        for run in runs:
+            self.note(keeping, run.key, run)
+        written = [self._try(functools.partial(outbox.put, *runs), whose) for whose, outbox in self._to(keeping)]
+        return all(written)
 
     def note(self, keeping: Keeping, key: RunKey, run: SavedRun) -> None:
         """Keep a run in this kernel alone. A replayed one has another key here, if it came from another service."""

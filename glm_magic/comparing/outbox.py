@@ -23,13 +23,15 @@ class Outbox:
         self._waiting: list[SavedRun] = []
         self._not_before = float("-inf")
 
-    def put(self, run: SavedRun) -> None:
-        """Write a run, and those that wait; it returns when they are written. Raises `HistoryError` if that fails."""
+    def put(self, *runs: SavedRun) -> bool:
+        """Write runs, and those that wait; return whether nothing waits any more. Raises `HistoryError` if it fails."""
         with self._lock:
-            self._waiting.append(run)
+            self._waiting += runs
         with self._writing:  # whoever came first may have written it
             if self._clock() >= self._not_before:
                 self._flush()
+        with self._lock:
+            return not self._waiting
 
     def flush(self) -> None:
         """Write what waits now. Raises `HistoryError` if that fails."""

@@ -8,7 +8,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from glm_magic.asking.question import Question, Wishes
 from glm_magic.asking.session import Session
@@ -105,6 +105,15 @@ class Plan:
                 for repeat in range(wanted.repeats):
                     yield row, column, repeat
 
+    def missing(self, lacks: Callable[[RunKey], bool]) -> list[Spot]:
+        """Return the spots whose runs are to be asked: `lacks` says whether one is, by its key."""
+        return [spot for spot in self.spots() if lacks(self.key(spot))]
+
+    @property
+    def requests(self) -> Iterator[tuple[RunKey, Mapping[str, Any]]]:
+        """The request of each run, with its key."""
+        return ((self.key(spot), self.question(spot).body) for spot in self.spots())
+
     def index(self, spot: Spot) -> int:
         """Return the number of a spot's run, from 0."""
         wanted = self.wanted
@@ -117,8 +126,8 @@ def plan(
     """Return what `wanted` asks; nothing is sent, and nothing changes.
 
     Where all repeats of a question are `recorded`, nobody need be there to answer it, nor where `ask` is false and
-    nothing will be asked. Raises `CellError` if a prompt
-    or a setting is wrong, naming the row; `SetupError` if nobody can be asked.
+    nothing will be asked. Limits are not checked: they hold for what is asked in the end. Raises `CellError` if a
+    prompt or a setting is wrong, naming the row; `SetupError` if nobody can be asked.
     """
     before = session.sent_before(place, wanted.wishes)
     seen: Counter[str] = Counter()
@@ -136,7 +145,7 @@ def plan(
             found = max(put, key=recorded_repeats)
             if not ask or recorded_repeats(found) == wanted.repeats:
                 return found
-        return session.plan(message, place, wishes, before, settings)
+        return session.plan(message, place, wishes, before, settings, limited=False)
 
     under = [_under(session, wanted.wishes, column) for column in wanted.configurations]
     for row in range(len(wanted.rows)):

@@ -21,9 +21,9 @@ class Run:
     """One answer of a comparison: ``str(run)`` is its text.
 
     `spot` is its row, column and repeat, each from 0. Its `reply` is None where it has failed or was not asked; an
-    interrupted one has what had arrived. `scores` are numbers or bools by name; `score_errors` say what a score
-    raised. A `rating` is from 1 to 5. `saved` is what is kept of it, None if it has no whole answer. `judge_cost` is
-    what judges took to score it, in CNY, None where that is not known.
+    interrupted one has what had arrived. `pending` says in which batch it is, if in any. `scores` are numbers or bools
+    by name; `score_errors` say what a score raised. A `rating` is from 1 to 5. `saved` is what is kept of it, None if
+    it has no whole answer. `judge_cost` is what judges took to score it, in CNY, None where that is not known.
     """
 
     spot: Spot
@@ -40,6 +40,7 @@ class Run:
     saved: SavedRun | None = None
     judge_cost: float | None = 0.0
     is_blind: bool = False
+    pending: str = ""
 
     def __str__(self) -> str:
         return self.text
@@ -48,7 +49,7 @@ class Run:
         where = f"column {self.column.label}, row {self.spot[0]}, repeat {self.spot[2]}"
         if self.is_blind:
             return f"Run({where}: {self.text!r})"
-        what = self.error.what if self.error is not None else self.reply or self.state
+        what = self.error.what if self.error is not None else self.reply or self.pending or self.state
         return f"Run({where}: {what})"
 
     @property

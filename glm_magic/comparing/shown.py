@@ -48,7 +48,8 @@ def answer(run: Run) -> Answer:
     reply = run.reply
     facts: list[str] = []
     if reply is not None:
-        facts.append(f"{reply.seconds:.1f} s")
+        if reply.seconds:  # of an answer in a batch nobody knows how long it took
+            facts.append(f"{reply.seconds:.1f} s")
         if reply.usage is not None:
             facts.append(f"{reply.usage.completion_tokens} out")
         unusual = [flaw for flaw in flaws(reply) if flaw not in ("replayed", "interrupted")]
@@ -57,7 +58,7 @@ def answer(run: Run) -> Answer:
         run.text,
         run.state,
         reply.reasoning if reply is not None else "",
-        run.error.what if run.error is not None else "",
+        run.error.what if run.error is not None else run.pending,
         tuple(facts),
         {**run.scores, **{name: f"{name}: {what}" for name, what in run.score_errors.items()}},
         run.rating,
@@ -127,7 +128,7 @@ def short_label(plan: Plan, column: int) -> str:
 def title(plan: Plan, states: Mapping[State, int], progress: Progress, found: Sequence[Summary]) -> tuple[str, ...]:
     """Return the facts about the whole comparison; `states` says how many runs are in which state."""
     total = plan.wanted.total
-    failed, interrupted = states.get("failed", 0), states.get("interrupted", 0)
+    failed, interrupted, pending = (states.get(state, 0) for state in ("failed", "interrupted", "pending"))
     there = states.get("done", 0) + failed + interrupted
     facts = [plan.wanted.shape, f"{there:,} of {total:,}" if there < total else f"{total:,} answers"]
     if failed:
@@ -135,8 +136,10 @@ def title(plan: Plan, states: Mapping[State, int], progress: Progress, found: Se
         facts.append(f"{failed:,} failed")
     if there < total and progress.is_decided:
         facts.append("decided: the rest need not be asked")
-    elif interrupted or (there < total and progress.in_flight is None):
-        facts.append(f"{interrupted + total - there:,} not asked to the end: run the cell again")
+    elif interrupted or (there + pending < total and progress.in_flight is None):
+        facts.append(f"{interrupted + total - there - pending:,} not asked to the end: run the cell again")
+    if pending:
+        facts.append(f"{pending:,} pending in a batch")
     if progress.kept and progress.asked:
         facts.append(f"{progress.kept:,} kept, {progress.asked:,} asked")
     if progress.in_flight is not None:

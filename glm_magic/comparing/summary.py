@@ -105,7 +105,7 @@ def _summary(
     for reply in done:
         if reply.cost is not None:
             costs[reply.currency] = costs.get(reply.currency, 0.0) + reply.cost
-    seconds = [reply.seconds for reply in done]
+    seconds = [reply.seconds for reply in done if reply.seconds]  # not those that came in a batch
     errors = Counter(f"{name}: {what}" for run in runs for name, what in run.score_errors.items())
     return Summary(
         column,

@@ -49,8 +49,9 @@ ALL = Until()
 class Comparing:
     """A comparison under way: iterate over its `changes`. `stop` ends it early; `end` notes that it has ended.
 
-    Only runs that are not `known` are asked. Raises `NotRecorded` at once if there are some and `ask` is false. A
-    `comparison` that is given goes on with the runs of this plan. The `workers` of an executor ask, if there is one.
+    Only runs that are neither `known` nor pending in a batch are asked. Raises `NotRecorded` if there are some and
+    `ask` is false: at once, or in `changes` if what is there may decide enough. A `comparison` that is given goes on
+    with the runs of this plan. The `workers` of an executor ask, if there is one.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Comparing:
         self._asked_of = list(asked_of)
         runs: list[Run] = []
         missing: list[Spot] = []
+        self._kept = 0
         for spot in plan.spots():
             run = Run(spot, plan.wanted.rows[spot[0]], plan.wanted.configurations[spot[1]])
             key = plan.key(spot)
@@ -84,19 +86,22 @@ class Comparing:
             if saved is not None:
                 run = kept(saved, run, plan.question(spot), replayed=True)
                 runs.append(self._scored(run))
+                self._kept += 1
                 keeper.note(keeping, key, saved)
             elif not ask and (failed := known.recorded.failed(key, known.place)) is not None:
                 runs.append(replace(run, state="failed", error=GlmError(failed.error)))
+            elif key in known.failed:
+                runs.append(replace(run, state="failed", error=known.failed[key]))
+            elif key in known.pending:
+                runs.append(replace(run, state="pending", pending=known.pending[key]))
+            elif known.by_batch:
+                runs.append(run)
             else:
                 missing.append(spot)
                 runs.append(run)
-        if missing and not ask:
-            row, column, repeat = missing[0]
-            raise NotRecorded(
-                f"{len(missing):,} of {len(runs):,} answers of this comparison are not recorded; nothing was sent.",
-                f"The first is of row {row}, column {plan.wanted.configurations[column].label}, repeat {repeat}.\n"
-                "Ask them with --no-replay, then save the notebook (or set record=FILE.jsonl).",
-            )
+        self._not_recorded = _not_recorded(plan, missing) if missing and not ask else None
+        if self._not_recorded is not None and not until.decided:
+            raise self._not_recorded
         if comparison is not None:
             comparison.grow(plan, runs)
         self.comparison = comparison or Comparison(
@@ -111,14 +116,13 @@ class Comparing:
         rounds = Rounds(plan, missing)
         self._until = until
         self._rounds = rounds.by_units() if until.decided else rounds.all_at_once()
-        self.asked = len(missing)
+        self.asked = len(missing) if ask else 0
         self._plan = plan
         self._clock = clock
         self._began = clock()
         self._ended = 0
         self._heads_at = 0.0
         self._session = session
-        self._keep: Callable[[SavedRun], None] = lambda saved: keeper.add(keeping, saved)
         self._circumstances = circumstances
         self._workers = workers
         self._running = self._asking(())
@@ -129,6 +133,8 @@ class Comparing:
         """Ask and score until the end, and yield what changes, at least ten times a second."""
         self._began = self._clock()
         yield from self._judged_changes()  # of what is kept
+        if self._not_recorded is not None and not self._is_decided():
+            raise self._not_recorded
         for spots in self._rounds:
             if self._until.decided and self._is_decided():
                 return
@@ -174,6 +180,9 @@ class Comparing:
                 self.comparison.put(run)
                 answers[run.spot] = shown.answer(run)
             yield self._with_heads(Changes(answers))
+
+    def _keep(self, saved: SavedRun) -> None:
+        self._keeper.add(self._keeping, saved)
 
     def stop(self) -> None:
         """Stop what is under way; what has finished is kept. No code of the notebook runs any more."""
@@ -231,7 +240,7 @@ class Comparing:
 
     def _tell(self, *, in_flight: int | None, why: str = "") -> None:
         self.comparison.progress = Progress(
-            kept=len(self.comparison) - self.asked,
+            kept=self._kept,
             asked=self.asked,
             ended=self._ended,
             seconds=self._clock() - self._began,
@@ -239,6 +248,15 @@ class Comparing:
             why=why,
             is_decided=self._until.decided and in_flight is None and self._is_decided(),
         )
+
+
+def _not_recorded(plan: Plan, missing: Sequence[Spot]) -> NotRecorded:
+    row, column, repeat = missing[0]
+    return NotRecorded(
+        f"{len(missing):,} of {plan.wanted.total:,} answers of this comparison are not recorded; nothing was sent.",
+        f"The first is of row {row}, column {plan.wanted.configurations[column].label}, repeat {repeat}.\n"
+        "Ask them with --no-replay, then save the notebook (or set record=FILE.jsonl).",
+    )
 
 
 def bundle(comparison: Comparison, chat: str) -> dict[str, Any]:

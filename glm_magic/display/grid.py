@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
-State: TypeAlias = Literal["waiting", "running", "done", "failed", "interrupted"]
+State: TypeAlias = Literal["waiting", "running", "pending", "done", "failed", "interrupted"]
 Score: TypeAlias = "float | bool | str | None"  # a text is what went wrong
 
 
@@ -14,8 +14,9 @@ Score: TypeAlias = "float | bool | str | None"  # a text is what went wrong
 class Answer:
     """One answer of a grid, or what stands in its place.
 
-    `text` is the model's own text, unchanged; whatever shows it neutralises it. `facts` are short texts such as
-    ``1.1 s``, in order. `scores` are by name. A `rating` is from 1 to 5, None if there is none.
+    `text` is the model's own text, unchanged; whatever shows it neutralises it. `error` says why there is none: it has
+    failed, or is pending in a batch. `facts` are short texts such as ``1.1 s``, in order. `scores` are by name. A
+    `rating` is from 1 to 5, None if there is none.
     """
 
     text: str = ""

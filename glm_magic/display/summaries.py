@@ -123,9 +123,9 @@ def _score(scores: Sequence[Score]) -> str:
 
 
 def _stopped(answers: Sequence[Answer]) -> list[str]:
-    """Say how many have failed or were interrupted, where others have not."""
+    """Say how many have failed, were interrupted or are pending, where others have not or are not."""
     states = [answer.state for answer in answers]
-    counted = {state: states.count(state) for state in ("failed", "interrupted")}
+    counted = {state: states.count(state) for state in ("failed", "interrupted", "pending")}
     return [f"{count} of {len(states)} {state}" for state, count in counted.items() if 0 < count < len(states)]
 
 

@@ -16,13 +16,14 @@ from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Question, Wishes
 from glm_magic.asking.recordings import OFF, source_of
 from glm_magic.chat.place import Place
-from glm_magic.comparing import axes
+from glm_magic.comparing import axes, submitting
 from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.elsewhere import executor
 from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.hands import Hands
 from glm_magic.comparing.kept import Keeping, Known, RecordedRuns
+from glm_magic.comparing.pending import PendingBatches
 from glm_magic.comparing.plan import Plan, Wanted, plan
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.runs import Run
@@ -51,23 +52,30 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     settings = shared.session.layers.values(line.settings)
     source = source_of(settings["replay"], replay=line.replay)
     keeping = Keeping(place, bool(settings["save_turns"]), str(settings["record"] or ""), source)
+    batches = PendingBatches(shared.session, shared.kept_runs, keeping, settings, _circumstances())
     recorded = RecordedRuns() if line.fresh else shared.kept_runs.recorded(source)
     may_ask = settings["replay_missing"] != "error" or source == OFF
     with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
         asked = plan(shared.session, wanted, place, recorded.requests(ask=may_ask), ask=may_ask)
+    shared.kept_runs.latest = asked
     if not line.blind:
         asked = pinned(asked, shared.kept_runs.shown_at(place, save=keeping.save))
-    kept = {} if line.fresh else shared.kept_runs.of(keeping, asked.fingerprints)
-    known = Known(place, kept, recorded)
+    kept = shared.kept_runs.of(keeping, asked.fingerprints)
+    known = Known(place, {} if line.fresh else kept, recorded, by_batch=line.batch)
+    if may_ask:
+        known = batches.known(known)
     judges = Judges(shared.session, shared.kept_runs, keeping, known, may_ask)
     appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
     notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
     workers = None
     if line.executor:
         workers = executor(names.executor(line.executor, shared.names, known=known_names), line.executor)
-    planned = Planned(asked, known, keeping, appraiser, may_ask, notes, workers)
-    if may_ask and not line.dry_run:
-        shared.session.check_limits(*planned.to_ask)
+    planned = Planned(asked, known, keeping, appraiser, batches, may_ask, notes, workers)
+    to_ask = planned.to_ask if may_ask else []
+    if line.batch and to_ask:
+        submitting.check(asked, batches)
+    if not line.dry_run:
+        shared.session.check_limits(*to_ask)
     return planned
 
 
@@ -79,6 +87,7 @@ class Planned:
     known: Known
     keeping: Keeping
     appraiser: Appraiser
+    batches: PendingBatches
     may_ask: bool
     notes: tuple[str, ...] = ()  # for the title of the grid
     workers: Executor | None = None
@@ -86,7 +95,7 @@ class Planned:
     @property
     def to_ask(self) -> list[Question]:
         """The questions of the runs that are to be asked."""
-        return [self.plan.question(spot) for spot in self.plan.spots() if self.known.of(self.plan.key(spot)) is None]
+        return [*map(self.plan.question, self.plan.missing(self.known.lacks))]
 
 
 def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
@@ -95,7 +104,10 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
     Raises `Interrupted` if the person stops it, and the first error if all runs failed.
     """
     if line.dry_run:
-        shared.outputs.show(dict(forecasts.comparison_dry_run(asked.plan, asked.to_ask, shared.session)))
+        plan, pending = asked.plan, asked.known.pending
+        waiting = sum(plan.key(spot) in pending for spot in plan.spots()) if pending else 0
+        shown = forecasts.comparison_dry_run(plan, asked.to_ask, shared.session, pending=waiting)
+        shared.outputs.show(dict(shown))
         shared.keep_on_page(asked.plan.place)
         return None
     return _compare(shared, asked, line)
@@ -103,11 +115,13 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
 
 def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     try:
+        asked = _batched(shared, asked, line)
         comparing = _comparing(shared, asked, line)  # which scores what is kept
     except BaseException as error:
         shared.keep_on_page(asked.plan.place)
         if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
-            raise Interrupted("Stopped. Nothing was sent.") from None
+            said = "Run the cell again: it finds what was submitted." if line.batch else "Nothing was sent."
+            raise Interrupted(f"Stopped. {said}") from None
         raise
     comparison = comparing.comparison
     if line.background:
@@ -119,6 +133,19 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     return comparison
 
 
+def _batched(shared: Shared, asked: Planned, line: AskLine) -> Planned:
+    """Collect what is pending in batches, and submit what is missing if the cell asks by batch."""
+    if not asked.may_ask or not (line.batch or asked.batches.are_there):
+        return asked
+    with shared.outputs.saying("looking at batches"), shared.interrupts.acting_at_once():
+        known = submitting.collect_and_submit(asked.batches, asked.plan, asked.known, fresh=line.fresh)
+    return replace(asked, known=known)
+
+
+def _circumstances() -> Circumstances:
+    return Circumstances(acting=answering.marked_as_acting)
+
+
 def _comparing(shared: Shared, asked: Planned, line: AskLine, comparison: Comparison | None = None) -> Comparing:
     return Comparing(
         shared.session,
@@ -126,7 +153,7 @@ def _comparing(shared: Shared, asked: Planned, line: AskLine, comparison: Compar
         asked.known,
         shared.kept_runs,
         asked.keeping,
-        circumstances=Circumstances(acting=answering.marked_as_acting),
+        circumstances=_circumstances(),
         appraiser=asked.appraiser,
         until=Until(line.until_decided, line.margin) if comparison is None else Until(margin=line.margin),
         ask=asked.may_ask or comparison is not None,
@@ -216,9 +243,15 @@ class _Page:
         self.view: GridView = shared.outputs.grid_view(
             self._key, self._acted, live=shared.cells.have_ids, at_once=comparison.asks_nothing, show=show
         )
-        comparison.notes = asked.notes
+        comparison.notes = (*asked.notes, *asked.batches.notes)
         comparison.hands = Hands(
-            self._changed, self._judged, self._pick, self._use, None if pending else self._more, pending
+            self._changed,
+            self._judged,
+            self._pick,
+            self._use,
+            None if pending else self._more,
+            pending,
+            self._cancel,
         )
 
     def begin(self) -> None:
@@ -288,14 +321,21 @@ class _Page:
         asked, shared = self._asked, self._shared
         wanted = replace(asked.plan.wanted, repeats=asked.plan.wanted.repeats + repeats)
         plan = replace(asked.plan, wanted=wanted)
-        known = replace(asked.known, kept=shared.kept_runs.of(asked.keeping, plan.fingerprints))
-        more = replace(asked, plan=plan, known=known)
+        known = replace(asked.known, kept=shared.kept_runs.of(asked.keeping, plan.fingerprints), failed={})
+        more = replace(asked, plan=plan, known=asked.batches.known(known))
         shared.session.check_limits(*more.to_ask)
-        self._asked = more
         with shared.interrupts:
+            if self._line.batch:
+                more = _batched(shared, more, self._line)
+                self._comparison.notes = (*more.notes, *more.batches.notes)
+            self._asked = more
             comparing = _comparing(shared, more, self._line, self._comparison)
             self.view.begin(self._comparison.grid())
             _follow(comparing, self, shared.interrupts.check)
+
+    def _cancel(self) -> str:
+        with self._shared.interrupts, self._shared.interrupts.acting_at_once():
+            return self._asked.batches.cancel()
 
     def _use(self, column: axes.Configuration) -> str:
         return set_here(self._shared, column.options)
@@ -339,7 +379,7 @@ def _presets(shared: Shared, line: AskLine) -> dict[str, dict[str, Value]]:
 
 def _key(comparison: Comparison) -> str:
     """Return the id by which the grid is found again: that of its answers where nothing is asked, else a new one."""
-    if not comparison.asks_nothing:
+    if not comparison.asks_nothing or comparison.states["pending"]:
         return uuid.uuid4().hex[:16]
     known_by = (run.saved.attempt.id if run.saved else comparison.plan.key(run.spot).fingerprint for run in comparison)
     return hashlib.sha256(" ".join(known_by).encode()).hexdigest()[:16]

@@ -85,12 +85,17 @@ def spent(total: Total) -> str:
     return f"This kernel: {', '.join([requests, counted, *costs, *unknown])}."
 
 
-def comparison_dry_run(plan: Plan, to_ask: Sequence[Question], session: Session) -> dict[str, str]:
-    """Return what a comparison would ask, and what it might cost, and its first request, by MIME type."""
+def comparison_dry_run(plan: Plan, to_ask: Sequence[Question], session: Session, *, pending: int = 0) -> dict[str, str]:
+    """Return what a comparison would ask, and what it might cost, and its first request, by MIME type.
+
+    So many of its requests are `pending` in batches.
+    """
     first = plan.questions[0][0]
     shown = dry_run(first, session)
     total = plan.wanted.total
-    kept = f", {total - len(to_ask):,} of them kept already" if len(to_ask) < total else ""
+    known = total - len(to_ask) - pending
+    kept = f", {known:,} of them kept already" if known else ""
+    kept += f", {pending:,} pending in a batch" if pending else ""
     expected = [session.forecast(question) for question in to_ask]
     said = f"{plan.wanted.shape}: {total:,} requests{kept}, {in_sum(expected)}."
     return {

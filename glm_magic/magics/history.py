@@ -25,6 +25,7 @@ from glm_magic.magics.parsing import parse
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.turns import saved_only
 from glm_magic.notebook.bundle import MIME_TYPE
+from glm_magic.notebook.export.requests import REQUESTS, export_requests
 from glm_magic.notebook.export.write import export
 
 _DIFF = "%glm_history --show TURN --diff N M"
@@ -300,6 +301,9 @@ def _export(shared: Shared, file: str, chat: str, *, force: bool) -> None:
     own = shared.notebook_file()
     if own is not None and _are_one_file(own, path):
         raise HistoryError(f"{path} is this notebook itself.", "Give the export another name.")
+    if path.name.lower().endswith(REQUESTS):
+        _export_requests(shared, path, force=force)
+        return
     chats = shared.session.chats
     every = path.suffix.lower() == ".jsonl" and not chat  # one line each
     names = [*chats] if every else [chat or DEFAULT_CHAT]
@@ -313,6 +317,17 @@ def _export(shared: Shared, file: str, chat: str, *, force: bool) -> None:
     )
     turns = sum(map(len, conversations.values()))
     shared.outputs.show_text(f"Written: {_turns(turns)} to {path}")
+
+
+def _export_requests(shared: Shared, path: Path, *, force: bool) -> None:
+    plan = shared.kept_runs.latest
+    if plan is None:
+        raise HistoryError(
+            f"{path.name} is for the requests of a comparison, and none was run in this kernel.",
+            "Run the cell of one, or its dry run: %%glm … -N",
+        )
+    number = export_requests(path, plan.requests, force=force)
+    shared.outputs.show_text(f"Written: {number:,} {'request' if number == 1 else 'requests'} to {path}")
 
 
 def _forget(shared: Shared) -> None:

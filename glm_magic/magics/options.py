@@ -177,6 +177,17 @@ ASK_OPTIONS: tuple[Option, ...] = (
         read=name_like("--executor workers"),
         completes="executor",
     ),
+    Option(
+        "--batch",
+        "ask a comparison through the service's Batch API, at its price; run the cell again to collect the answers",
+        fills="batch",
+        excludes={
+            "--bg": "A batch ends the cell at once.",
+            "--executor": "The service asks the requests of a batch by itself.",
+            "--until-decided": "A batch asks everything; --until-decided asks in rounds.",
+            "--interact": "The playground asks one question at a time.",
+        },
+    ),
     Option("--fresh", "with a comparison: ask all anew, also what has an answer", fills="fresh"),
     Option("--yes", "with a comparison: ask more than 10,000 requests", fills="yes"),
     Option(
@@ -289,7 +300,10 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
         "--restore", "add the saved turns that are not here: --restore [FILE.ipynb]", more=1, completes="file"
     ),
     _history_action(
-        "--export", "write the conversation to a file: .ipynb .jsonl .md .py .sh", "FILE", completes="file"
+        "--export",
+        "write the conversation to a file: .ipynb .jsonl .md .py .sh; requests.jsonl: what the last comparison asks",
+        "FILE",
+        completes="file",
     ),
     Option(
         "--force",

@@ -167,6 +167,7 @@ class AskLine:
     margin: float | None = None
     blind: bool = False
     executor: str = ""
+    batch: bool = False
     fresh: bool = False
     yes: bool = False
     out: str = ""
@@ -221,6 +222,7 @@ def _check_comparison(line: AskLine) -> None:
             ("--yes", line.yes),
             ("--blind", line.blind),
             ("--executor", line.executor),
+            ("--batch", line.batch),
         ):
             if given:
                 raise OptionError(

@@ -70,6 +70,7 @@ def wishes(shared: Shared, line: AskLine) -> Wishes:
         stream=line.stream,
         replay=False if line.dry_run else line.replay,
         dry_run=line.dry_run,
+        in_batch=line.batch,
     )
 
 

@@ -111,14 +111,17 @@ def fields_of(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def attempt_of(data: dict[str, Any]) -> Attempt:
-    """Read an attempt. Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` if it is damaged."""
+def attempt_of(data: dict[str, Any], *, is_answered: bool = True) -> Attempt:
+    """Read an attempt; one that is not answered yet has its question alone.
+
+    Raises `KeyError`, `TypeError`, `ValueError` or `AttributeError` if it is damaged.
+    """
     id_, after = data["id"], data["after"]
     if not isinstance(id_, str) or not all(isinstance(other, str) for other in after):
         raise TypeError("an id is not a string")
     messages = tuple(Message.from_api(message) for message in data["messages"])
     role = str(data["role"])
-    if not is_whole(role, messages):
+    if not (is_whole(role, messages) if is_answered else [each.role for each in messages] == ["user"]):
         raise ValueError("its messages are not a question and its answer")
     return Attempt(
         id=id_,

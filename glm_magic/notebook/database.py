@@ -60,14 +60,17 @@ class Database:
 
     def write(self, write: Callable[[sqlite3.Connection], object], *, create: bool = True) -> None:
         """Let `write` change the file, in one transaction; without `create`, only if there is one."""
+        self._guarded(lambda: None if (c := self._open(create=create)) is None else _whole(c, write), "written")
 
-        def whole() -> None:
-            connection = self._open(create=create)
-            if connection is not None:
-                with _transaction(connection):
-                    write(connection)
+    def change(self, write: Callable[[sqlite3.Connection], _Result]) -> _Result:
+        """Let `write` change the file, in one transaction, and return what it returns."""
 
-        self._guarded(whole, "written")
+        def changed() -> _Result:
+            connection = self._open(create=True)
+            assert connection is not None, "it is created"
+            return _whole(connection, write)
+
+        return self._guarded(changed, "written")
 
     def _guarded(self, work: Callable[[], _Result], what: str) -> _Result:
         with self._lock:
@@ -202,6 +205,11 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):  # a full disk rolls back by itself
                 connection.execute("ROLLBACK")
+
+
+def _whole(connection: sqlite3.Connection, write: Callable[[sqlite3.Connection], _Result]) -> _Result:
+    with _transaction(connection):
+        return write(connection)
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

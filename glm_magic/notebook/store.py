@@ -14,6 +14,7 @@ from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import bundle
+from glm_magic.notebook.batches import BATCHES, BatchTable
 from glm_magic.notebook.database import Database, text_of
 from glm_magic.notebook.document import SavedTurn
 from glm_magic.notebook.runs import RUNS, RunTable
@@ -39,8 +40,8 @@ CREATE TABLE answers (
 CREATE INDEX answers_of_a_cell ON answers (cell, notebook);
 CREATE INDEX answers_to_a_prompt ON answers (notebook, prompt);
 """
-_SCHEMA = (_ANSWERS, RUNS)
-_TABLES = ("answers", "runs")
+_SCHEMA = (_ANSWERS, RUNS, BATCHES)
+_TABLES = ("answers", "runs", "batches", "batch_requests")
 
 
 class Store:
@@ -54,6 +55,7 @@ class Store:
         self.path = path
         self._file = Database(path, _SCHEMA, _APPLICATION, tell=tell)
         self.runs = RunTable(self._file)
+        self.batches = BatchTable(self._file)
 
     def close(self) -> None:
         """Close the file; it opens again when it is needed."""

@@ -16,12 +16,17 @@ MOST_REQUESTS, MOST_BYTES = 50_000, 100_000_000
 # Confirmed: the status words of GLM and OpenAI. Others count as still under way.
 OVER = ("completed", "failed", "expired", "cancelled")
 
+OPENAI_URL, GLM_URL = "/v1/chat/completions", "/v4/chat/completions"
+
+_OF_STREAMS = ("stream", "stream_options")  # a batch answers whole
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A batch as the service describes it; ``""`` for a file that there is not (yet).
 
-    `total`, `completed` and `failed` count requests. `problems` says why the whole batch failed.
+    `total`, `completed` and `failed` count requests. `problems` says why the whole batch failed. `created` is in
+    seconds since the epoch, 0 where the service does not say.
     """
 
     id: str
@@ -34,6 +39,7 @@ class Batch:
     failed: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    created: float = 0.0
 
     @property
     def is_over(self) -> bool:
@@ -60,12 +66,17 @@ class Result:
 
 def url_of(host: str | None) -> str:
     """Return the `endpoint` that a batch at a host names, and the `url` of its lines."""
-    return "/v4/chat/completions" if host in GLM_HOSTS else "/v1/chat/completions"
+    return GLM_URL if host in GLM_HOSTS else OPENAI_URL
+
+
+def in_batch(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of a request as it stands in a batch: without the fields that ask for a stream."""
+    return {name: value for name, value in body.items() if name not in _OF_STREAMS}
 
 
 def request_line(custom_id: str, body: Mapping[str, Any], url: str) -> bytes:
     """Return the line of a request, with its end; `custom_id` is what the answer is known by."""
-    line = {"custom_id": custom_id, "method": "POST", "url": url, "body": dict(body)}
+    line = {"custom_id": custom_id, "method": "POST", "url": url, "body": in_batch(body)}
     return json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
 
@@ -100,6 +111,7 @@ def read_batch(body: object) -> Batch | None:
         failed=_count(counts.get("failed")),
         metadata={str(name): _text(value) for name, value in metadata.items()} if isinstance(metadata, dict) else {},
         problems=tuple(_problems(body.get("errors"))),
+        created=float(_count(body.get("created_at"))),
     )
 
 

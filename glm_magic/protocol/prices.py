@@ -39,6 +39,12 @@ class Price:
         fresh = usage.prompt_tokens - usage.cached_tokens
         return (fresh * self.input + usage.cached_tokens * cached + usage.completion_tokens * self.output) / _MILLION
 
+    @property
+    def in_batch(self) -> Price:
+        """The price of the same tokens in a batch: half (confirmed by GLM's and OpenAI's documents)."""
+        cached = None if self.cached is None else self.cached / 2
+        return Price(self.input / 2, self.output / 2, cached, self.currency)
+
     def __str__(self) -> str:
         if not (self.input or self.output):
             return "free"

@@ -1,4 +1,4 @@
-"""The Batch API over HTTP: upload, create, look, list, download, cancel. Nothing is repeated, so nothing is sent twice.
+"""The Batch API over HTTP: upload, create, look, find, download, cancel. Nothing is repeated, so nothing is sent twice.
 
 Never seen live from here: OpenAI's API, with GLM's `endpoint` string on GLM's own hosts.
 """
@@ -8,13 +8,17 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from glm_magic.errors import ServiceError, quoted
-from glm_magic.protocol.batch_files import Batch, read_batch, url_of
+from glm_magic.chat.events import Event
+from glm_magic.errors import GlmError, ServiceError, quoted
+from glm_magic.protocol import refusals
+from glm_magic.protocol.batch_files import Batch, Result, read_batch, read_result, request_line, url_of
+from glm_magic.protocol.chunks import AnswerReader
 from glm_magic.service.calls import NO_ROUTE, Calls
 
 WINDOW = "24h"  # the one that both GLM and OpenAI take
+LABEL, CELL = "glm_magic", "glm_magic_cell"  # in the metadata: which batch it is, and of which cell
 
 _PAGE = 100
 _MOST_PAGES = 100
@@ -34,7 +38,11 @@ class Batches:
     @property
     def url(self) -> str:
         """The `url` of each line of a file."""
-        return url_of(urlsplit(self._calls.base_url).hostname)
+        return url_of(self._calls.endpoint.host)
+
+    def line(self, custom_id: str, body: Mapping[str, Any]) -> bytes:
+        """Return a request body as a line of a file."""
+        return request_line(custom_id, self._calls.endpoint.written(body), self.url)
 
     def check(self) -> None:
         """Raise `ServiceError` if the endpoint has no Batch API; nothing is uploaded for that."""
@@ -42,7 +50,7 @@ class Batches:
             self._page("/batches", {"limit": "1"})
 
     def upload(self, file: BinaryIO, name: str) -> str:
-        """Upload a file of requests, and return its id. `name` is what `find_file` finds it by."""
+        """Upload a file of requests, and return its id."""
         files, data = {"file": (name, file, "application/jsonl")}, {"purpose": "batch"}
         with self._route():
             try:
@@ -54,13 +62,8 @@ class Batches:
                 raise
         return self._id(body)
 
-    def find_file(self, name: str) -> str:
-        """Return the id of an uploaded file by its name, ``""`` if it is not there."""
-        files = self._pages("/files", {"purpose": "batch"})
-        return next((self._id(entry) for entry in files if entry.get("filename") == name), "")
-
     def create(self, file: str, metadata: Mapping[str, str]) -> Batch:
-        """Create a batch of an uploaded file. `metadata` is what it is found by in the list."""
+        """Create a batch of an uploaded file. `metadata` is what it is found by in the list: `LABEL` and `CELL`."""
         wish = {"input_file_id": file, "endpoint": self.url, "completion_window": WINDOW, "metadata": dict(metadata)}
         with self._route():
             return self._batch(self._calls.json("POST", "/batches", json=wish))
@@ -71,28 +74,50 @@ class Batches:
 
     def all(self) -> Iterator[Batch]:
         """Yield the batches that the service tells of, mostly the latest first."""
-        for entry in self._pages("/batches", {}):
+        for entry in self._pages("/batches"):
             if (found := read_batch(entry)) is not None:
                 yield found
+
+    def find(self, label: str, file: str) -> Batch | None:
+        """Return the batch with this label in its metadata, or, as some lists leave that out, of this input file."""
+        return next((each for each in self.all() if each.metadata.get(LABEL) == label or each.input_file == file), None)
 
     def cancel(self, id_: str) -> Batch:
         """Cancel a batch; what it has answered by then is still there."""
         return self._batch(self._calls.json("POST", f"/batches/{_safe(id_)}/cancel"))
 
     def download(self, file: str) -> Iterator[bytes]:
-        """Yield the lines of a result file, in whatever order they come. It may break off: then it raises."""
+        """Yield the lines of a file, in whatever order they come. It may break off: then it raises."""
         return self._calls.lines(f"/files/{_safe(file)}/content")
 
-    def _pages(self, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    def results(self, batch: Batch) -> Iterator[Result]:
+        """Yield what came of the requests of a batch; damaged lines are skipped. It raises as `download` does."""
+        for file in filter(None, (batch.output_file, batch.error_file)):
+            yield from filter(None, map(read_result, self.download(file)))
+
+    def events(self, result: Result, model: str) -> Iterator[Event]:
+        """Yield the events of an answer, with the key masked in them. Raises `AnswerError` if it is a refusal."""
+        endpoint = self._calls.endpoint
+        masking = endpoint.key.masking() if endpoint.key is not None else None
+        try:
+            events = _read(result, model, endpoint.url)
+        except GlmError as error:
+            if endpoint.key is not None:
+                error.rewrite(endpoint.key.hidden_in)
+            raise error.with_traceback(None) from None
+        yield from events if masking is None else [*masking.masked(events), *masking.rest()]
+
+    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
         """Yield the entries of a list, page by page."""
         after: dict[str, str] = {}
         for _ in range(_MOST_PAGES):
-            entries, has_more = self._page(path, {**query, "limit": str(_PAGE), **after})
+            entries, has_more = self._page(path, {"limit": str(_PAGE), **after})
             yield from entries
             last = entries[-1].get("id") if entries else None
             if not has_more or not isinstance(last, str) or after.get("after") == last:
                 return
             after = {"after": last}
+        raise ServiceError(f"{self._calls.endpoint.base_url} lists more than {_PAGE * _MOST_PAGES:,} batches.")
 
     def _page(self, path: str, query: Mapping[str, str]) -> tuple[list[dict[str, Any]], bool]:
         body = self._calls.json("GET", path, query)
@@ -109,7 +134,7 @@ class Batches:
         except ServiceError as error:
             if error.status in NO_ROUTE:
                 raise ServiceError(
-                    f"{self._calls.base_url} has no Batch API (HTTP {error.status}).",
+                    f"{self._calls.endpoint.base_url} has no Batch API (HTTP {error.status}).",
                     "Run the cell without --batch.",
                     status=error.status,
                 ) from None
@@ -129,9 +154,26 @@ class Batches:
 
     def _unread(self, body: object) -> ServiceError:
         return ServiceError(
-            f"{self._calls.base_url} answered with what is not the Batch API's: {quoted(str(body))[:200]}",
+            f"{self._calls.endpoint.base_url} answered with what is not the Batch API's: {quoted(str(body))[:200]}",
             "Run the cell without --batch.",
         )
+
+
+def _read(result: Result, model: str, url: str) -> list[Event]:
+    if not result.status:
+        raise ServiceError(f"The batch ended without an answer to this: {_said(result.body)}", "Run the cell again.")
+    if not result.is_answer:
+        raise refusals.refused(result.status, result.body, model=model, url=url)
+    reader = AnswerReader(model=model, url=url)
+    return [*reader.read_completion(result.body), *reader.rest()]
+
+
+def _said(body: Any) -> str:
+    """Return what a line says that has an error and no response."""
+    error = body.get("error") if isinstance(body, dict) else body
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("code") or error
+    return quoted(str(error))
 
 
 def _safe(id_: str) -> str:

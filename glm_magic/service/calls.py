@@ -23,9 +23,8 @@ class Calls:
     """Plain requests to one endpoint, one at a time, on a connection of their own. The key goes as with a question."""
 
     def __init__(self, connection: Connection, endpoint: Endpoint, patience: Patience) -> None:
-        self.base_url = endpoint.base_url
+        self.endpoint = endpoint
         self._connection = connection
-        self._endpoint = endpoint
         self._patience = patience
 
     def json(self, method: str, path: str, query: Mapping[str, str] | None = None, **content: Any) -> object:
@@ -35,19 +34,19 @@ class Calls:
         the service refuses, `ConnectionFailed` and the like as a question does.
         """
         try:
-            return self._json(replace(self._endpoint, path=path), method, query, content)
+            return self._json(replace(self.endpoint, path=path), method, query, content)
         except faults.SlashWanted:
-            return self._json(replace(self._endpoint, path=path).with_slash, method, query, content)
+            return self._json(replace(self.endpoint, path=path).with_slash, method, query, content)
 
     def lines(self, path: str) -> Iterator[bytes]:
         """Yield the lines of a file without their ends. Raises as `json` does, also in the middle of the file."""
         rest = b""
-        with self._response(replace(self._endpoint, path=path), "GET", None, {}) as response:
+        with self._response(replace(self.endpoint, path=path), "GET", None, {}) as response:
             for piece in response.iter_raw():
                 *whole, rest = (rest + piece).split(b"\n")
                 yield from whole
                 if len(rest) > wire.LONGEST_BODY:
-                    raise faults.too_long(self.base_url)
+                    raise faults.too_long(self.endpoint.base_url)
         if rest:
             yield rest
 

@@ -43,6 +43,7 @@ class Ledger:
         self._requests = self._prompt = self._completion = self._unknown = 0
         self._spent: dict[str, float] = {}
         self._under_way: dict[str, float] = {}
+        self._pending: dict[str, tuple[str, float]] = {}
         self._models: dict[str, _Model] = {}
 
     @property
@@ -53,9 +54,10 @@ class Ledger:
             return Total(self._requests, self._prompt, self._completion, costs, self._unknown)
 
     def spent(self, currency: str) -> float:
-        """Return what has been spent in a currency, and what the requests under way are expected to cost."""
+        """Return what has been spent in a currency, and what is expected of requests under way or in batches."""
         with self._lock:
-            return self._spent.get(currency, 0.0) + self._under_way.get(currency, 0.0)
+            pending = sum(cost for of, cost in self._pending.values() if of == currency)
+            return self._spent.get(currency, 0.0) + self._under_way.get(currency, 0.0) + pending
 
     def prompt_tokens(self, model: str, estimated: int) -> Estimate:
         """Return how many prompt tokens `model` is expected to count where so many were estimated."""
@@ -78,6 +80,16 @@ class Ledger:
         finally:
             with self._lock:
                 self._under_way[currency] -= cost
+
+    def expect(self, label: str, currency: str, cost: float) -> None:
+        """Count the expected cost of a batch until it is settled."""
+        with self._lock:
+            self._pending[label] = currency, cost
+
+    def settle(self, label: str) -> None:
+        """Expect nothing more of a batch: what it has cost was added."""
+        with self._lock:
+            self._pending.pop(label, None)
 
     def add(self, model: str, estimated: int, usage: Usage | None, price: Price | None, *, is_free: bool) -> None:
         """Add a request that was answered; `estimated` are its prompt tokens, 0 if they teach nothing."""

@@ -28,7 +28,7 @@ def models(calls: Calls) -> tuple[str, ...]:
 
 def _not_told(calls: Calls, why: str) -> ServiceError:
     return ServiceError(
-        f"{calls.base_url} does not tell which models it has ({why}).",
+        f"{calls.endpoint.base_url} does not tell which models it has ({why}).",
         "Ask a model by its name all the same: -m NAME, or %glm_config model=NAME.",
     )
 

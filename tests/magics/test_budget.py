@@ -136,3 +136,10 @@ def test_a_comparison_stops_at_the_budget(priced: Notebook) -> None:
     with pytest.raises(OverBudget, match="These 3 requests would pass the budget"):
         priced.run("%%glm -n 3 --max-tokens 20\nhi")
     assert not priced.server.requests
+
+
+def test_a_comparison_that_has_its_answers_needs_no_budget(priced: Notebook) -> None:
+    priced.run("%%glm -n 2 --max-tokens 20\nhi", "a")
+    priced.run("%glm_config budget=0")
+    assert len(priced.run("%%glm -n 2 --max-tokens 20\nhi", "a")) == 2
+    assert len(priced.server.requests) == 2

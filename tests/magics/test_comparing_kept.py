@@ -261,15 +261,17 @@ def test_a_store_that_another_kernel_holds_is_said_and_costs_nothing_else(
     assert len(asked.server.requests) == 2, "what was not kept then is kept with the next run"
 
 
-def test_a_store_of_the_version_before_is_read_with_all_its_answers(desk: Desk) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_a_version_before_is_read_with_all_its_answers(desk: Desk, version: int) -> None:
     from glm_magic.notebook import store
 
     desk.asked("b", "one", "uno")
     desk.end()
     path = desk.store / "answers.db"
-    with contextlib.closing(sqlite3.connect(path)) as connection:  # as version 1 wrote it
-        connection.execute("DROP TABLE runs")
-        connection.execute("PRAGMA user_version = 1")
+    with contextlib.closing(sqlite3.connect(path)) as connection:  # as that version wrote it
+        for table in ("batches", "batch_requests", *(["runs"] if version == 1 else [])):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute(f"PRAGMA user_version = {version}")
         connection.commit()
     desk.restart()
     desk.run("a", CELL)
@@ -352,6 +354,33 @@ def test_a_replay_gives_a_comparison_without_anybody_to_ask(
         desk.run("x", "%%glm -t 0,1 -n 3\nhi")
     assert len(desk.server.requests) == 4
     assert len(grid(desk, "x")["runs"]) == 4, "what the cell showed is still in the notebook"
+
+
+@pytest.mark.parametrize("is_judged", [False, True])
+def test_a_replay_needs_no_more_than_what_has_decided(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, is_judged: bool
+) -> None:
+    cell = "%%glm --each rows --variants --score {} --until-decided\n--- a\nplain {{{{ n }}}}\n--- b\nloud {{{{ n }}}}"
+    names = (
+        "rows = [dict(n=n) for n in range(60)]\n"
+        "def right(reply): return reply.text == 'yes'\n"
+        "def more(reply, baseline, row): return reply.text > baseline.text"
+    )
+    desk.server.echo = lambda asked: stream("yes" if "loud" in asked.messages[-1][1] else "no")
+    desk.kernel.run(names)
+    shown = desk.run("a", cell.format("more" if is_judged else "right"))
+    assert "decided: the rest need not be asked" in " ".join(shown.split())
+    asked = len(desk.server.requests)
+    assert 40 <= asked < 120
+    desk.save()
+    monkeypatch.setenv("GLM_REPLAY", str(desk.path))
+    monkeypatch.setenv("GLM_REPLAY_MISSING", "error")
+    desk.restart(names)
+    assert desk.run("a") == shown
+    desk.restart(names + "\nright = more = lambda reply: 1.0")
+    with pytest.raises(NotRecorded, match="of 120 answers of this comparison are not recorded"):
+        desk.run("a")
+    assert len(desk.server.requests) == asked
 
 
 def test_only_its_owner_can_read_the_store(asked: Desk) -> None:

@@ -77,6 +77,7 @@ SAYS = [
     ("--variants", AskLine(variants=True)),
     ("--each reviews", AskLine(each="reviews")),
     ("--score right,short", AskLine(scores=("right", "short"))),
+    ("--batch -n 2", AskLine(batch=True, repeats=2)),
     ("--until-decided --score f", AskLine(until_decided=True, scores=("f",))),
     ("--margin 0.1 --score f", AskLine(margin=0.1, scores=("f",))),
     ("--blind -n 2", AskLine(blind=True, repeats=2)),

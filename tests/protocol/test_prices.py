@@ -44,3 +44,8 @@ def test_a_wrong_line_is_named(text, said):
         read(text, "p.csv")
     assert said in caught.value.what
     assert "CSV with the columns model,input,output,cached,currency" in caught.value.remedy
+
+
+def test_a_batch_costs_half() -> None:
+    assert Price(2, 8, 0.4, "USD").in_batch == Price(1, 4, 0.2, "USD")
+    assert Price(2, 8).in_batch == Price(1, 4)

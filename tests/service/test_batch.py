@@ -57,12 +57,31 @@ def test_what_is_submitted_comes_back_by_its_name(batches: Batches, server: Batc
     assert all(request.headers["authorization"] == f"Bearer {KEY}" for request in server.requests)
 
 
-def test_a_batch_is_found_again_in_the_list_and_a_file_by_its_name(batches: Batches) -> None:
+def test_the_list_has_every_batch_the_latest_first(batches: Batches) -> None:
     file = batches.upload(requests(batches, 1), "glm_magic-abc.jsonl")
     made = [batches.create(file, {"glm_magic": str(number)}) for number in range(5)]
     assert [each.id for each in batches.all()] == [each.id for each in reversed(made)]
-    assert batches.find_file("glm_magic-abc.jsonl") == file
-    assert batches.find_file("another") == ""
+
+
+def test_a_batch_is_found_by_its_label_or_by_its_file_where_the_list_has_no_metadata(
+    batches: Batches, server: BatchServer
+) -> None:
+    file = batches.upload(requests(batches, 1), "a.jsonl")
+    made = batches.create(file, {"glm_magic": "abc"})
+    assert batches.find("abc", "") == made
+    del server.batches[made.id]["metadata"]
+    found = batches.find("abc", file)
+    assert found is not None
+    assert found.id == made.id
+    assert batches.find("abc", "file-9") is None
+
+
+def test_a_line_without_a_response_says_why(batches: Batches) -> None:
+    line = b'{"custom_id": "a", "response": null, "error": {"code": "batch_expired", "message": "too late"}}'
+    result = read_result(line)
+    assert result is not None
+    with pytest.raises(ServiceError, match="The batch ended without an answer to this: too late"):
+        list(batches.events(result, "GLM-4-Air"))
 
 
 def test_a_batch_may_be_cancelled(batches: Batches) -> None:

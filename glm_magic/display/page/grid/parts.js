@@ -45,6 +45,7 @@ function joined(facts) {
 function words(answer) {
   if (answer.state === "failed") return answer.error ? `failed: ${answer.error}` : "failed";
   if (answer.state === "interrupted") return `${answer.text} [interrupted]`.trim();
+  if (answer.state === "pending") return answer.error || "pending";
   if (answer.state === "waiting") return "not asked";
   return answer.text || (answer.state === "running" ? "…" : "(empty)");
 }

@@ -70,6 +70,8 @@ def in_words(answer: Answer) -> str:
             return f"failed: {answer.error}" if answer.error else "failed"
         case "interrupted":
             return f"{answer.text} [interrupted]".strip()
+        case "pending":
+            return answer.error or "pending"
         case "waiting":
             return "not asked"  # yet, or any more: it ends so where a comparison is stopped, or decided
         case _:

@@ -1,0 +1,128 @@
+"""What a comparison has pending at the service's Batch API: it is written down, looked at, collected, cancelled."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from glm_magic.asking.ask import Circumstances
+from glm_magic.asking.session import Session
+from glm_magic.comparing import batch_words
+from glm_magic.comparing.collecting import BatchAtService, Collected
+from glm_magic.comparing.kept import BatchesOfCell, Keeping, KeptRuns, Known
+from glm_magic.comparing.plan import Plan
+from glm_magic.errors import GlmError, HistoryError, SetupError
+from glm_magic.notebook.batches import PendingBatch
+from glm_magic.notebook.runs import RunKey
+from glm_magic.settings.declared import Value
+
+
+@dataclass(slots=True)
+class PendingBatches:
+    """The batches of one cell, which is run under these `settings`.
+
+    `notes` say, for the page, what was found and done. It is `in_doubt` where it is not known whether the service has
+    a batch.
+    """
+
+    session: Session
+    keeper: KeptRuns
+    keeping: Keeping
+    settings: Mapping[str, Value]
+    circumstances: Circumstances = field(default_factory=Circumstances)
+    notes: list[str] = field(default_factory=list)
+    in_doubt: bool = False
+
+    @property
+    def cell(self) -> BatchesOfCell | None:
+        """Where the batches are written down; None if nowhere."""
+        return self.keeper.batches(self.keeping)
+
+    @property
+    def now(self) -> float:
+        """The time in seconds since the epoch."""
+        return self.keeper.wall()
+
+    @property
+    def are_there(self) -> bool:
+        """Whether something may come of any."""
+        cell = self.cell
+        with self._reading():
+            return cell is not None and bool(cell.batches())
+        return False
+
+    def known(self, known: Known) -> Known:
+        """Return what is known, with the runs that are pending according to the store; nobody is asked."""
+        cell = self.cell
+        if cell is None:
+            return known
+        pending: dict[RunKey, str] = {}
+        with self._reading():
+            for batch in cell.batches():
+                if batch.step != "intended":
+                    pending |= dict.fromkeys(cell.table.keys(batch.label), batch_words.waits(batch, self.now))
+        return replace(known, pending=pending)
+
+    def collect(self, plan: Plan, known: Known) -> Known:
+        """Look at every batch, keep the answers that there are, and return what is known then.
+
+        What cannot be looked at stays pending. The runs that a batch has failed are not asked at once, so that the
+        page shows why.
+        """
+        cell = self.cell
+        if cell is None:
+            return known
+        found = Collected(frozenset(plan.fingerprints), plan.wanted.wishes.schema, notes=self.notes)
+        with self._reading():
+            for batch in cell.batches():
+                try:
+                    if batch.step == "intended":  # whoever is still uploading it finds it ended, and creates nothing
+                        cell.table.end(batch.label, at="intended")
+                    else:
+                        with self._at_service(cell, batch, found) as there:
+                            there.collect()
+                except GlmError as error:
+                    self.notes.append(f"{batch_words.name(batch)}: {error.what}")
+            self.in_doubt = any(batch.step == "creating" for batch in cell.batches())
+        return self.known(replace(known, kept={**known.kept, **found.runs}, failed=found.failed))
+
+    def cancel(self) -> str:
+        """Cancel what is pending, and return what came of it; what was answered by then can be collected."""
+        cell, said = self.cell, list[str]()
+        if cell is not None:
+            for batch in cell.batches():
+                try:
+                    if batch.step == "intended":
+                        cell.table.end(batch.label, at="intended")
+                    else:
+                        with self._at_service(cell, batch, Collected()) as there:
+                            said.append(there.cancel())
+                except GlmError as error:
+                    said.append(f"{batch_words.name(batch)}: {error}")
+        return "\n".join(said) or "Nothing of this comparison is pending in a batch."
+
+    @contextlib.contextmanager
+    def _at_service(self, cell: BatchesOfCell, batch: PendingBatch, found: Collected) -> Iterator[BatchAtService]:
+        """Give a batch at its service. Raises `SetupError` if the settings name another one."""
+        services = self.session.services
+        endpoint = services.endpoint({**self.settings, "model": batch.model})
+        if endpoint is None or endpoint.base_url != batch.base_url:  # the key that is set belongs to another service
+            raise SetupError(
+                f"It is at {batch.base_url}, and the settings name another service.",
+                f"%glm_config base_url={batch.base_url}",
+            )
+        keep = functools.partial(self.keeper.add, self.keeping)
+        with services.batches(endpoint, self.settings) as service:
+            yield BatchAtService(
+                batch, cell.table, service, services.ledger, self.now, self.circumstances, keep=keep, found=found
+            )
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Report a store that cannot be read, and go on."""
+        try:
+            yield
+        except HistoryError as error:
+            self.session.recordings.note_once(f"The store of answers: {error.what}")

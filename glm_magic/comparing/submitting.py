@@ -1,0 +1,230 @@
+"""Hands the missing runs of a comparison to the service's Batch API, each once, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from glm_magic.asking.ask import attempt_of
+from glm_magic.asking.question import Question
+from glm_magic.chat.reply import Reply
+from glm_magic.comparing import batch_words
+from glm_magic.comparing.collecting import AGAIN
+from glm_magic.comparing.kept import BatchesOfCell, Known
+from glm_magic.comparing.pending import PendingBatches
+from glm_magic.comparing.plan import Plan
+from glm_magic.display.grid import Spot
+from glm_magic.errors import AnswerError, GlmError, HistoryError, OptionError, ServiceError
+from glm_magic.notebook.batches import PendingBatch, PendingRequest, name_of
+from glm_magic.notebook.runs import RunKey
+from glm_magic.protocol.batch_files import Batch, files, in_batch, read_result
+from glm_magic.service.batch import CELL, LABEL, Batches
+from glm_magic.service.endpoint import Endpoint
+
+_TIMEOUT, _GONE = 408, 404
+_MOST_LISTED = 1_000  # of the latest batches, among which one is looked for that the store has lost
+
+
+def check(plan: Plan, pending: PendingBatches) -> None:
+    """Raise `OptionError` if what a plan asks cannot be asked in a batch; nothing is sent."""
+    if any(tool.function is not None for tool in plan.wanted.wishes.tools):
+        raise OptionError(
+            "A batch asks each question once, so the model cannot call a function of the notebook.",
+            "Leave out --batch, or -T.",
+        )
+    if any(question.is_embedded for question in plan.questions[0]):
+        raise OptionError("The embedded model has no Batch API.", "Run the cell without --batch.")
+    if pending.cell is None:
+        raise OptionError(
+            "A batch needs a store that remembers it, and there is none here: save_turns=off, or no cell ids.",
+            'Name a file for that: %glm_config record=answers.db, or compare(…, record="answers.db")',
+        )
+
+
+def collect_and_submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:
+    """Collect what is pending, then submit what is missing if that is asked by batch; return what is known then.
+
+    Raises as `submit` does.
+    """
+    pending.notes.clear()
+    known = pending.collect(plan, known)
+    return submit(pending, plan, known, fresh=fresh) if known.by_batch else known
+
+
+def submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:
+    """Submit the runs that are neither known nor pending, a file or more for each model; return what is known then.
+
+    The runs of a file that the service refuses have failed. Raises `AnswerError` if the service has no Batch API; then
+    nothing is uploaded. Raises `HistoryError` if a batch cannot be written down; then it is not submitted. A `fresh`
+    comparison is not answered by what another one has asked.
+    """
+    missing = plan.missing(known.lacks)
+    if not missing:
+        return known
+    if pending.in_doubt:
+        pending.notes.append("nothing was submitted, because the service may have these requests already")
+        return known
+    cell, endpoint = pending.cell, plan.question(missing[0]).endpoint
+    assert cell is not None, "it was checked"
+    assert endpoint is not None, "it was checked"
+    failed: dict[RunKey, GlmError] = {}
+    try:
+        with pending.session.services.batches(endpoint, pending.settings) as batches:
+            batches.check()
+            submission = _Submission(pending, plan, cell, endpoint, batches)
+            if submission.adopt(missing, fresh=fresh):
+                known = pending.collect(plan, known)
+                missing = plan.missing(known.lacks)
+            by_model: dict[str, list[Spot]] = {}
+            for spot in missing:
+                by_model.setdefault(plan.question(spot).model, []).append(spot)
+            for spots in by_model.values():
+                failed |= submission.submit(spots)
+            if submission.has_submitted:
+                pending.notes.append("run the cell again to collect the answers: a batch takes up to 24 hours")
+    except HistoryError as error:
+        raise HistoryError(
+            f"A batch is written down before it is submitted, and that failed: {error.what}",
+            f"{error.remedy}\nNothing is lost: run the cell again when the store can be written.".strip(),
+        ) from None
+    return pending.known(replace(known, failed={**known.failed, **failed}))
+
+
+@dataclass(slots=True)
+class _Submission:
+    """The runs of one cell on their way to one endpoint."""
+
+    pending: PendingBatches
+    plan: Plan
+    cell: BatchesOfCell
+    endpoint: Endpoint
+    batches: Batches
+    has_submitted: bool = False
+
+    def submit(self, spots: Sequence[Spot]) -> Mapping[RunKey, GlmError]:
+        """Submit the runs at these spots, which ask one model; return those that have failed."""
+        rest, failed = iter(spots), dict[RunKey, GlmError]()
+        lines = (self.batches.line(name_of(self.plan.key(spot)), self.plan.question(spot).body) for spot in spots)
+        for file in files(lines):
+            part = list(itertools.islice(rest, len(file)))
+            try:
+                self._submit(part, b"".join(file))
+            except AnswerError as error:
+                failed |= dict.fromkeys(map(self.plan.key, part), error)
+        return failed
+
+    def _submit(self, spots: Sequence[Spot], content: bytes) -> None:
+        pending, table, first = self.pending, self.cell.table, self.plan.question(spots[0])
+        batch = PendingBatch(uuid.uuid4().hex, self.endpoint.base_url, first.model, first.price, pending.now)
+        batch = replace(batch, requests=len(spots))
+        if not table.intend(self.cell.notebook, self.cell.place, batch, map(self._request, spots), now=pending.now):
+            pending.notes.append("another kernel has just submitted some of these requests: run the cell again")
+            return
+        try:
+            file = self.batches.upload(io.BytesIO(content), f"glm_magic-{batch.label}.jsonl")
+        except BaseException:
+            with contextlib.suppress(HistoryError):  # else the next run does it
+                table.end(batch.label, at="intended")
+            raise
+        if not table.creating(batch.label, file, now=pending.now):
+            pending.notes.append(
+                f"{batch_words.counted(len(spots))} not submitted, since another kernel asks them, or the store was"
+                " deleted meanwhile: run the cell again"
+            )
+            return
+        made = self._created(batch, file)
+        if made is None:
+            return
+        try:
+            table.submitted(batch.label, made.id)
+        except HistoryError as error:  # its label finds it
+            pending.notes.append(f"The store of answers: {error.what}")
+        expected = [pending.session.forecast(self.plan.question(spot)).cost or 0.0 for spot in spots]
+        if first.price is not None:
+            pending.session.services.ledger.expect(batch.label, first.price.currency, sum(expected))
+        to = "" if self.plan.wanted.is_blind else f" to {first.model}"
+        named = batch_words.name(replace(batch, id=made.id))
+        pending.notes.append(f"{batch_words.counted(len(spots))}{to} submitted as {named}")
+        self.has_submitted = True
+
+    def _created(self, batch: PendingBatch, file: str) -> Batch | None:
+        """Create a batch; return None if it is not known whether that worked. Raises `ServiceError` if it did not."""
+        where = {CELL: _digest(self.cell)} if self.cell.place.has_id else {}
+        try:
+            return self.batches.create(file, {LABEL: batch.label, **where})
+        except AnswerError as error:
+            if isinstance(error, ServiceError) and 400 <= error.status < 500 and error.status != _TIMEOUT:
+                self.cell.table.end(batch.label, at="creating")
+                raise
+            with contextlib.suppress(AnswerError):
+                if (made := self.batches.find(batch.label, file)) is not None:
+                    return made
+            self.pending.notes.append(f"{batch_words.name(batch)}: {error.what} Run the cell again to look for it.")
+            return None
+
+    def _request(self, spot: Spot) -> PendingRequest:
+        question: Question = self.plan.question(spot)
+        asked = attempt_of(question, Reply(""), self.pending.now)
+        asked = replace(asked, messages=(question.message,), parameters=in_batch(asked.parameters))
+        return PendingRequest(self.plan.key(spot), asked)
+
+    # --- what the store has lost -----------------------------------------------------------------
+
+    def adopt(self, missing: Sequence[Spot], *, fresh: bool) -> bool:
+        """Write down the batches of this cell that the service has and the store does not; return whether any are.
+
+        The store may have been deleted, or the machine have crashed before it was written.
+        """
+        if not self.cell.place.has_id:
+            return False
+        ours, table = _digest(self.cell), self.cell.table
+        free = {name_of(self.plan.key(spot)): spot for spot in missing}  # the latest batch of a run counts
+        known, adopted = table.labels(), False
+        for found in itertools.islice(self.batches.all(), _MOST_LISTED):
+            label = found.metadata.get(LABEL, "")
+            if found.metadata.get(CELL) != ours or not label or label in known or (fresh and found.is_over):
+                continue
+            names = self._names(found)
+            asked = [free.pop(name) for name in [*free] if names is None or name in names]
+            question = self.plan.question(asked[0] if asked else missing[0])
+            batch = PendingBatch(
+                *(label, self.endpoint.base_url, question.model, question.price, found.created or self.pending.now),
+                step="submitted",
+                file=found.input_file,
+                id=found.id,
+            )
+            where = self.cell.notebook, self.cell.place
+            table.intend(*where, batch, map(self._request, asked), now=self.pending.now)
+            if asked:
+                adopted = True
+            else:  # it is remembered, and not looked at again
+                table.end(label, at="submitted")
+        return adopted
+
+    def _names(self, found: Batch) -> frozenset[str] | None:
+        """Return the names of the requests of a batch; None if they are not known, and its results tell.
+
+        Raises `ServiceError` if nothing tells.
+        """
+        try:
+            lines = map(read_result, self.batches.download(found.input_file))
+            return frozenset(line.custom_id for line in lines if line is not None)
+        except ServiceError as error:
+            if error.status != _GONE:
+                raise
+            if found.is_over:
+                return None
+            raise ServiceError(
+                f"The service has batch {found.id} of this cell, which the store does not know, and does not tell what"
+                " it asks. Nothing was submitted.",
+                AGAIN,
+            ) from None
+
+
+def _digest(cell: BatchesOfCell) -> str:
+    return hashlib.sha256(f"{cell.place.cell} {cell.place.call}".encode()).hexdigest()[:16]

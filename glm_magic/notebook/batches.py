@@ -1,0 +1,227 @@
+"""The tables of the store that hold what was handed to a service's Batch API, and what is intended to be."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.place import Place
+from glm_magic.errors import HistoryError
+from glm_magic.notebook import bundle
+from glm_magic.notebook.database import Database, text_of
+from glm_magic.notebook.runs import RunKey
+from glm_magic.protocol.prices import Price
+
+BATCHES = """
+CREATE TABLE batches (
+    label TEXT PRIMARY KEY,
+    notebook TEXT NOT NULL,
+    cell TEXT NOT NULL,
+    call INTEGER NOT NULL,
+    base_url TEXT NOT NULL,
+    model TEXT NOT NULL,
+    price TEXT NOT NULL,
+    step TEXT NOT NULL,
+    since REAL NOT NULL,
+    file TEXT NOT NULL,
+    id TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX batches_of_a_cell ON batches (cell, notebook, call);
+CREATE TABLE batch_requests (
+    label TEXT NOT NULL,
+    name TEXT NOT NULL,
+    notebook TEXT NOT NULL,
+    cell TEXT NOT NULL,
+    call INTEGER NOT NULL,
+    service TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    nth INTEGER NOT NULL,
+    repeat INTEGER NOT NULL,
+    turn TEXT NOT NULL,
+    PRIMARY KEY (label, name)
+) WITHOUT ROWID;
+CREATE INDEX batch_requests_of_a_cell ON batch_requests (cell, notebook, call, fingerprint);
+"""
+
+# How far a batch has come. Whoever finds one that is `intended` may drop it: nothing was created. One that is
+# `creating` may be at the service or not; one that is `submitted` is there, and has an id. One that has `ended` is
+# remembered by its label alone, so that it is not taken for one that the store has lost.
+Step: TypeAlias = Literal["intended", "creating", "submitted", "ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingBatch:
+    """A batch as this side knows it.
+
+    The service knows it by `label`, which is in its metadata, and by `id` once it is `submitted`. `base_url` is where
+    that is, `price` that of its tokens there. `since` is when it came to its `step`, in seconds since the epoch. `file`
+    is the id of the uploaded file, ``""`` before. `requests` counts those that have no answer yet.
+    """
+
+    label: str
+    base_url: str
+    model: str
+    price: Price | None
+    since: float
+    step: Step = "intended"
+    file: str = ""
+    id: str = ""
+    requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRequest:
+    """A request of a batch: the run that it is of, and its question as an attempt that has no answer yet."""
+
+    key: RunKey
+    asked: Attempt
+
+    @property
+    def name(self) -> str:
+        """What its line is known by in the files of the service (`custom_id`)."""
+        return name_of(self.key)
+
+
+def name_of(key: RunKey) -> str:
+    """Return what the request of a run is called in the files of a batch."""
+    return f"{key.fingerprint}-{key.nth}-{key.repeat}"
+
+
+class BatchTable:
+    """Batches by the path of their notebook and the place of their cell. Every method raises `HistoryError`."""
+
+    def __init__(self, file: Database) -> None:
+        self._file = file
+
+    # --- writing -------------------------------------------------------------------------------
+
+    def intend(
+        self, notebook: str, place: Place, batch: PendingBatch, requests: Iterable[PendingRequest], *, now: float
+    ) -> bool:
+        """Write down a batch before anything is sent; return false if one of its runs is pending already."""
+        where = text_of(notebook), text_of(place.cell), place.call
+        rows = [(batch.label, request.name, *where, *_columns(request)) for request in requests]
+
+        def write(connection: sqlite3.Connection) -> bool:
+            taken = (
+                "SELECT 1 FROM batch_requests WHERE notebook = ? AND cell = ? AND call = ? AND service = ?"
+                " AND fingerprint = ? AND nth = ? AND repeat = ?"
+            )
+            if any(connection.execute(taken, (*where, *row[5:9])).fetchone() for row in rows):
+                return False
+            connection.execute(
+                "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(batch.label, *where, text_of(batch.base_url), text_of(batch.model)),
+                    *(json.dumps(batch.price and asdict(batch.price)), batch.step, batch.since, batch.file, batch.id),
+                ),
+            )
+            connection.executemany("INSERT INTO batch_requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (where[0], now))
+            return True
+
+        return self._file.change(write)
+
+    def creating(self, label: str, file: str, *, now: float) -> bool:
+        """Note that a batch of an uploaded file is being created; return false if it may not be: it was dropped."""
+        change = "UPDATE batches SET step = 'creating', file = ?, since = ? WHERE label = ? AND step = 'intended'"
+        return self._file.change(lambda c: c.execute(change, (text_of(file), now, label)).rowcount == 1)
+
+    def submitted(self, label: str, id_: str) -> None:
+        """Note the id of a batch that the service has."""
+        change = "UPDATE batches SET step = 'submitted', id = ? WHERE label = ?"
+        self._file.write(lambda connection: connection.execute(change, (text_of(id_), label)))
+
+    def answered(self, label: str, names: Iterable[str]) -> None:
+        """Note that requests of a batch, by their names, have answers, which are kept elsewhere."""
+        rows = [(label, name) for name in names]
+        change = "DELETE FROM batch_requests WHERE label = ? AND name = ?"
+        self._file.write(lambda connection: connection.executemany(change, rows))
+
+    def end(self, label: str, *, at: Step) -> None:
+        """Note that nothing more comes of a batch that is `at` this step, and delete what is left of its requests."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            change = "UPDATE batches SET step = 'ended' WHERE label = ? AND step = ?"
+            if connection.execute(change, (label, at)).rowcount:
+                connection.execute("DELETE FROM batch_requests WHERE label = ?", (label,))
+
+        self._file.write(write)
+
+    def move(self, notebook: str, place: Place, to: Place) -> None:
+        """Give the batches of one place to another."""
+        values = text_of(to.cell), to.call, text_of(notebook), text_of(place.cell), place.call
+
+        def write(connection: sqlite3.Connection) -> None:
+            for table in ("batches", "batch_requests"):
+                change = f"UPDATE {table} SET cell = ?, call = ? WHERE notebook = ? AND cell = ? AND call = ?"  # noqa: S608
+                connection.execute(change, values)
+
+        self._file.write(write)
+
+    # --- reading -------------------------------------------------------------------------------
+
+    def at(self, notebook: str, place: Place) -> list[PendingBatch]:
+        """Return the batches of a place from which something may come, the oldest first."""
+        every = (
+            "SELECT label, base_url, model, price, since, step, file, id,"
+            " (SELECT count(*) FROM batch_requests WHERE batch_requests.label = batches.label)"
+            " FROM batches WHERE cell = ? AND notebook = ? AND call = ? AND step != 'ended' ORDER BY since, label"
+        )
+        values = text_of(place.cell), text_of(notebook), place.call
+        rows: list[Any] = self._file.read(lambda connection: connection.execute(every, values).fetchall(), none=[])
+        return [
+            PendingBatch(label, base_url, model, _price(price), since, step, file, id_, requests)
+            for label, base_url, model, price, since, step, file, id_, requests in rows
+        ]
+
+    def keys(self, label: str) -> list[RunKey]:
+        """Return the runs that the requests of a batch are of."""
+        every = "SELECT service, fingerprint, nth, repeat FROM batch_requests WHERE label = ?"
+        return self._file.read(lambda c: [RunKey(*row) for row in c.execute(every, (label,))], none=[])
+
+    def request(self, label: str, name: str) -> PendingRequest | None:
+        """Return a request of a batch by its name; None if there is none (any more), or it is damaged."""
+        found = "SELECT service, fingerprint, nth, repeat, turn FROM batch_requests WHERE label = ? AND name = ?"
+        row = self._file.read(lambda c: c.execute(found, (label, text_of(name))).fetchone(), none=None)
+        if row is None:
+            return None
+        try:
+            return PendingRequest(RunKey(*row[:4]), bundle.attempt_of(json.loads(row[4]), is_answered=False))
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+            return None
+
+    def labels(self) -> frozenset[str]:
+        """Return the labels of all batches, of whatever notebook."""
+        every = "SELECT label FROM batches"
+        return self._file.read(lambda c: frozenset(label for (label,) in c.execute(every)), none=frozenset())
+
+    def places(self, notebook: str) -> list[Place]:
+        """Return the places of a notebook that have batches."""
+        every = "SELECT DISTINCT cell, call FROM batches WHERE notebook = ? AND step != 'ended'"
+        values = (text_of(notebook),)
+        return self._file.read(lambda c: [Place(*found) for found in c.execute(every, values)], none=[])
+
+    def fingerprints(self, notebook: str, place: Place) -> frozenset[str]:
+        """Return the fingerprints of the requests that are pending at a place."""
+        found = "SELECT DISTINCT fingerprint FROM batch_requests WHERE cell = ? AND notebook = ? AND call = ?"
+        values = text_of(place.cell), text_of(notebook), place.call
+        return self._file.read(lambda c: frozenset(each for (each,) in c.execute(found, values)), none=frozenset())
+
+
+def _columns(request: PendingRequest) -> Sequence[str | int]:
+    key = request.key
+    turn = text_of(json.dumps(bundle.fields_of(request.asked), ensure_ascii=False, sort_keys=True))
+    return key.service, key.fingerprint, key.nth, key.repeat, turn
+
+
+def _price(text: str) -> Price | None:
+    try:
+        known = json.loads(text)
+        return Price(**known) if known else None
+    except (ValueError, TypeError) as error:
+        raise HistoryError(f"The price of a batch is damaged: {error}.") from None
