@@ -142,7 +142,8 @@ class Comparing:
 
     def _asking(self, spots: Sequence[Spot]) -> Running | Elsewhere:
         if self._workers is not None:
-            return Elsewhere(self._workers, self._plan, spots, keep=self._keep)
+            ledger = self._session.services.ledger
+            return Elsewhere(self._workers, self._plan, spots, keep=self._keep, ledger=ledger)
         return Running(
             self._session,
             self._plan,
