@@ -7,6 +7,7 @@ too. A key never does: a worker takes its own from its environment. Answers come
 from __future__ import annotations
 
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -107,7 +108,7 @@ class Elsewhere:
         for spot, errand in errands:
             if refusal is None:
                 try:
-                    future = self._workers.submit(ask_here, errand)
+                    future = self._workers.submit(pickle.loads, errand)  # which asks, see `_Call`
                 except Exception as error:  # it is shut down, broken, or has lost its scheduler, each in its own words
                     refusal = GlmError(f"The executor takes no work: {described(error)}", _ANEW)
             if refusal is not None:
@@ -180,22 +181,35 @@ class Elsewhere:
 def _packed(question: Question) -> bytes:
     needs_key = question.endpoint is not None and question.endpoint.key is not None
     errand = Errand(replace(question, endpoint=None, recorded=None, sent_after=()), needs_key)
-    cloudpickle = _cloudpickle()
     try:
-        return bytes(cloudpickle.dumps(errand))
+        return pickle.dumps(_Call(bytes(_cloudpickle().dumps(errand))))
+    except SetupError:
+        raise
     except Exception as error:
         raise OptionError(
             f"A tool or schema cannot be sent to workers: {described(error)}", "Define it in a module, or leave it out."
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Asks when it is unpickled.
+
+    So a worker without this package fails in its task, and the executor reports that. Dask would lose the connection
+    to a worker that cannot read which function to run, and try again without end.
+    """
+
+    packed: bytes
+
+    def __reduce__(self) -> tuple[Callable[[bytes], bytes], tuple[bytes]]:
+        return ask_here, (self.packed,)
+
+
 def _worker_failure(error: BaseException) -> GlmError:
     """Say why a worker brought back nothing: it died, its pool is broken, or it knows none of this."""
     said = described(error)
     if f"No module named '{_PACKAGE}" in said:
-        return SetupError(
-            f"A worker has no {_PACKAGE}: {said}", f"Install {_PACKAGE}[executor] where the workers and scheduler run."
-        )
+        return SetupError(f"A worker has no {_PACKAGE}: {said}", f"Install {_PACKAGE}[executor] where the workers run.")
     return GlmError(f"The worker failed: {said}", _ASK_THE_REST)
 
 

@@ -218,7 +218,7 @@ def test_what_workers_spend_is_counted_once(server: GlmServer, processes: Execut
 
 
 def test_dask_asks_as_often_as_it_is_told(server: GlmServer) -> None:
-    with Client(processes=False, dashboard_address=None, n_workers=1, threads_per_worker=2) as client:
+    with Client(processes=False, dashboard_address=":0", n_workers=1, threads_per_worker=2) as client:
         for workers in (client, client.get_executor()):
             found = glm_magic.compare("hi", repeats=3, executor=workers)
             assert [run.text for run in found] == ["hi/None"] * 3
