@@ -70,6 +70,7 @@ def main(weights: Path, key: str) -> None:
     params.n_parallel = 2
     params.kv_unified = True
     params.cache_ram_mib = 0
+    params.cache_prompt = False  # an answer that began with cached tokens may differ from the first one
     params.cpuparams.n_threads = 1
     params.hostnames = ["127.0.0.1"]
     params.port = 0
