@@ -121,6 +121,12 @@ class Elsewhere:
             future.add_done_callback(self._done)  # at once, if it is done
 
     @property
+    def number(self) -> int:
+        """How many runs the executor has been given, and has not ended."""
+        with self._lock:
+            return len(self._waiting)
+
+    @property
     def is_over(self) -> bool:
         """Whether nothing is under way any more."""
         with self._lock:

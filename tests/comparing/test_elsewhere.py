@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -16,6 +17,7 @@ from distributed import Client
 from glm_server import Answer, GlmServer, Received, calls, error, stream
 
 import glm_magic
+from glm_magic.comparing import shown
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.errors import BalanceError, GlmError
 from glm_magic.scores import length
@@ -215,6 +217,22 @@ def test_what_workers_spend_is_counted_once(server: GlmServer, processes: Execut
             total = shared().ledger.total
             assert total.requests - before.requests == 2
             assert total.completion_tokens - before.completion_tokens == 10
+
+
+def test_the_title_counts_what_is_with_the_workers(server: GlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, titles, title = threading.Event(), [], shown.title
+
+    def noted(*facts: Any) -> tuple[str, ...]:
+        titles.append(title(*facts))
+        if "2 with the workers" in titles[-1] or len(titles) > 50:
+            gate.set()
+        return titles[-1]
+
+    monkeypatch.setattr(shown, "title", noted)
+    server.echo = lambda request: stream("half", gate, "done")  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as threads:
+        glm_magic.compare("hi", repeats=2, executor=threads)
+    assert any("2 with the workers" in title for title in titles)
 
 
 def test_dask_asks_as_often_as_it_is_told(server: GlmServer) -> None:
