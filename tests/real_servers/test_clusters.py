@@ -37,9 +37,10 @@ ROWS = [{"x": each} for each in "abcd"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def key_of_the_workers() -> Iterator[None]:
+def environment_of_the_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What workers inherit."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
         patch.setenv("GLM_API_KEY", KEY)
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH", "")])))
         yield
