@@ -8,7 +8,6 @@ import json
 import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -270,7 +269,7 @@ def compare(
     rows: object = None,
     repeats: int = 1,
     score: object = (),
-    executor: Executor | None = None,
+    executor: object = None,
     batch: bool = False,
     tools: Offered = (),
     schema: Any = None,
@@ -294,11 +293,11 @@ def compare(
     plain text. `model`, `temperature`, `top_p`, `max_tokens` and `system` may be lists, which are compared. `score` is
     a function ``(reply)``, ``(reply, row)`` or ``(reply, baseline, row)``, or a list of them. Other settings start
     from what ``%glm_config`` has set, as those of a `Chat` do. With ``record=FILE``, what is recorded there is not
-    asked again. The workers of an `executor` ask, if there is one; each takes the key from its own environment.
-    With `batch` the service's Batch API is asked, at its price: the comparison comes back at once, with its runs
-    pending, and the same call collects them later; ``record=FILE.db`` remembers them.
-
-    Raises `CellError` or `SetupError` before anything is sent; where all runs fail, the first error.
+    asked again. The workers of an `executor` ask, if there is one: a `concurrent.futures.Executor`, or a client of Dask
+    or ipyparallel. Each takes the key from its own environment. With `batch` the service's Batch API is asked, at its
+    price: the comparison comes back at once, with its runs pending, and the same call collects them later;
+    ``record=FILE.db`` remembers them. Raises `CellError` or `SetupError` before anything is sent; where all runs fail,
+    the first error.
     """
     from glm_magic.comparing.calling import compared  # noqa: PLC0415 - a Chat needs none of it
 

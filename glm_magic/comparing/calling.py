@@ -12,7 +12,6 @@ from glm_magic.chat.place import Place
 from glm_magic.comparing import axes, submitting
 from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
-from glm_magic.comparing.elsewhere import executor
 from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.hands import Hands
 from glm_magic.comparing.kept import Keeping, KeptRuns, Known
@@ -21,6 +20,7 @@ from glm_magic.comparing.plan import Wanted, plan
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.under_way import Comparing
+from glm_magic.comparing.workers import executor
 from glm_magic.errors import OptionError, quoted
 from glm_magic.settings.declared import Value
 

@@ -31,7 +31,8 @@ _MOST_SHADOWED = 5
 class Progress:
     """How far the runs are: how many were `kept`, are asked and have `ended`; and the `seconds` since the first.
 
-    `in_flight` and `why` (requests wait, or ``""``) are None and ``""`` where nothing is under way.
+    `in_flight` and `why` (requests wait, or ``""``) are None and ``""`` where nothing is under way. Those in flight are
+    requests at once, or `with_workers` runs that an executor has been given.
     """
 
     kept: int = 0
@@ -41,6 +42,7 @@ class Progress:
     in_flight: int | None = None
     why: str = ""
     is_decided: bool = False
+    with_workers: bool = False
 
 
 def answer(run: Run) -> Answer:
@@ -143,7 +145,8 @@ def title(plan: Plan, states: Mapping[State, int], progress: Progress, found: Se
     if progress.kept and progress.asked:
         facts.append(f"{progress.kept:,} kept, {progress.asked:,} asked")
     if progress.in_flight is not None:
-        facts.append(f"{progress.in_flight} at once{_time_left(progress)}")
+        where = "with the workers" if progress.with_workers else "at once"
+        facts.append(f"{progress.in_flight:,} {where}{_time_left(progress)}")
         if progress.why:
             facts.append(progress.why)
     facts += _money(_together(found))

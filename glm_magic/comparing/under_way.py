@@ -148,7 +148,8 @@ class Comparing:
 
     def _asking(self, spots: Sequence[Spot]) -> Running | Elsewhere:
         if self._workers is not None:
-            return Elsewhere(self._workers, self._plan, spots, keep=self._keep)
+            ledger = self._session.services.ledger
+            return Elsewhere(self._workers, self._plan, spots, keep=self._keep, ledger=ledger)
         return Running(
             self._session,
             self._plan,
@@ -214,9 +215,12 @@ class Comparing:
             self.comparison.put(run)
             answers[run.spot] = shown.answer(run)
         self._ended += len(news.ended)
-        paces = [self._limits.pace(endpoint, model) for endpoint, model in self._asked_of]
-        why = next((pace.reason for pace in paces if pace.reason), "")
-        self._tell(in_flight=sum(pace.in_flight for pace in paces), why=why)
+        if isinstance(self._running, Elsewhere):  # whose limiters are not known here
+            self._tell(in_flight=self._running.number)
+        else:
+            paces = [self._limits.pace(endpoint, model) for endpoint, model in self._asked_of]
+            why = next((pace.reason for pace in paces if pace.reason), "")
+            self._tell(in_flight=sum(pace.in_flight for pace in paces), why=why)
         return self._with_heads(Changes(answers, news.grown))  # a run may have begun and grown since the last look
 
     def _with_heads(self, changes: Changes) -> Changes:
@@ -246,6 +250,7 @@ class Comparing:
             seconds=self._clock() - self._began,
             in_flight=in_flight,
             why=why,
+            with_workers=self._workers is not None,
             is_decided=self._until.decided and in_flight is None and self._is_decided(),
         )
 

@@ -19,7 +19,6 @@ from glm_magic.chat.place import Place
 from glm_magic.comparing import axes, submitting
 from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
-from glm_magic.comparing.elsewhere import executor
 from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.hands import Hands
 from glm_magic.comparing.kept import Keeping, Known, RecordedRuns
@@ -30,6 +29,7 @@ from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.shown import shadowed
 from glm_magic.comparing.under_way import Comparing, Until, bundle, pinned
+from glm_magic.comparing.workers import executor
 from glm_magic.display.grid import Action, GridView
 from glm_magic.display.view import Show
 from glm_magic.errors import Interrupted, OptionError, quoted

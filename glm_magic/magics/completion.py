@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from IPython.core.completer import SimpleCompletion, has_open_quotes, provisiona
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.templates import open_expression
+from glm_magic.comparing.workers import is_executor
 from glm_magic.errors import GlmError
 from glm_magic.magics import names
 from glm_magic.magics.option import Option
@@ -269,7 +269,7 @@ class _Values:
         return self._named(names.is_table)
 
     def executors(self, _: str) -> Iterable[str]:
-        return self._named(lambda value: isinstance(value, Executor))
+        return self._named(is_executor)
 
     def scores(self, _: str) -> Iterable[str]:
         return self._named(names.is_score)

@@ -108,6 +108,8 @@ CODES: dict[str, Verdict] = {
     "invalid_api_key": NO_KEY,
     "insufficient_quota": NO_BALANCE,
     "rate_limit_exceeded": TOO_MANY,
+    # LiteLLM's proxy without a database, where only its master key is known (confirmed, with HTTP 400)
+    "no_db_connection": (AuthenticationError, "The gateway does not know this key", KEY_REMEDY),
     # gateways of the new-api family (confirmed by new-api's source)
     "access_denied": (AuthenticationError, "The key is not allowed to do this", KEY_REMEDY),
     "channel:no_available_key": (ServiceDown, "The gateway has no working key for this model", LATER),

@@ -27,6 +27,7 @@ NO_BALANCE_LEFT = re.compile(
 USED_UP = re.compile(r"usage limit (?:has been )?reached|limit will reset at|使用上限", re.IGNORECASE)
 NO_MODEL = re.compile(
     r"\bmodel\b[^.\n]{0,100}?\b(?:not exist|not found|unknown)|(?:unknown|invalid|no such) model\b"
+    r"|\bserver is pinned to\b"  # confirmed: `transformers serve` with one model
     r"|模型不存在",
     re.IGNORECASE,
 )
@@ -36,6 +37,6 @@ SENSITIVE = re.compile(
     r"|敏感内容",
     re.IGNORECASE,
 )
-# Confirmed: LiteLLM's proxy adds it to each message.
-GATEWAY_TRAILER = re.compile(r"\s*Received Model Group=.*", re.DOTALL)
+# Confirmed: LiteLLM's proxy adds it to each message, from 1.108 in other words.
+GATEWAY_TRAILER = re.compile(r"\s*(?:Received Model Group=|LiteLLM: model group ').*", re.DOTALL)
 WITH_ANSWER = re.compile(r"completion|max_tokens|output", re.IGNORECASE)

@@ -523,3 +523,42 @@ def test_a_known_code_decides_whatever_the_words_say():
 @pytest.mark.parametrize("code", ["content_filter", "content_policy_violation"])
 def test_codes_of_other_filters_are_of_the_filter(code):
     assert type(refused(400, glm(code))) is ContentFiltered
+
+
+def litellm(message, kind="invalid_request_error"):
+    return {"error": {"message": message, "type": kind, "param": None, "code": "400"}}
+
+
+_TRAILER = "\n\nLiteLLM: model group 'small' failed with the error above. No fallback was attempted."
+# from the servers of tests/real_servers: LiteLLM's proxy 1.108.7 before llama.cpp, and transformers 5.24.0
+RECORDED = [
+    (litellm("No connected db.", "no_db_connection"), AuthenticationError),
+    (
+        litellm(
+            "/chat/completions: Invalid model name passed in model=nope. Call `/v1/models` to view available models "
+            "for your key."
+        ),
+        ModelUnknown,
+    ),
+    (
+        litellm(
+            "litellm.ContextWindowExceededError: litellm.BadRequestError: ContextWindowExceededError: OpenAIException "
+            "- request (9031 tokens) exceeds the available context size (8192 tokens), try increasing it\n"
+            "model=small. context_window_fallbacks=None. fallbacks=None." + _TRAILER
+        ),
+        PromptTooLong,
+    ),
+    (
+        litellm(
+            "litellm.BadRequestError: OpenAIException - Field 'temperature': [json.exception.type_error.302] type must "
+            "be number, but is string" + _TRAILER
+        ),
+        ServiceError,
+    ),
+    ({"detail": "Server is pinned to 'SmolLM2'; requested 'nope'."}, ModelUnknown),
+]
+
+
+@pytest.mark.parametrize(("body", "kind"), RECORDED)
+def test_what_real_servers_refuse_is_understood(body, kind):
+    assert type(refused(400, body, model="nope")) is kind

@@ -1,6 +1,7 @@
 """Each way of writing an answer that was met in the wild, from a file of its bytes to the reply or the error.
 
 The files in tests/streams are named for the cause; the values in them are invented, the shapes are not.
+Those that name LiteLLM, llama.cpp or transformers were recorded by the servers of tests/real_servers.
 """
 
 from __future__ import annotations
@@ -137,7 +138,35 @@ DIALECTS = (
         ("get_time", OSLO, "call_b"),
     ),
     tools("tool-call-name-in-two-fragments.sse", "servers that stream tokens", ("get_weather", SEOUL, "call_a")),
+    tools(
+        "llama-cpp-tool-call.sse",
+        "recorded: llama.cpp of xllamacpp 2026.10",
+        ("get_weather", '{"city": "Seoul"}', "zTWfNNv7XuZQ1Gk3kV5G5i3KsA4cZ4Gb"),
+        text="",
+        usage=Usage(398, 32, 430),
+    ),
+    tools(
+        "litellm-tool-call.sse",
+        "recorded: LiteLLM 1.108.7 before llama.cpp",
+        ("get_weather", '{"city": "Seoul"}', "Eyup4sD6vQ1iiXtlhadizShoBtNSQYaf"),
+        text="",
+        usage=Usage(398, 32, 430),
+    ),
     # text, reasoning, usage
+    Dialect(
+        "litellm-usage-beside-an-empty-delta.sse",
+        "recorded: LiteLLM 1.108.7 before llama.cpp",
+        "Southeast Asia, specifically in",
+        usage=Usage(37, 6, 43, 36),
+        finish="length",
+    ),
+    Dialect(
+        "transformers-serve-usage-on-the-finish-chunk-and-no-done.sse",
+        "recorded: transformers 5.24.0",
+        "Southeast Asia, specifically in",
+        usage=Usage(37, 6, 43),
+        finish="length",
+    ),
     Dialect("content-as-a-list-of-parts.sse", "Mistral's thinking models", reasoning="Hm, 서울?"),
     Dialect("refusal.sse", "OpenAI's structured answers", finish="refusal"),
     Dialect("think-tags-in-the-text.sse", "GLM-Z1 and GLM-4.1V without a reasoning parser", reasoning="Hm, 서울?"),

@@ -1,0 +1,171 @@
+"""A question on its way to a worker, what the worker does with it, and what comes back.
+
+Both ways are pickled by cloudpickle, so that functions of the notebook travel too. A key never does: a worker takes its
+own from its environment.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import uuid4
+
+from glm_magic.asking.question import Question
+from glm_magic.asking.session import Session
+from glm_magic.chat.events import Event
+from glm_magic.chat.reply import Reply
+from glm_magic.errors import AnswerError, AuthenticationError, GlmError, OptionError, SetupError, described
+from glm_magic.service.endpoint import Endpoint
+from glm_magic.service.services import Services
+from glm_magic.settings.layers import Layers
+
+_HERE = uuid4().hex  # together with its id, a process: a fork has a copy
+
+_KEY_OF_ITS_OWN = (
+    "Workers take the key from their own environment (GLM_API_KEY); a key of --login reaches none, and none is pickled."
+)
+_TRAVELS = (
+    "What the notebook defines travels with the question; what a module defines must be installed on the workers."
+)
+
+
+def _process() -> str:
+    return f"{_HERE} {os.getpid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A question on its way to a worker, without the key, which the worker must have if `needs_key`.
+
+    `process` is where it comes from.
+    """
+
+    question: Question
+    needs_key: bool
+    process: str = field(default_factory=_process)
+    id: str = field(default_factory=lambda: uuid4().hex)  # Dask would answer equal errands once
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a worker brings back: the reply, when it was asked (in seconds since the epoch), and what it failed with.
+
+    `process` is where it was asked.
+    """
+
+    created: float
+    reply: Reply | None
+    failure: GlmError | None
+    process: str = field(default_factory=_process)
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """Whether it was asked here, as by a thread pool."""
+        return self.process == _process()
+
+
+def packed(question: Question) -> bytes:
+    """Return what a worker unpickles to ask a question.
+
+    Raises `OptionError` for a tool or schema that cannot travel.
+    """
+    needs_key = question.endpoint is not None and question.endpoint.key is not None
+    errand = Errand(replace(question, endpoint=None, recorded=None, sent_after=()), needs_key)
+    try:
+        return pickle.dumps(_Call(bytes(_cloudpickle().dumps(errand))))
+    except SetupError:
+        raise
+    except Exception as error:
+        raise OptionError(
+            f"A tool or schema cannot be sent to workers: {described(error)}", "Define it in a module, or leave it out."
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Asks when it is unpickled.
+
+    So a worker without this package fails in its task, and the executor reports that. Dask would lose the connection
+    to a worker that cannot read which function to run, and try again without end.
+    """
+
+    errand: bytes
+
+    def __reduce__(self) -> tuple[Callable[[bytes], bytes], tuple[bytes]]:
+        return ask_here, (self.errand,)
+
+
+def outcome_of(result: bytes) -> Outcome:
+    """Return what a worker has brought back."""
+    outcome: Outcome = _cloudpickle().loads(result)
+    return outcome
+
+
+# --- in the worker --------------------------------------------------------------------------------
+
+
+def ask_here(errand: bytes) -> bytes:
+    """Ask the question of a pickled `Errand` in this worker, and return the pickled `Outcome`."""
+    cloudpickle = _cloudpickle()
+    created = time.time()
+    reply: Reply | None = None
+    failure: GlmError | None = None
+    try:
+        for event in _events_of(_unpacked(errand)):
+            reply = getattr(event, "reply", reply)
+    except SetupError as error:
+        failure = SetupError(f"In a worker: {error.what}", error.remedy)
+    except AuthenticationError as error:
+        failure = SetupError(f"In a worker: {error.what}", _KEY_OF_ITS_OWN)
+    except GlmError as error:
+        failure = error
+        if isinstance(error, AnswerError):
+            reply, error.partial = error.partial, None
+    except Exception as error:  # of a tool, say: the others go on
+        failure = GlmError(described(error))
+    if reply is not None:
+        reply = replace(reply, request={}, put_in_cell=None)
+    return bytes(cloudpickle.dumps(Outcome(created, reply, failure)))
+
+
+def _unpacked(pickled: bytes) -> Errand:
+    try:
+        errand: Errand = _cloudpickle().loads(pickled)
+    except Exception as error:
+        raise GlmError(f"A worker cannot load the question: {described(error)}", _TRAVELS) from None
+    return errand
+
+
+def _events_of(errand: Errand) -> Iterator[Event]:
+    """Ask in this process, with the key of its own environment."""
+    session = Session(Layers(os.environ))
+    question = errand.question
+    try:
+        endpoint = None if question.is_embedded else _endpoint(session.services, errand)
+        yield from session.loop(replace(question, endpoint=endpoint))
+    finally:
+        if errand.process == _process():  # any other keeps its connections for the questions to come
+            session.close()
+
+
+def _endpoint(services: Services, errand: Errand) -> Endpoint:
+    """Return whom this worker asks. Raises `SetupError` if it lacks the key for that."""
+    try:
+        endpoint = services.endpoint(errand.question.settings)
+    except SetupError as error:
+        raise SetupError(error.what, _KEY_OF_ITS_OWN) from None
+    if endpoint is None or (errand.needs_key and endpoint.key is None):
+        raise SetupError("There is no key.", _KEY_OF_ITS_OWN)
+    return endpoint
+
+
+def _cloudpickle() -> Any:
+    try:
+        import cloudpickle  # noqa: PLC0415 - of an extra
+    except ImportError:
+        raise SetupError("--executor needs cloudpickle.", '%pip install "glm_magic[executor]"') from None
+    return cloudpickle
