@@ -40,11 +40,15 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-# What starts a new line in some terminal or browser; and the other C0 and C1 controls but tab and newline.
-_BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-_CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
-_BIDIRECTIONAL = re.compile("[\u202a-\u202e\u2066-\u2069]")  # takes no room, so nothing takes its place
-_HALVES = re.compile("[\ud800-\udfff]")  # of a character: no front end can be sent one
+# What acts on a terminal: breaks of lines other than the newline, other C0 and C1 controls but the tab, bidirectional
+# controls, and halves of a character, which cannot be sent to any front end.
+_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_SHOWN_AS = {
+    **dict.fromkeys([*range(0x09), *range(0x0E, 0x20), *range(0x7F, 0xA0)], " "),
+    **dict.fromkeys(map(ord, "\r\x0b\x0c\x85\u2028\u2029"), "\n"),
+    **dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)], ""),  # they take no room
+    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
+}
 
 _LONGEST_QUOTE = 600
 
@@ -55,8 +59,7 @@ def printable(text: str) -> str:
     A newline or a space takes the place of a control character, U+FFFD that of half a character. Bidirectional
     controls are removed.
     """
-    text = _CONTROLS.sub(" ", _BREAKS.sub("\n", text))
-    return _HALVES.sub("\ufffd", _BIDIRECTIONAL.sub("", text))
+    return text.replace("\r\n", "\n").translate(_SHOWN_AS) if _ACTING.search(text) else text
 
 
 def quoted(text: str) -> str:

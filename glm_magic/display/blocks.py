@@ -6,24 +6,35 @@ is left out. Where a line alone does not decide, the place is left out instead.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import NamedTuple
 
-_LINE = re.compile(
-    r"""^(?:
+_ITEM = r"[ ]{0,3}(?: [-+*] | [0-9]{1,9}[.)] )(?=[ \t]|$)"
+_NO_ITEM = r"""^(?:
       (?P<blank> (?:[ \t]*\n)+ )
+    | (?P<item_fence> [ ]{0,3}(?:[-+*]|[0-9]{1,9}[.)])[ ]{1,4}(?=(?P<inside>`{3,}(?=[^`|\n]*$)|~{3,}(?=[^|\n]*$))) )
     | (?P<unsure> (?:```|~~~)[^\n]*\|                                             # it may be the head of a table
-                | [ ]{0,3}<(?:[!?]|(?:script|pre|style|textarea)(?=[\s>]|$))      # up to its end, blank lines or not
+                | [ ]{1,3}<(?:[!?]|(?:script|pre|style|textarea)(?=[\s>]|$))      # up to its end, blank lines or not
                 | [ \t]*(?:(?:[-+*>]|[0-9]{1,9}[.)])[ \t]*)+(?:```|~~~) )          # the next fence may close this one
+    | (?P<raw> <(?: !-- | [?] | !\[CDATA\[ | ![a-z] | (?:script|pre|style|textarea)(?=[\s>]|$) ) )
     | (?P<fence> `{3,}(?=[^`\n]*$) | ~{3,} )
     | (?P<indented> [ ]{1,3}(?=(?P<marks>`{3,}(?=[^`\n]*$)|~{3,})) )
     | (?P<html> [ ]{0,3}< )
-    | (?P<heading> \#{1,6}(?=[ \t]|$) )
-    | (?P<item> [ ]{0,3}(?: [-+*] | [0-9]{1,9}[.)] )(?=[ \t]|$) )
-    )""",
-    re.MULTILINE | re.VERBOSE | re.IGNORECASE,
-)
+    | (?P<heading> \#{1,6}(?=[ \t]|$) )"""
+_FLAGS = re.MULTILINE | re.VERBOSE | re.IGNORECASE
+_LINE = re.compile(rf"{_NO_ITEM} | (?P<item> {_ITEM} ))", _FLAGS)
+_LINE_OF_LIST = re.compile(f"{_NO_ITEM} )", _FLAGS)  # where items do not matter
+_ITEM_START = re.compile(_ITEM, _FLAGS)
 _CLOSING = {mark: re.compile(rf"^(?P<indent>[ \t]*)(?P<marks>{mark}{{3,}})[ \t]*$\n?", re.MULTILINE) for mark in "`~"}
+# How HTML ends that goes on over blank lines, by how it begins.
+_RAW_ENDS = {
+    "<!--": re.compile("-->"),
+    "<?": re.compile(r"\?>"),
+    "<![cdata[": re.compile(r"\]\]>"),
+    "<!": re.compile(">"),
+    "<": re.compile("</(?:script|pre|style|textarea)>", re.IGNORECASE),
+}
 _INDENTS = ("", " ", "  ", "   ")  # of the marks of a fence
 _LESS_INDENTED = [re.compile(rf"^(?! {{{indent}}}|\t|[ \t]*$)", re.MULTILINE) for indent in range(len(_INDENTS))]
 _DEFINITION = re.compile(r"[ \t]*\[")  # of a link, perhaps, which is no block
@@ -63,7 +74,7 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
     fresh = 0 if text[:1] not in ("", " ", "\t", "\n") else -1  # the start of a line that continues no block
     ordered = -1  # the start of a line that may be the next item of a numbered list
     in_list = in_html = False
-    while line := _LINE.search(text, at):
+    while line := (_LINE_OF_LIST if in_list and fresh < 0 and not items else _LINE).search(text, at):
         kind, start, at = line.lastgroup, line.start(), line.end()
         is_fresh = start == fresh
         if fresh >= 0 and not is_fresh:  # an ordinary line
@@ -72,16 +83,27 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
         fresh = -1
         if kind == "blank":
             fresh = at if text[at : at + 1] not in ("", " ", "\t") else -1
+            if in_list and not items and _ITEM_START.match(text, at):
+                fresh = -1  # it goes on
             in_html = False
         elif kind == "unsure":
             return Starts(found, is_sure=False)
+        elif kind == "raw" and not in_html:
+            begins = next(begins for begins in _RAW_ENDS if line[0].lower().startswith(begins))
+            closing = _RAW_ENDS[begins].search(text, start)
+            _put(found, start, is_new=True)
+            if closing is None:
+                return Starts(found, is_sure=False)
+            at = _line_end(text, closing.end())
+            _put(found, at, is_new=False)
+            fresh, in_list = at if text[at : at + 1] not in ("", "\n") else -1, False
         elif kind == "html":
             in_html = True  # perhaps: up to a blank line it may be no Markdown
             if is_fresh:
                 _put(found, start, is_new=True)
                 in_list = False
         elif in_html:
-            if kind in ("fence", "indented"):
+            if kind in ("raw", "fence", "indented", "item_fence"):
                 return Starts(found, is_sure=False)
             in_list = in_list or kind == "item"
             at = _line_end(text, at)
@@ -90,6 +112,7 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
             _put(found, start, is_new=True, fence=fence)
             if at == len(text):  # perhaps it is not closed
                 return Starts(found, is_sure=True)
+            _put(found, at, is_new=False)  # it may be a blank line
             fresh, in_list = at if text[at : at + 1] not in ("", "\n") else -1, False
         elif kind == "indented":
             at = _nested_end(text, line[0], line["marks"], at)
@@ -101,12 +124,18 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
             has_bar, at = "|" in text[at : (end := _line_end(text, at))], end  # it may be the head of a table
             fresh, in_list = -1 if has_bar or text[at : at + 1] in ("", "\n") else at, False
         else:
-            is_number = line[0][-1] in ".)"
-            has_content = _CONTENT.match(text, at) is not None
-            interrupts = (
-                has_content and line[0][0] != " " and (not is_number or start == ordered or line[0][:-1] == "1")
-            )
-            has_bar, at = "|" in text[at : (end := _line_end(text, at))], end
+            mark = line[0].strip()
+            is_number = mark[-1] in ".)"
+            has_content = kind == "item_fence" or _CONTENT.match(text, at) is not None
+            goes_on = not is_number or start == ordered or mark[:-1] == "1"
+            has_bar = False
+            if kind == "item":
+                has_bar, at = "|" in text[at : (end := _line_end(text, at))], end
+            elif (is_fresh or goes_on) and (end := ends_in_item(text, len(line[0]), line["inside"], at)[1]) > 0:
+                at, fresh = end, end if text[end : end + 1] not in ("", " ", "\t", "\n") else -1
+            else:
+                return Starts(found, is_sure=False)
+            interrupts = has_content and line[0][0] != " " and goes_on
             if (is_fresh or interrupts) and not (in_list and has_bar):  # or it may be the head of a table
                 if items or not in_list:
                     _put(found, start, is_new=not in_list)
@@ -115,6 +144,30 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
     if fresh >= 0 and _CONTENT.match(text, fresh):
         _put(found, fresh, is_new=not _DEFINITION.match(text, fresh))
     return Starts(found, is_sure=True)
+
+
+def ends_in_item(text: str, column: int, marks: str, at: int) -> tuple[int, int]:
+    """Return where the code of a fence ends, and its last line, in an item whose text begins at `column`.
+
+    Both are -1 if that is not sure.
+
+    `marks` open the fence and end at `at`.
+    """
+    start = _line_end(text, at)
+    less = less_indented(column).search(text, start)
+    end = less.start() if less else len(text)
+    for closing in _CLOSING[marks[0]].finditer(text, start, end):
+        if "\t" in closing["indent"]:
+            return -1, -1
+        if len(closing["marks"]) >= len(marks) and len(closing["indent"]) - column < len(_INDENTS):
+            return closing.start(), closing.end()
+    return (-1, -1) if less and less[0] == "\t" else (end, end)  # it ends with the item
+
+
+@functools.lru_cache(maxsize=64)
+def less_indented(column: int) -> re.Pattern[str]:
+    """Return a pattern of lines that have text before `column`."""
+    return re.compile(rf"^(?! {{{column}}}|[ \t]*$)\t?", re.MULTILINE)
 
 
 def _put(found: list[Start], at: int, *, is_new: bool, fence: Fence | None = None) -> None:
@@ -144,7 +197,8 @@ def _nested_end(text: str, indent: str, marks: str, at: int) -> int:
     start = _line_end(text, at)
     found = _CLOSING[marks[0]].finditer(text, start)
     closing = next((each for each in found if len(each["marks"]) >= len(marks)), None)
-    if closing is None or closing["indent"] not in _INDENTS[len(indent) :]:
+    if closing is not None and closing["indent"] not in _INDENTS[len(indent) :]:
         return -1
-    less = _LESS_INDENTED[len(indent)].search(text, start, closing.start())
-    return -1 if less else closing.end()
+    end = len(text) if closing is None else closing.start()
+    less = _LESS_INDENTED[len(indent)].search(text, start, end)
+    return -1 if less else len(text) if closing is None else closing.end()

@@ -38,6 +38,7 @@ _TOP = (
 _WRITTEN_OUT = re.compile(r"\bhttps?:/*([^\s/?#]+)|(?:://|\bwww\.)([^\s/?#]*)", re.IGNORECASE)
 _WHOLE = re.compile(rf"(?:[^\s@/?#]*@)?([\w.-]+\.(?:{_TOP}))(?:[/:?#]\S*)?", re.IGNORECASE)
 _CLAIMED = re.compile(r"[\w.-]*")
+_NO_ADDRESS = re.compile(r"[^&.:\x80-\U0010ffff]*")  # nothing in it is, or is read as, a mark of an address
 
 
 def host_of(address: str) -> str:
@@ -57,6 +58,8 @@ def host_of(address: str) -> str:
 
 def names_another(label: str, host: str) -> bool:
     """Whether `label`, as a person reads it, contains the address of another host than `host`."""
+    if _NO_ADDRESS.fullmatch(label):
+        return False
     read = html.unescape(_TAG_NOT_SEEN.sub("", label))
     read = unicodedata.normalize("NFKC", _NOT_SEEN.sub("", read)).translate(_LOOK_ALIKE)
     claimed = [found[1] or found[2] or "" for found in _WRITTEN_OUT.finditer(read)]

@@ -20,21 +20,19 @@ Time is linear in the length of any text: a page is repainted while the answer g
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from glm_magic.chat import code
 from glm_magic.chat.text import without_halves
-from glm_magic.display import blocks, prose
+from glm_magic.display import blocks, layout, prose
 from glm_magic.display.lookahead import NOWHERE, Lookahead, has_display, open_display
 from glm_magic.errors import printable
-
-if TYPE_CHECKING:
-    from markdown_it.token import Token
 
 _LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")  # what is a newline in `plain` text
 _LONGEST_STRAY = 5000  # characters after a mark that seems to begin display maths, and is none if nothing ends it
@@ -42,6 +40,7 @@ _LONGEST_DISPLAY = 100  # lines
 _FENCE_MARKS = re.compile("```|~~~")
 _ONE_LINE = re.compile(r"(?![ \t]|(?:[-+*]|[0-9]{1,9}[.)])(?: {5}|[^\n]*\t))[^\n]*\n*")
 _PIECES_TOGETHER = 4000  # characters
+_MOST_KEPT = 8000  # characters of pieces whose neutralised form is kept
 _DISPLAY_START = re.compile(r"\$\$|\\\\\[|\\begin\{[a-zA-Z]*\*?\}")
 
 
@@ -62,11 +61,14 @@ def one_line(text: str) -> str:
 def markdown(text: str) -> str:
     """Return `text` as Markdown that reads the same and cannot act.
 
-    Equal input gives equal output; a whole top-level block gives the same whatever surrounds it.
+    Equal input gives equal output. A whole top-level block gives the same whatever surrounds it, unless it has only one
+    of the two brackets of a link.
     """
     text = plain(text)
     if prose.is_quiet(text):
         return text
+    if _is_plain(text):
+        return prose.neutralised(text)
     parts = list(_parts(text))
     if any(isinstance(part, _Fence) and not prose.is_quiet(part.code) for part in parts):
         parts = [part if isinstance(part, _Fence) else _with_displays_closed(part) for part in parts]
@@ -150,11 +152,11 @@ def _parts(text: str) -> Iterator[_Part]:
             pieces.append(text[start.at : end])
             length += end - start.at
         if pieces and (start.fence is not None or length >= _PIECES_TOGETHER):
-            yield from _prose(pieces)
+            yield from (_prose_again if length < _MOST_KEPT else _prose)((*pieces,))
             pieces, length = [], 0
         if start.fence is not None:
             yield _Fence(_language(start.fence.info), _ended(text[start.fence.start : start.fence.end]))
-    yield from _prose(pieces)
+    yield from _prose((*pieces,))
 
 
 def _without_maths(text: str, found: list[blocks.Start]) -> list[blocks.Start]:
@@ -174,22 +176,74 @@ def _without_maths(text: str, found: list[blocks.Start]) -> list[blocks.Start]:
     return kept
 
 
-def _prose(pieces: list[str]) -> Iterator[_Part]:
+@functools.lru_cache(maxsize=256)
+def _prose_again(pieces: tuple[str, ...]) -> tuple[_Part, ...]:
+    """Return what `_prose` yields: while a long list grows, all of it but its end is neutralised again and again."""
+    return (*_prose(pieces),)
+
+
+def _prose(pieces: tuple[str, ...]) -> Iterator[_Part]:
     """Neutralise pieces, each with whole blocks of the top level."""
     whole = "".join(pieces)
     if not _FENCE_MARKS.search(whole) and prose.is_quiet(whole):
         if whole:
             yield whole
         return
+    if _is_plain(whole):
+        yield prose.neutralised(whole)
+        return
     for piece in pieces:
-        if _FENCE_MARKS.search(piece):
+        if not _FENCE_MARKS.search(piece):
+            if prose.is_quiet(piece):
+                yield piece
+                continue
+            if _ONE_LINE.fullmatch(piece):  # no code, and nothing that goes on in another line
+                yield prose.neutralised(piece)
+                continue
+        if layout.is_table(piece):
+            yield from (prose.neutralised(row, in_table=True) for row in piece.splitlines(keepends=True))
+        elif None in (code_in := [*layout.code_in(piece)]) or (code_in and has_display(piece)):
             yield from _parsed(piece)
-        elif prose.is_quiet(piece):
-            yield piece
-        elif _ONE_LINE.fullmatch(piece):  # no code, and nothing that goes on in another line
-            yield prose.neutralised(piece)
+        elif has_display(piece):
+            yield prose.neutralised(piece)  # a line of display maths may look like another block
         else:
-            yield from _parsed(piece)
+            yield from _laid_out(piece, filter(None, code_in))
+
+
+def _laid_out(piece: str, code_in: Iterable[layout.Code]) -> Iterator[str]:
+    """Neutralise a piece that has this code and otherwise paragraphs."""
+    done = 0
+    for found in code_in:
+        yield from map(prose.neutralised, layout.paragraphs(piece[done : found.start]))
+        source = piece[found.start : found.end]
+        content = re.sub(rf"^ {{0,{found.column}}}", "", piece[slice(*found.content)], flags=re.MULTILINE)
+        if found.marks:
+            yield _nested_fence(source, found.marks, found.info, content)
+        else:
+            yield _nested_code(source, " " * found.column, content)
+        done = found.end
+    yield from map(prose.neutralised, layout.paragraphs(piece[done:]))
+
+
+def _nested_fence(source: str, marks: str, info: str, content: str) -> str:
+    """Neutralise the lines `source` of a fence in a list or a quote."""
+    first, _, rest = source.partition(marks)
+    language = _language(info)
+    if _is_closed(marks, source):
+        shown = source if info == language else f"{first}{marks}{language}\n" + rest.partition("\n")[2]
+        if not prose.acts_in_code(shown):
+            return shown
+    return first + _pre(content)
+
+
+def _nested_code(source: str, prefix: str, content: str) -> str:
+    """Neutralise lines of indented code; `prefix` comes before the code in the first one."""
+    return re.sub(r" {1,4}$|\t$", "", prefix) + _pre(content) if prose.acts_in_code(source) else source
+
+
+def _is_plain(text: str) -> bool:
+    """Whether it does not matter for any mark in `text` which block it is in."""
+    return not _FENCE_MARKS.search(text) and not layout.has_spans(text) and not any(True for _ in layout.code_in(text))
 
 
 def _parsed(text: str) -> Iterator[_Part]:
@@ -210,18 +264,11 @@ def _parsed(text: str) -> Iterator[_Part]:
         match token.type:
             case "fence" if token.level == 0:
                 body = _Fence(_language(token.info), _ended(token.content))
-            case "fence" if token.info != _language(token.info) and _is_closed(token, source):
-                first, marks, _ = source.partition(token.markup)
-                body = f"{first}{marks}{_language(token.info)}\n" + source.partition("\n")[2]
-                if prose.acts_in_code(body):
-                    body = first + _pre(token.content)
-            case "fence" if prose.acts_in_code(source) or not _is_closed(token, source):
-                body = source.partition(token.markup)[0] + _pre(token.content)
-            case "code_block" if prose.acts_in_code(source):
+            case "fence":
+                body = _nested_fence(source, token.markup, token.info, token.content)
+            case "code_block":
                 prefix = source.partition("\n")[0].removesuffix(token.content.partition("\n")[0])
-                body = re.sub(r" {1,4}$|\t$", "", prefix) + _pre(token.content)
-            case "fence" | "code_block":
-                body = source
+                body = _nested_code(source, prefix, token.content)
             case "inline":
                 if token.level == 1 and (opening := _DISPLAY_START.match(text, start)):
                     _, display_end = ahead.maths_end(opening[0], opening.end())  # a line of it may look like a list
@@ -254,9 +301,9 @@ def _ended(text: str) -> str:
     return text if text.endswith("\n") or not text else text + "\n"
 
 
-def _is_closed(fence: Token, source: str) -> bool:
+def _is_closed(marks: str, source: str) -> bool:
     _, newline, last = source.removesuffix("\n").rpartition("\n")
-    return bool(newline) and last.strip(" >\t").startswith(fence.markup)
+    return bool(newline) and last.strip(" >\t").startswith(marks)
 
 
 def _encoded_mark(found: re.Match[str]) -> str:
@@ -269,6 +316,8 @@ def _join(parts: list[_Part]) -> str:
     after_fence = False
     for part in parts:
         text = str(part)
+        if not text:
+            continue
         if isinstance(part, _Fence):
             if joined and not end.endswith("\n\n"):
                 text = ("\n" if end.endswith("\n") else "\n\n") + text

@@ -11,6 +11,8 @@ from glm_magic.display import blocks, safe_text
 
 LINES = [
     *("\n```\n", "\n  ```\n", "\n   ```js\n", "\n    ```\n", "\n~~~\n", "\n- ```\n  ", "\n~~~ a|b\n", "```a``\n"),
+    *("\n- ```\n", "\n1. ~~~\n", "\n2. ```x\n", "\n -  ```\n", "\n  y\n", "\n    ```\n", "\n     ~~~\n"),
+    *("\n<!-- a -->\n", "-->", "\n<script>\n", "</script>x\n", "\n<?\n", "?>\n", "\n<!a>\n", "\n<![CDATA[\n", "]]>"),
     *("\n1. a", "\n2. b", "\n3) c", "\n* b", "\n+ x", "\n-\n", "\n- - -\n", "\n   c", "\n     d", "\n\tx", "- a|b\n"),
     *("\n<div>\n", "\n<a b", "\n<!--\n", "\n> q", "\n# h", "\n#\n", "\n=\n", "\n---\n", "\n***\n", "\n\n", " \n", "x"),
     *("[a]: b", "[a]: b 'x\n", "a|b", "\n-|-\n", "|a|\n|-|\n"),
@@ -36,6 +38,9 @@ def parsed(text: str, line: int = 0) -> list[tuple[str, int, int, str, str]]:
 @example("<a b\n1. a\n\n2. b\n")
 @example("1. a\n   ```\n   b\n   ```\n2. c\n\nd\n")
 @example("- ```\n  ```\n\na\n")
+@example("- ```\n  a\n- ```\n  b\n\nc\n")
+@example("- ```\n\ta\n  ```\nb\n")
+@example("a\n2. ```\n   b\n   ```\nc\n")
 def test_pieces_have_the_blocks_of_the_whole(text: str) -> None:
     found, _ = blocks.starts(text)
     ends = [*(start.at for start in found[1:]), len(text)]

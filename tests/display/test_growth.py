@@ -18,13 +18,21 @@ from test_safe_text import FRAGMENTS
 from glm_magic.chat.events import Event, ReasoningDelta, TextDelta, ToolCallDelta, ToolCalling, ToolResult
 from glm_magic.chat.growing import ReplyBuilder
 from glm_magic.chat.messages import ToolCall
-from glm_magic.display import blocks, links, lookahead, prose, safe_text
+from glm_magic.display import blocks, layout, links, lookahead, prose, safe_text
 from glm_magic.display.differences import differences
 from glm_magic.display.page.view import PageView
 from glm_magic.display.view import Ending
 
 MOST = 6.0  # times as many for four times as much: a square would be 16
+MOST_A_CHARACTER = 20  # calls, to stream a text: a parse of each of its lines takes from 25 to 50
 CHARACTERS_OF_A_STEP = 50  # that a pattern goes through
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_kept() -> Iterator[None]:
+    """The texts here repeat themselves: what is kept of their beginning would be all that they need."""
+    with mock.patch.object(safe_text, "_prose_again", safe_text._prose):
+        yield
 
 
 class Counted:
@@ -51,27 +59,34 @@ class Counted:
 
 
 @contextmanager
-def counting() -> Iterator[list[float]]:
-    """Count calls of functions, and the characters that patterns go through."""
-    steps = [0.0]
-
+def calls_counted(steps: list[float]) -> Iterator[None]:
     def count(_frame: object, event: str, _argument: object) -> None:
         steps[0] += event in ("call", "c_call")
 
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+@contextmanager
+def counting() -> Iterator[list[float]]:
+    """Count calls of functions, and the characters that patterns go through."""
+    steps = [0.0]
     patterns = [
         mock.patch.object(module, name, Counted(value, steps))
-        for module in (blocks, links, lookahead, prose, safe_text)
+        for module in (blocks, layout, links, lookahead, prose, safe_text)
         for name, value in vars(module).items()
         if isinstance(value, re.Pattern)
     ]
     for pattern in patterns:
         pattern.start()
-    before = sys.getprofile()
-    sys.setprofile(count)
     try:
-        yield steps
+        with calls_counted(steps):
+            yield steps
     finally:
-        sys.setprofile(before)
         for pattern in patterns:
             pattern.stop()
 
@@ -132,6 +147,41 @@ def test_a_text_that_took_too_long_once_does_not(piece: str) -> None:
     assert ratio(lambda times: safe_text.markdown("```\n<img>\n```\n\n" + piece * times), 500) < MOST
     assert ratio(lambda times: safe_text.last_block_start(piece * times + "\n"), 500) < MOST
     assert ratio(lambda times: painted([TextDelta(piece)] * times, 0.00001), 4000) < MOST
+
+
+DENSE = {
+    "lines of a letter": "a\n",
+    "lines of tags": "<b>\n",
+    "paragraphs of tags": "<b>\n\n",
+    "nested lists": "- a\n  - b\n    - <c>\n",
+    "lists by tabs": "-\t<b>\n",
+    "tables": "| a | b |\n|---|---|\n| <b> | <b> |\n\n",
+    "definitions": "[a]: b\n",
+    "targets": "](\n",
+    "code in lists": "1. a\n   ```\n   <b>\n   ```\n",
+    "indented code in lists": "- a\n\n      <b>\n",
+    "code spans in lists": "- a\n  - `<b>`\n",
+    "display maths": "$$\n- <b>\n$$\n",
+    "comments": "<!-- -->\n\n- <b>\n",
+    "empty items": "*\n",
+    "headings": "<b>\n=\n",
+    "what takes no room": "\u202e",
+}
+
+
+@pytest.mark.parametrize("piece", DENSE.values(), ids=DENSE.keys())
+def test_a_text_whose_every_line_could_act_is_streamed_without_a_parse_of_each(piece: str) -> None:
+    def stream(length: int) -> None:
+        text = piece * (length // len(piece))
+        painted([TextDelta(text[at : at + 40]) for at in range(0, len(text), 40)], 40 / 100_000)
+
+    stream(100)  # what is loaded or made once
+    steps = [0.0]
+    with calls_counted(steps):
+        stream(20_000)
+    assert steps[0] < MOST_A_CHARACTER * 20_000
+    assert ratio(lambda times: safe_text.markdown(piece * times), 300) < MOST
+    assert ratio(lambda times: safe_text.last_block_start(piece * times), 300) < MOST
 
 
 def test_thoughts_between_words_are_sent_as_often_as_the_words() -> None:

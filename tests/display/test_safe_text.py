@@ -203,6 +203,16 @@ def test_maths_that_does_not_end_is_text_before_code_that_could_act():
     assert shown.endswith("```\n$$ <img>\n```\n")
 
 
+@pytest.mark.parametrize(
+    "after",
+    ["\n  text <b>", "  ```\n <a>\n", "<!-- a -->\ntext\n", "> ```\n> a\n> ```\n", "- ```\n  a\n", "~~~ |\nc\n"],
+)
+def test_what_follows_a_fence_is_kept_whatever_it_is(after):
+    shown = safe_text.markdown(f"```\n<x>\n```\n{after}")
+    words = re.findall(r"\w+", html.unescape(re.sub("</?(?:pre|code)>", "", shown)))
+    assert words == re.findall(r"\w+", f"x {after}")
+
+
 # --- what is harmless reads the same
 
 
@@ -563,6 +573,13 @@ def test_no_text_acts(text):
 @given(hostile)
 def test_what_was_made_safe_stays_safe_when_it_is_made_safe_again(text):
     assert faults(safe_text.markdown(safe_text.markdown(text))) == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(hostile, min_size=1, max_size=6))
+def test_no_line_is_lost(pieces):
+    shown = safe_text.markdown("".join(f"{piece}\nw{number}\n" for number, piece in enumerate(pieces)))
+    assert re.findall(r"w[0-9]", shown) == [f"w{number}" for number in range(len(pieces))]
 
 
 @settings(max_examples=200, deadline=None)

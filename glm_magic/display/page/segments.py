@@ -93,6 +93,11 @@ class Segments:
         still_open = self._gathered()
         return "".join(block.shown for block in self._closed) + (self._neutralise(still_open) if still_open else "")
 
+    @property
+    def tail_length(self) -> int:
+        """The characters of the text that is not frozen."""
+        return self._closed_length + len(self._gathered())
+
     def _gathered(self) -> str:
         """Return the open block, with everything that was added."""
         if self._came:

@@ -60,7 +60,7 @@ class TextOutputs:
         self._segments.freeze()
         self._paint(self._segments.frozen)
         tail = self._segments.tail
-        self._pace.painted(len(tail))
+        self._pace.painted(max(len(tail), self._segments.tail_length))  # some characters are not shown
         at = len(self._painted)
         if tail.strip() or at < len(self._names):
             self._put(at, {"text/plain" if self._form == "text" else "text/markdown": tail})

@@ -1,0 +1,142 @@
+"""Tells by its lines alone how a piece of Markdown is read, where that takes no parse: a parse takes far too long.
+
+Where its lines do not tell, it says so. Nothing that is safe depends on it: with a mistake, code looks odd.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from glm_magic.display import blocks
+from glm_magic.display.lookahead import MATHS
+
+_CODE_COLUMNS = 4  # further in than its container
+_MOST_CELLS = 65_000  # of a table, for all parsers
+
+_SPAN = re.compile(rf"`|{MATHS}")
+# Lines in which each span of code or maths ends where it begins.
+_WHOLE_LINES = re.compile(r"(?:(?:[^`$\\\n]|(?<![`$])(`+|\$\$?)(?![`$])[^`$\\\n]+\1(?![`$]))*(?:\n|\Z))*")
+_FENCE_MARKS = re.compile("```|~~~")
+_DELIMITERS = re.compile(r"^[ \t>]*[:|-][-:| \t]*$", re.MULTILINE)  # below the head of a table
+_TABLE = re.compile(
+    r"(?P<head>(?=\||[^\W\d_])[^|\\`\n]*(?:\|[^|\\`\n]*)+)\n"
+    r"(?P<delimiters>(?!- )[|:-](?=[^\n]*\||(?<=\|))[-:| ]*)\n"  # with a bar: a line of dashes makes a heading
+    r"(?:(?=[|<]|[^\W\d_])[^\n]*(?:\n|\Z))*\n*"
+)
+_DELIMITER = re.compile(r" *:?-+:? *")
+_FURTHER_IN = re.compile(r"^ {4}|[-+*.)] {5}|> {4}|\t", re.MULTILINE)
+_UNCLEAR = re.compile(r"> {4}|>[^>\n]*(?:```|~~~|\t)")  # in a quote
+_LINE = re.compile(
+    r"(?P<indent>[ \t]*)(?P<marks>(?:(?:[-+*]|[0-9]{1,9}[.)])[ \t]+(?=[^ \t\n]))*)(?P<first>[^\n]?)[^\n]*\n?"
+)
+_MARK = re.compile(r"(?P<number>[0-9]*)(?P<kind>[^ \t])[ \t]+")  # of an item of a list
+_FENCE = re.compile(r"(?P<marks>`{3,}(?=[^`\n]*(?:\n|\Z))|~{3,})(?P<info>[^\n]*)")
+# Ends a paragraph: a quote, a heading, or a rule.
+_NO_TEXT = re.compile(r">|#{1,6}(?:[ ]|$)|(?:=+|-+|(?:\* *){3,}|(?:_ *){3,}|(?:- *){3,}) *$", re.MULTILINE)
+_EMPTY_ITEM = re.compile(r"(?:[-+*]|[0-9]{1,9}[.)])[ \t]*$", re.MULTILINE)
+_BEGINS = re.compile(r"\n(?=[ ]*(?:(?:[-+*]|[0-9]{1,9}[.)]|#{1,6})[ ]|[-=*_ ]*(?:\n|\Z)))")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Code within a list: whole lines of the text, from `start` to `end`.
+
+    Its code, in the lines within the span `content`, begins at `column`. A fenced block has `marks` and an `info`; an
+    indented one has none.
+    """
+
+    start: int
+    end: int
+    column: int
+    content: tuple[int, int]
+    marks: str = ""
+    info: str = ""
+
+
+def has_spans(text: str) -> bool:
+    """Whether `text` may have spans of code or maths over lines, so that it matters where its paragraphs end."""
+    return _SPAN.search(text) is not None and not _WHOLE_LINES.fullmatch(text)
+
+
+def is_table(text: str) -> bool:
+    """Whether `text` is surely a table and nothing else."""
+    found = _TABLE.fullmatch(text)
+    if found is None:
+        return False
+    delimiters = _cells(found["delimiters"])
+    return (
+        len(_cells(found["head"])) == len(delimiters)
+        and all(map(_DELIMITER.fullmatch, delimiters))
+        and len(delimiters) * text.count("\n") < _MOST_CELLS
+    )
+
+
+def _cells(row: str) -> list[str]:
+    return row.strip().removeprefix("|").removesuffix("|").split("|")
+
+
+def paragraphs(text: str) -> list[str]:
+    """Split a text without code and tables into its paragraphs, with their marks."""
+    ends = [found.end() for found in _BEGINS.finditer(text)]
+    return [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+
+
+def code_in(text: str) -> Iterator[Code | None]:
+    """Yield the code within lists in `text`; at last None if its lines do not tell, as with tables and other fences."""
+    if ("|" in text and _DELIMITERS.search(text)) or _UNCLEAR.search(text):
+        yield None
+    elif _FURTHER_IN.search(text) or _FENCE_MARKS.search(text):
+        yield from _code_by_lines(text)
+
+
+def _code_by_lines(text: str) -> Iterator[Code | None]:
+    items = [(0, "")]  # the containers of a line: where the text of each begins, and the last character of its mark
+    in_paragraph = False
+    at = 0
+    while at < len(text) and (line := _LINE.match(text, at)):
+        start, at = at, line.end()
+        column, first, left = len(line["indent"].expandtabs(_CODE_COLUMNS)), line.start("first"), ""
+        if not line["first"]:
+            in_paragraph = False
+            continue
+        fence = _FENCE.match(text, first)
+        is_text = not fence and not _NO_TEXT.match(text, first)
+        if in_paragraph and ((is_text and not line["marks"]) or column >= items[-1][0] + _CODE_COLUMNS):
+            continue
+        while column < items[-1][0]:
+            left = items.pop()[1]
+        if column >= items[-1][0] + _CODE_COLUMNS:
+            if not in_paragraph:
+                if "\t" in text:
+                    yield None
+                    return
+                column = items[-1][0] + _CODE_COLUMNS
+                less = blocks.less_indented(column).search(text, at)
+                at = less.start() if less else len(text)
+                yield Code(start, at, column, (start, at))
+            continue
+        for mark in _MARK.finditer(line["marks"]):
+            if in_paragraph and mark["number"] not in ("", "1") and mark["kind"] != left:
+                yield None  # it may be a line of the paragraph
+                return
+            begun, column = column, len(text[start : line.start("marks") + mark.end()].expandtabs(_CODE_COLUMNS))
+            if column > begun + len(mark[0].rstrip()) + _CODE_COLUMNS:
+                yield None  # it may be code
+                return
+            items.append((column, mark["kind"]))
+            in_paragraph = False
+        if _EMPTY_ITEM.match(text, first):
+            yield None
+            return
+        in_paragraph = is_text or text[first] == ">"
+        if fence:
+            code_end, end = -1, -1
+            if len(items) > 1 and "\t" not in text:
+                code_end, end = blocks.ends_in_item(text, items[-1][0], fence["marks"], fence.end("marks"))
+            if end < 0:
+                yield None
+                return
+            yield Code(start, end, column, (at, code_end), fence["marks"], fence["info"])
+            at = end
