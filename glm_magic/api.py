@@ -27,8 +27,8 @@ from glm_magic.errors import BrokenStream, HistoryError, SettingError, quoted
 from glm_magic.notebook import document
 from glm_magic.protocol.models import EMBEDDED
 from glm_magic.settings import declared
-from glm_magic.settings.declared import Value
 from glm_magic.settings.layers import Layers, starting_with
+from glm_magic.settings.setting import Value, plain
 from glm_magic.tools.schemas import schema
 from glm_magic.tools.tool import checked, tool
 from glm_magic.tools.toolset import Toolset, tools_of
@@ -383,7 +383,7 @@ def _extra(fields: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _as_json(value: object) -> object:
     """Return a value that `json` does not know as one that it knows. Raises `TypeError`."""
-    known = value.tolist() if hasattr(value, "tolist") else declared.plain(value)
+    known = value.tolist() if hasattr(value, "tolist") else plain(value)
     if known is value:
         raise TypeError(f"a {type(value).__name__} is not JSON")
     return known

@@ -20,7 +20,7 @@ from glm_server import CUT, Answer, GlmServer, calls, chunk, stream
 from PIL import Image
 
 from glm_magic import Chat
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.events import Event, Finished, Tick, ToolResult
 from glm_magic.chat.messages import Message
 from glm_magic.errors import BrokenStream, HistoryError, OptionError, PromptError, SettingError

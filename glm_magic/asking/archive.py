@@ -8,7 +8,7 @@ from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any
 
-from glm_magic.chat.conversation import Attempt, in_order
+from glm_magic.chat.attempt import Attempt, in_order
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError

@@ -11,7 +11,8 @@ from typing import Any
 from glm_magic.asking.history import History, new_id
 from glm_magic.asking.loop import Approve, Loop, RunCode, Toolbox
 from glm_magic.asking.question import Question
-from glm_magic.chat.conversation import Attempt, Conversation, Turn, context_digest
+from glm_magic.chat.attempt import Attempt, context_digest
+from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.events import Event, Finished
 from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.chat.reply import Reply

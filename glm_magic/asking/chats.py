@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 
-from glm_magic.chat.conversation import Attempt, Conversation, Turn
+from glm_magic.chat.attempt import Attempt
+from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import SettingError, did_you_mean, quoted

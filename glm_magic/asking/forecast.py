@@ -8,7 +8,8 @@ from typing import Any
 
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.asking.question import Question
-from glm_magic.chat.conversation import Attempt, Conversation
+from glm_magic.chat.attempt import Attempt
+from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.events import PART_OF_AN_ANSWER, Event, Facts
 from glm_magic.chat.messages import Usage
 from glm_magic.errors import OverBudget, OverWindow, quoted
@@ -16,7 +17,7 @@ from glm_magic.protocol import models
 from glm_magic.protocol.prices import Price
 from glm_magic.protocol.tokens import Estimate, estimated_content_tokens, estimated_tokens
 from glm_magic.service.ledger import Ledger
-from glm_magic.settings.declared import Value
+from glm_magic.settings.setting import Value
 
 _SEE = "%glm -N shows what each turn takes."
 

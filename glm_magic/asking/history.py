@@ -12,14 +12,8 @@ from glm_magic.asking.chats import DEFAULT_CHAT, ONE_SHOT, Chats
 from glm_magic.asking.question import Question, check_encodes
 from glm_magic.asking.recordings import OFF, Recordings, source_of
 from glm_magic.asking.refresh import Again
-from glm_magic.chat.conversation import (
-    MOST_EARLIER_ATTEMPTS,
-    Attempt,
-    Conversation,
-    Turn,
-    context_digest,
-    is_whole,
-)
+from glm_magic.chat.attempt import Attempt, context_digest, is_whole
+from glm_magic.chat.conversation import MOST_EARLIER_ATTEMPTS, Conversation, Turn
 from glm_magic.chat.fingerprint import fingerprint
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
@@ -171,8 +165,8 @@ class History:
         own = here.commit(question.place, Attempt("", (question.message,)))
         unsent = len(own.merged(there).turns) - len(own.turns)
         if unsent:
-            said = f"{unsent} saved turns are" if unsent > 1 else "1 saved turn is"
-            self.recordings.note(f"{said} not sent: %glm_history --restore")
+            turns = f"{unsent} saved turns are" if unsent > 1 else "1 saved turn is"
+            self.recordings.note(f"{turns} not sent: %glm_history --restore")
 
     # --- other changes -----------------------------------------------------------------------
 
@@ -211,8 +205,8 @@ class History:
     def edit(self, chat: str, change: Callable[[Conversation], Conversation]) -> dict[str, Any]:
         """Change a conversation, and return the bundle by which the notebook remembers it."""
         after = tuple(attempt.id for attempt in change(self.chats.conversation(chat)).sent())
-        said = fingerprint({"chat": chat, "after": after})
-        edit = self._dated(Attempt(new_id(), (), after=after, role="", fingerprint=said), None)
+        digest = fingerprint({"chat": chat, "after": after})
+        edit = self._dated(Attempt(new_id(), (), after=after, role="", fingerprint=digest), None)
         self.chats.swap(chat, change)
         self._edits[edit.id] = chat
         kept = bundle.encode(_in_bundle(chat), edit)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from glm_magic.asking.chats import DEFAULT_CHAT
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.fingerprint import canonical, fingerprint
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
@@ -16,7 +16,7 @@ from glm_magic.notebook.document import SavedTurn
 from glm_magic.protocol import effort, request
 from glm_magic.protocol.prices import Price
 from glm_magic.service.endpoint import Endpoint
-from glm_magic.settings.declared import Value
+from glm_magic.settings.setting import Value
 from glm_magic.tools.schemas import Schema
 from glm_magic.tools.tool import Tool
 

@@ -16,7 +16,7 @@ from glm_magic.notebook.document import SavedTurn
 from glm_magic.notebook.journal import LINES, Journal, recorded
 from glm_magic.notebook.store import SUFFIX as STORE
 from glm_magic.notebook.store import Store
-from glm_magic.settings.declared import Value
+from glm_magic.settings.setting import Value
 
 OFF, THIS_NOTEBOOK = "off", "notebook"
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from glm_magic.asking.question import Wishes
-from glm_magic.chat.conversation import Attempt, Conversation
+from glm_magic.chat.attempt import Attempt
+from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.place import Place
 from glm_magic.protocol.models import EMBEDDED
-from glm_magic.settings.declared import SETTINGS, Value
+from glm_magic.settings.declared import SETTINGS
+from glm_magic.settings.setting import Value
 from glm_magic.tools.tool import Tool
 
 _OF_THE_STREAM = ("stream", "stream_options")

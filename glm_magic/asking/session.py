@@ -17,14 +17,14 @@ from glm_magic.asking.history import History
 from glm_magic.asking.loop import Loop
 from glm_magic.asking.question import Draft, Question, Wishes
 from glm_magic.asking.recordings import OFF, Recordings, source_of
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.events import Event
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import NotRecorded, PromptError
 from glm_magic.service.services import Services, shared
-from glm_magic.settings.declared import Value
 from glm_magic.settings.layers import Layers
+from glm_magic.settings.setting import Value
 
 _DEFAULT_WISHES = Wishes()
 _DEFAULT_CIRCUMSTANCES = Circumstances()

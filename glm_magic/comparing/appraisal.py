@@ -23,7 +23,7 @@ from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import Scorer
 from glm_magic.errors import NotRecorded, StillPending
 from glm_magic.notebook.runs import RunKey, SavedRun
-from glm_magic.settings.declared import Value
+from glm_magic.settings.setting import Value
 
 _PULL_SECONDS = 0.1
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from glm_magic.errors import OptionError, PromptError, quoted
-from glm_magic.settings.declared import SETTINGS, Value
+from glm_magic.settings.declared import SETTINGS
+from glm_magic.settings.setting import Value
 
 _VARIANT = re.compile(r"^--- +(.*?)[ \t]*$", re.MULTILINE)
 

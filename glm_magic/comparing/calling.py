@@ -22,7 +22,7 @@ from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.under_way import Comparing
 from glm_magic.comparing.workers import executor
 from glm_magic.errors import OptionError, quoted
-from glm_magic.settings.declared import Value
+from glm_magic.settings.setting import Value
 
 
 def compared(

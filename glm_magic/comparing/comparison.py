@@ -162,8 +162,8 @@ class Comparison(Sequence[Run]):
         """Return one row per column, as `frame` does: scores, intervals, difference from the baseline, verdict."""
         self._check_is_revealed("summary")
         found = self.summaries()
-        said = zip([each for each in found if each.difference is not None], self._verdicts(found), strict=False)
-        sentences = {summary.column.label: text for summary, text in said}
+        compared = zip([each for each in found if each.difference is not None], self._verdicts(found), strict=False)
+        sentences = {summary.column.label: text for summary, text in compared}
         return frames.frame(frames.summary_records(self._plan, found, sentences))
 
     def summaries(self) -> tuple[Summary, ...]:

@@ -138,7 +138,7 @@ class Elsewhere:
 
 def _worker_failure(error: BaseException) -> GlmError:
     """Say why a worker brought back nothing: it died, its pool is broken, or it knows none of this."""
-    said = described(error)
-    if f"No module named '{_PACKAGE}" in said:
-        return SetupError(f"A worker has no {_PACKAGE}: {said}", f"Install {_PACKAGE}[executor] where the workers run.")
-    return GlmError(f"The worker failed: {said}", _ASK_THE_REST)
+    text = described(error)
+    if f"No module named '{_PACKAGE}" in text:
+        return SetupError(f"A worker has no {_PACKAGE}: {text}", f"Install {_PACKAGE}[executor] where the workers run.")
+    return GlmError(f"The worker failed: {text}", _ASK_THE_REST)

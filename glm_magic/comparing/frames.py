@@ -119,7 +119,7 @@ def summary_records(plan: Plan, found: Sequence[Summary], sentences: Mapping[str
         for score, estimate in summary.scores.items():
             name = score if score not in row and score not in taken else f"score.{score}"
             row |= {name: estimate.mean, f"{name} low": estimate.low, f"{name} high": estimate.high}
-        said: dict[str, Any] = {}
+        decision: dict[str, Any] = {}
         if any(each.difference is not None for each in found):
             verdict = summary.difference
             row |= {
@@ -127,11 +127,11 @@ def summary_records(plan: Plan, found: Sequence[Summary], sentences: Mapping[str
                 "difference low": verdict.low if verdict else None,
                 "difference high": verdict.high if verdict else None,
             }
-            said = {
+            decision = {
                 "decided": verdict.decided if verdict else "baseline",
                 "verdict": sentences.get(column.label, ""),
             }
-        rows.append({**row, **taken, **said})
+        rows.append({**row, **taken, **decision})
     return rows
 
 

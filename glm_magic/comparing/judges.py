@@ -17,7 +17,8 @@ from glm_magic.chat.prompt import evaluator, fill
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import Expression, pieces
 from glm_magic.errors import JudgeError, OptionError, SetupError, described, quoted
-from glm_magic.settings.declared import Value, setting
+from glm_magic.settings.declared import setting
+from glm_magic.settings.setting import Value
 
 # Asks a model a prompt with settings such as ``model``, outside of any conversation.
 Ask: TypeAlias = Callable[[str, Mapping[str, Value]], Reply]
@@ -205,8 +206,8 @@ class Judge:
             return _word(lines[0])
         found = [_word(match[1]) for line in lines if (match := _VERDICT.fullmatch(line))]
         if not found or not _VERDICT.fullmatch(lines[-1]):
-            said = f"it ended with: {quoted(lines[-1])}" if lines else "its answer was empty"
-            raise JudgeError(f"The judge gave no verdict; {said}", self._hint)
+            why = f"it ended with: {quoted(lines[-1])}" if lines else "its answer was empty"
+            raise JudgeError(f"The judge gave no verdict; {why}", self._hint)
         if len(set(found)) > 1:
             raise JudgeError(f"The judge gave several verdicts: {quoted(', '.join(found))}", self._hint)
         if found[0] not in self._allowed:

@@ -16,7 +16,7 @@ from glm_magic.comparing.plan import Plan
 from glm_magic.errors import GlmError, HistoryError, SetupError
 from glm_magic.notebook.batches import PendingBatch
 from glm_magic.notebook.runs import RunKey
-from glm_magic.settings.declared import Value
+from glm_magic.settings.setting import Value
 
 
 @dataclass(slots=True)
@@ -90,7 +90,7 @@ class PendingBatches:
 
     def cancel(self) -> str:
         """Cancel what is pending, and return what came of it; what was answered by then can be collected."""
-        cell, said = self.cell, list[str]()
+        cell, results = self.cell, list[str]()
         if cell is not None:
             for batch in cell.batches():
                 try:
@@ -98,10 +98,10 @@ class PendingBatches:
                         cell.table.end(batch.label, at="intended")
                     else:
                         with self._at_service(cell, batch, Collected()) as there:
-                            said.append(there.cancel())
+                            results.append(there.cancel())
                 except GlmError as error:
-                    said.append(f"{batch_words.name(batch)}: {error}")
-        return "\n".join(said) or "Nothing of this comparison is pending in a batch."
+                    results.append(f"{batch_words.name(batch)}: {error}")
+        return "\n".join(results) or "Nothing of this comparison is pending in a batch."
 
     @contextlib.contextmanager
     def _at_service(self, cell: BatchesOfCell, batch: PendingBatch, found: Collected) -> Iterator[BatchAtService]:

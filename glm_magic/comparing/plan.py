@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from glm_magic.asking.question import Question, Wishes
 from glm_magic.asking.session import Session
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.comparing.axes import Configuration
@@ -20,7 +20,7 @@ from glm_magic.comparing.rows import Row
 from glm_magic.display.grid import Spot
 from glm_magic.errors import GlmError, OptionError, PromptError
 from glm_magic.notebook.runs import RunKey
-from glm_magic.settings.declared import Value
+from glm_magic.settings.setting import Value
 from glm_magic.tools.tool import Tool
 
 MOST_REQUESTS = 10_000  # without --yes

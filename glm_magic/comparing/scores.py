@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from glm_magic.comparing.rows import is_missing
 from glm_magic.errors import OptionError, SetupError, near_miss, quoted
-from glm_magic.settings.declared import plain
+from glm_magic.settings.setting import plain
 from glm_magic.tools import schemas
 
 Row: TypeAlias = "Mapping[str, Any] | None"

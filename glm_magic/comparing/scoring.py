@@ -14,7 +14,7 @@ from glm_magic.chat.reply import Reply
 from glm_magic.comparing import scores as ready
 from glm_magic.comparing.judges import Ask, Judge, judge, prefers
 from glm_magic.errors import JudgeError, OptionError, described, quoted
-from glm_magic.settings.declared import plain
+from glm_magic.settings.setting import plain
 
 Value: TypeAlias = "float | bool"
 

@@ -210,7 +210,7 @@ def _offer(plan: Plan, found: Sequence[Summary]) -> str:
     requests = len(plan.wanted.rows) * len(plan.wanted.configurations)
     done = max(sum(each.done for each in found), 1)
     cost = _money({currency: cost / done * requests for currency, cost in _together(found).items()})
-    return f"ask {requests:,} more" + "".join(f" ≈ {said}" for said in cost)
+    return f"ask {requests:,} more" + "".join(f" ≈ {amount}" for amount in cost)
 
 
 def shadowed(columns: Collection[str], known: Collection[str]) -> tuple[str, ...]:
@@ -246,8 +246,8 @@ def _together(found: Sequence[Summary]) -> dict[str, float]:
 
 def _money(costs: Mapping[str, float]) -> list[str]:
     """Return costs by currency in words; nothing if they are nothing."""
-    said = [f"{cost:.6f} {currency}" for currency, cost in costs.items() if cost]
-    return [" + ".join(said)] if said else []
+    amounts = [f"{cost:.6f} {currency}" for currency, cost in costs.items() if cost]
+    return [" + ".join(amounts)] if amounts else []
 
 
 def _interval(estimate: Estimate | None) -> Interval | None:
@@ -273,7 +273,7 @@ def _more(plan: Plan, summary: Summary, found: Sequence[Summary]) -> str:
         return ""
     done = sum(each.done for each in found)
     costs = {currency: cost / max(done, 1) * needed for currency, cost in _together(found).items()}
-    cost = "".join(f" (about {said})" for said in _money(costs))
+    cost = "".join(f" (about {amount})" for amount in _money(costs))
     return f"a difference of this size takes about {needed:,} more requests to show{cost}"
 
 

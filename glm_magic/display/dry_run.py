@@ -20,15 +20,15 @@ _JSON_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere"
 
 def dry_run(address: Sequence[str], messages: Iterable[Message], notes: Sequence[str], json: str) -> dict[str, str]:
     """Return a request as ``text/html``, where its JSON is folded, and as ``text/plain``, where it comes last."""
-    said = [(message.role, safe_text.plain(_text_of(message))) for message in messages]
+    texts = [(message.role, safe_text.plain(_text_of(message))) for message in messages]
     written = safe_text.plain(json)
     return {
-        "text/html": f'<div class="{safe_text.NO_MATHS}" style="{_STYLE}">{"".join(_page(address, said, notes))}'
+        "text/html": f'<div class="{safe_text.NO_MATHS}" style="{_STYLE}">{"".join(_page(address, texts, notes))}'
         f'<details><summary>{EXACTLY}</summary><div style="{_JSON_STYLE}">{html.escape(written)}</div></details></div>',
         "text/plain": "\n".join(
             [
                 *map(safe_text.plain, address),
-                *(f"\n{role}:\n{_indented(text)}" for role, text in said),
+                *(f"\n{role}:\n{_indented(text)}" for role, text in texts),
                 "",
                 *map(safe_text.plain, notes),
                 "",
@@ -39,10 +39,10 @@ def dry_run(address: Sequence[str], messages: Iterable[Message], notes: Sequence
     }
 
 
-def _page(address: Sequence[str], said: Iterable[tuple[str, str]], notes: Sequence[str]) -> Iterator[str]:
+def _page(address: Sequence[str], texts: Iterable[tuple[str, str]], notes: Sequence[str]) -> Iterator[str]:
     for line in address:
         yield f"<div>{html.escape(safe_text.plain(line))}</div>"
-    for role, text in said:
+    for role, text in texts:
         yield f'<div><b>{role}</b></div><div style="{_TEXT_STYLE}">{html.escape(text)}</div>'
     for line in notes:
         yield f"<div>{html.escape(safe_text.plain(line))}</div>"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from glm_magic.chat.conversation import Attempt, Turn
+from glm_magic.chat.attempt import Attempt
+from glm_magic.chat.conversation import Turn
 from glm_magic.display.differences import differences, in_short, side_by_side
 from glm_magic.display.page.line import line
 from glm_magic.display.reply_facts import tokens
@@ -53,8 +54,8 @@ def _as_lines(attempt: Attempt) -> str:
 
 
 def _begun_with(attempt: Attempt) -> list[str]:
-    said = {name: value for name, value in written_parameters(attempt).items() if name != "system"}
-    return [shorten(attempt.question, _LONGEST), *(f"{name} {shorten(value)}" for name, value in said.items())]
+    parameters = {name: value for name, value in written_parameters(attempt).items() if name != "system"}
+    return [shorten(attempt.question, _LONGEST), *(f"{name} {shorten(value)}" for name, value in parameters.items())]
 
 
 def _changed(before: Attempt, after: Attempt) -> Iterator[str]:

@@ -40,7 +40,7 @@ from glm_magic.magics.settings import set_here
 from glm_magic.magics.shared import Shared
 from glm_magic.notebook.bundle import MIME_TYPE as TURN
 from glm_magic.notebook.comparison import MIME_TYPE as COMPARISON
-from glm_magic.settings.declared import Value
+from glm_magic.settings.setting import Value
 
 
 def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wishes) -> Planned:
@@ -120,8 +120,8 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     except BaseException as error:
         shared.keep_on_page(asked.plan.place)
         if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
-            said = "Run the cell again: it finds what was submitted." if line.batch else "Nothing was sent."
-            raise Interrupted(f"Stopped. {said}") from None
+            hint = "Run the cell again: it finds what was submitted." if line.batch else "Nothing was sent."
+            raise Interrupted(f"Stopped. {hint}") from None
         raise
     comparison = comparing.comparison
     if line.background:

@@ -23,8 +23,9 @@ from glm_magic.magics.transform import Cursor
 from glm_magic.magics.words import Word, quoted, read_words
 from glm_magic.protocol.models import EMBEDDED, MODELS
 from glm_magic.settings import presets
-from glm_magic.settings.declared import SETTINGS, alternatives
+from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.files import SettingsFiles
+from glm_magic.settings.setting import alternatives
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -14,7 +14,8 @@ from glm_magic.magics.shared import Shared
 from glm_magic.magics.words import read_words
 from glm_magic.service.keys import Key
 from glm_magic.settings import declared as settings
-from glm_magic.settings.declared import SETTINGS, Setting, Value
+from glm_magic.settings.declared import SETTINGS
+from glm_magic.settings.setting import Setting, Value
 
 _USAGE = (
     "%glm_config  |  name=value …  |  name …  |  --reset [name …]  |  --save  |  --table  |  --panel  |  --models"

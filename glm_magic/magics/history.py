@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from glm_magic.asking.chats import DEFAULT_CHAT
-from glm_magic.chat.conversation import Attempt, Conversation, Turn
+from glm_magic.chat.attempt import Attempt
+from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import OPEN
 from glm_magic.display import safe_text
@@ -121,8 +122,8 @@ def _show_turn(shared: Shared, chat: str, number: str, which: str = "") -> None:
     facts += [ANOTHER_TEXT] if turn.is_of_another_text(attempt) else []
     shared.outputs.show(dict(line_data((f"Turn {number}", *facts))))
     if attempt.role == "user":
-        said = "\n".join(f"{name}: {value}" for name, value in written_parameters(attempt).items())
-        shared.outputs.show(data_of_prompt(said))
+        parameters = "\n".join(f"{name}: {value}" for name, value in written_parameters(attempt).items())
+        shared.outputs.show(data_of_prompt(parameters))
     shared.outputs.show_turn(attempt)
 
 

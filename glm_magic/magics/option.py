@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from glm_magic.settings.declared import alternatives
+from glm_magic.settings.setting import alternatives
 
 
 class Several(tuple[Any, ...]):

@@ -10,7 +10,8 @@ from typing import Any
 from glm_magic.chat import strict_json
 from glm_magic.errors import OptionError
 from glm_magic.magics.option import Given, Option, Read, Several
-from glm_magic.settings.declared import SETTINGS, Setting, Value
+from glm_magic.settings.declared import SETTINGS
+from glm_magic.settings.setting import Setting, Value
 
 # A comma list of these compares.
 COMPARED = ("model", "temperature", "top_p", "max_tokens", "thinking")

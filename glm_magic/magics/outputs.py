@@ -31,7 +31,8 @@ from glm_magic.magics.formatters import data_of_prompt
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from glm_magic.chat.conversation import Attempt, Conversation
+    from glm_magic.chat.attempt import Attempt
+    from glm_magic.chat.conversation import Conversation
     from glm_magic.chat.place import Place
     from glm_magic.display.grid import Action, GridView
     from glm_magic.display.page.bar import Bars

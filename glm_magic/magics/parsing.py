@@ -13,7 +13,8 @@ from glm_magic.magics.option import Given, Option, Several
 from glm_magic.magics.option_values import python_name
 from glm_magic.magics.options import ASK_OPTIONS
 from glm_magic.magics.words import Evaluate, Word, as_template, check_dashes, read_word
-from glm_magic.settings.declared import SETTINGS, Value
+from glm_magic.settings.declared import SETTINGS
+from glm_magic.settings.setting import Value
 
 
 @dataclass(slots=True)

@@ -14,7 +14,8 @@ from glm_magic.magics import names
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
 from glm_magic.settings import presets
-from glm_magic.settings.declared import SETTINGS, Value
+from glm_magic.settings.declared import SETTINGS
+from glm_magic.settings.setting import Value
 from glm_magic.tools.tool import Tool
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from glm_magic.asking.chats import ONE_SHOT
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.place import Place
 from glm_magic.chat.templates import names_in
 from glm_magic.display import safe_text
@@ -25,8 +25,9 @@ from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.written import ask_line
 from glm_magic.notebook.bundle import MIME_TYPE
-from glm_magic.settings.declared import SETTINGS, Setting
+from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.declared import setting as known
+from glm_magic.settings.setting import Setting
 
 if TYPE_CHECKING:
     from glm_magic.asking.ask import Asking

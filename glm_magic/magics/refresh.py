@@ -98,9 +98,9 @@ def _ask(shared: Shared, chat: str, turn: Again) -> Again:
     is_replayed = question.recorded is not None
     approve = approving.approve if question.settings["approve"] else None
     asking = shared.session.ask(question, Circumstances(approve, lambda: answering.acting(shared)))
-    said = shared.outputs.saying(f"turn {turn.number} is asked again")
+    waiting = shared.outputs.saying(f"turn {turn.number} is asked again")
     try:
-        with contextlib.nullcontext() if is_replayed else said, contextlib.closing(iter(asking)) as events:
+        with contextlib.nullcontext() if is_replayed else waiting, contextlib.closing(iter(asking)) as events:
             for _ in events:
                 shared.interrupts.check()
     except BaseException as error:

@@ -8,8 +8,9 @@ from glm_magic.display.tables import table
 from glm_magic.errors import SettingError, SetupError
 from glm_magic.magics.shared import Shared
 from glm_magic.settings import presets
-from glm_magic.settings.declared import SETTINGS, Setting, Value, alternatives
+from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.files import USER, SettingsFiles, shown, write
+from glm_magic.settings.setting import Setting, Value, alternatives
 
 
 def save(shared: Shared) -> None:

@@ -13,9 +13,10 @@ from glm_magic.magics.forecasts import spent
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.written import set_line
 from glm_magic.protocol.models import DEFAULT_MODEL
-from glm_magic.settings.declared import SETTINGS, Setting, Value
+from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.layers import SET, Layers
 from glm_magic.settings.presets import Preset, presets
+from glm_magic.settings.setting import Setting, Value
 
 _NOBODY_SET_IT = "the server's own default holds"
 

@@ -88,8 +88,8 @@ class Shared:
         """
         pendings = self.background.before(chat, place)
         is_over = all(pending.done for pending in pendings)
-        said = self.outputs.saying("waiting for an answer in the background")
-        with contextlib.nullcontext() if is_over else said, self.interrupts.acting_at_once():
+        waiting = self.outputs.saying("waiting for an answer in the background")
+        with contextlib.nullcontext() if is_over else waiting, self.interrupts.acting_at_once():
             self.background.wait(pendings, place)
 
     def bind(self, reply: Reply | Pending | Comparison, name: str) -> None:

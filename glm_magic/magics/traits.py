@@ -7,8 +7,9 @@ from typing import Any
 from traitlets import HasTraits, TraitError, TraitType
 
 from glm_magic.errors import SettingError
-from glm_magic.settings.declared import SETTINGS, Setting
+from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.layers import Layers
+from glm_magic.settings.setting import Setting
 
 
 class SettingTrait(TraitType[Any, Any]):

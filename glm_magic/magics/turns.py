@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from glm_magic.asking.forecast import attempt_tokens
-from glm_magic.chat.conversation import Attempt, Turn
+from glm_magic.chat.attempt import Attempt
+from glm_magic.chat.conversation import Turn
 from glm_magic.display.tables import shorten, table
 from glm_magic.magics.facts import ANOTHER_TEXT
 from glm_magic.magics.forecasts import spent

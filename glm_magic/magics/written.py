@@ -13,8 +13,9 @@ from glm_magic.magics.option import Option
 from glm_magic.magics.options import ASK_OPTIONS
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.words import quoted
-from glm_magic.settings.declared import SETTINGS, Value
+from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.layers import Layers
+from glm_magic.settings.setting import Value
 
 _OF_SETTINGS = "settings."
 _NOTHING = AskLine()

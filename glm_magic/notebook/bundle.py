@@ -10,7 +10,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from glm_magic.chat.conversation import MOST_EARLIER_ATTEMPTS, Attempt, is_whole
+from glm_magic.chat.attempt import Attempt, is_whole
+from glm_magic.chat.conversation import MOST_EARLIER_ATTEMPTS
 from glm_magic.chat.fingerprint import canonical
 from glm_magic.chat.messages import Message, Usage
 from glm_magic.chat.reply import CURRENCY, Source, ToolRun

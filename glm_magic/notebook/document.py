@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from glm_magic.chat.conversation import Attempt, Conversation, Turn, contexts_of, in_order
+from glm_magic.chat.attempt import Attempt, contexts_of, in_order
+from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError, quoted, summed_up
 from glm_magic.notebook import bundle, comparison, ipynb

@@ -149,10 +149,10 @@ class AnswerReader:
         ):
             self._has_deltas = True
             events.append(TextDelta(clean(text)))
-        elif found := self._said(delta):
+        elif found := self._read(delta):
             self._has_deltas = True
             events += found
-        elif not self._has_deltas and (found := self._said(choice.get("message")) or self._said(choice.get("text"))):
+        elif not self._has_deltas and (found := self._read(choice.get("message")) or self._read(choice.get("text"))):
             events += found
         elif not self.has_begun:
             self._note_unread(choice)
@@ -166,7 +166,7 @@ class AnswerReader:
                 reason = REFUSAL
         return reason
 
-    def _said(self, message: object) -> list[Event]:
+    def _read(self, message: object) -> list[Event]:
         """Return what a message, or a piece of one, says."""
         if not isinstance(message, dict):
             return [*pieces(message, TextDelta)]

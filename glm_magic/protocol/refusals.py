@@ -28,7 +28,7 @@ from glm_magic.protocol import codes, models, words
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _ErrorBody:
     """The content of a body, whatever its shape.
 
     `path` is what a gateway could not find. `filtered` holds the sides and levels of GLM's content filter,
@@ -54,31 +54,31 @@ def refused(
     parsed JSON, or the text if it is not JSON. `model` and `url` are what was requested and where;
     `request_id` is the id from a header, for a body without one. `has_key` says whether a key was sent.
     """
-    said = _read(body)
-    status = status or _status_in(said)
-    kind, what, remedy = _judge(status, said, model=model, url=url)
+    found = _read(body)
+    status = status or _status_in(found)
+    kind, what, remedy = _judge(status, found, model=model, url=url)
     if not has_key and (kind, what, remedy) in (codes.NO_KEY, codes.CODES["1001"]):
         what, remedy = codes.NONE_SENT
-    request_id = said.request_id or request_id
+    request_id = found.request_id or request_id
     asked = f" (request {quoted(request_id)})" if request_id else ""
     label = f"HTTP {status}" if status else "in the stream"
-    if said.code and said.code != str(status):
-        label += f", code {quoted(said.code)}"
-    text = f": {quoted(said.message)}" if said.message else ""
-    return kind(f"{what} [{label}]{text}{asked}", remedy, status=status, code=said.code, request_id=request_id)
+    if found.code and found.code != str(status):
+        label += f", code {quoted(found.code)}"
+    text = f": {quoted(found.message)}" if found.message else ""
+    return kind(f"{what} [{label}]{text}{asked}", remedy, status=status, code=found.code, request_id=request_id)
 
 
 # --- the body ------------------------------------------------------------------------------------
 
 
-def _read(body: object) -> _Said:
+def _read(body: object) -> _ErrorBody:
     if isinstance(body, str):
         if re.match(r"\s*<(!doctype|html|head|body)", body, re.IGNORECASE):
             title = re.search(r"<title[^>]*>(.*?)</title", body, re.IGNORECASE | re.DOTALL)
-            return _Said(f"an HTML page{', ' + repr(quoted(title[1])) if title else ''}", kind="html")
-        return _Said(body)
+            return _ErrorBody(f"an HTML page{', ' + repr(quoted(title[1])) if title else ''}", kind="html")
+        return _ErrorBody(body)
     if not isinstance(body, dict):
-        return _Said(json.dumps(body) if body is not None else "")
+        return _ErrorBody(json.dumps(body) if body is not None else "")
     error = body.get("error")
     if isinstance(error, dict):  # GLM's own shape, and OpenAI's
         inner = error
@@ -87,7 +87,7 @@ def _read(body: object) -> _Said:
     else:  # flat, or FastAPI's detail
         inner = {**body, "message": body.get("message") or body.get("msg") or body.get("detail")}
     message = _string(inner.get("message"))
-    return _Said(
+    return _ErrorBody(
         message,
         _string(inner.get("code")),
         _string(inner.get("type")),
@@ -124,48 +124,48 @@ def _filtered(entries: Any) -> tuple[tuple[str, int | None], ...]:
     )
 
 
-def _status_in(said: _Said) -> int:
+def _status_in(found: _ErrorBody) -> int:
     """Return the HTTP status that an error inside a stream often has as its code; 0 if it has none."""
-    number = int(said.code) if re.fullmatch("[0-9]{3}", said.code) else 0
+    number = int(found.code) if re.fullmatch("[0-9]{3}", found.code) else 0
     return number if number in HTTPStatus.__members__.values() and number >= HTTPStatus.BAD_REQUEST else 0
 
 
 # --- the meaning ---------------------------------------------------------------------------------
 
 
-def _judge(status: int, said: _Said, *, model: str, url: str) -> codes.Verdict:
-    code = _code_of(said)
-    if verdict := _of_code(code, said, url) or codes.CODES.get(code):
+def _judge(status: int, found: _ErrorBody, *, model: str, url: str) -> codes.Verdict:
+    code = _code_of(found)
+    if verdict := _of_code(code, found, url) or codes.CODES.get(code):
         return verdict
     if code in codes.UNKNOWN_MODEL_CODES:
         return _unknown_model(model)
     if code in codes.TOO_LONG_CODES:
-        return _too_long(said)
-    return _of_words(status, said, model) or _of_status(status, code, said, url)
+        return _too_long(found)
+    return _of_words(status, found, model) or _of_status(status, code, found, url)
 
 
-def _code_of(said: _Said) -> str:
+def _code_of(found: _ErrorBody) -> str:
     """Return the most specific code: the body's, its type, or that of an error that a gateway wrapped as text."""
-    wrapped = re.search(r"""["']code["']: ?["']?(1[0-9]{3})\b""", said.message)  # reported of LiteLLM
-    given = (said.code, said.kind, wrapped[1] if wrapped else "")
-    return next((code for code in given if code in codes.KNOWN_CODES), said.code)
+    wrapped = re.search(r"""["']code["']: ?["']?(1[0-9]{3})\b""", found.message)  # reported of LiteLLM
+    given = (found.code, found.kind, wrapped[1] if wrapped else "")
+    return next((code for code in given if code in codes.KNOWN_CODES), found.code)
 
 
-def _of_code(code: str, said: _Said, url: str) -> codes.Verdict | None:
+def _of_code(code: str, found: _ErrorBody, url: str) -> codes.Verdict | None:
     """Return the verdict on a code whose remedy depends on the rest of the body."""
     match code:
-        case "1214" if "messages" in said.message:
+        case "1214" if "messages" in found.message:
             # confirmed text, "messages parameter is illegal"; reported cause: no user message among them
             return (
                 ServiceError,
                 "The service rejected the messages",
                 f"They must include a user message, and none may be empty. {codes.SEE_REQUEST}",
             )
-        case "1210" | "1214" if "temperature" in said.message or "top_p" in said.message:
+        case "1210" | "1214" if "temperature" in found.message or "top_p" in found.message:
             # reported in 2024: exactly 0 and exactly 1 were refused
             return (*codes.BAD_PARAMETER[:2], f"Try 0.01 instead of 0, and 0.99 instead of 1. {codes.SEE_REQUEST}")
         case "1221" | "1222":
-            return (*codes.NO_SUCH_API, _right_url(url, said.path))
+            return (*codes.NO_SUCH_API, _right_url(url, found.path))
         case "1313":
             # reported by users who asked the coding plan's endpoint directly
             base = _glm_base(url)
@@ -173,40 +173,40 @@ def _of_code(code: str, said: _Said, url: str) -> codes.Verdict | None:
             other = f"\nFor work other than coding: %glm_config base_url={general}" if general != base else ""
             return UsageCap, "The plan's fair-use rule forbids this", codes.PLAN_REMEDY + other
         case _ if code in codes.FILTER_CODES:
-            return _content_filter(said)
+            return _content_filter(found)
         case _:
             return None
 
 
-def _of_words(status: int, said: _Said, model: str) -> codes.Verdict | None:
+def _of_words(status: int, found: _ErrorBody, model: str) -> codes.Verdict | None:
     """Return the verdict on what the message says, if it has words that are known."""
-    if said.kind == "html" or said.message.startswith(("[", "{")):  # validators list faults, and quote the prompt
+    if found.kind == "html" or found.message.startswith(("[", "{")):  # validators list faults, and quote the prompt
         return None
-    message = words.GATEWAY_TRAILER.sub("", said.message)
+    message = words.GATEWAY_TRAILER.sub("", found.message)
     if words.NO_BALANCE_LEFT.search(message):
         return codes.NO_BALANCE
     if words.USED_UP.search(message):
         return codes.CODES["1308"]
     if status != HTTPStatus.TOO_MANY_REQUESTS and words.TOO_LONG.search(message):  # else a limit of tokens a minute
-        return _too_long(said)
+        return _too_long(found)
     may_be_asked = status in (0, HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)  # else the server itself lacks it
     if words.NO_CHANNEL.search(message) or (may_be_asked and words.NO_MODEL.search(message)):
         return _unknown_model(model)
-    return _content_filter(said) if words.SENSITIVE.search(message) else None
+    return _content_filter(found) if words.SENSITIVE.search(message) else None
 
 
-def _of_status(status: int, code: str, said: _Said, url: str) -> codes.Verdict:
-    if said.kind == "html" and status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+def _of_status(status: int, code: str, found: _ErrorBody, url: str) -> codes.Verdict:
+    if found.kind == "html" and status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         return codes.BETWEEN  # a firewall, or a proxy that requires a login: an API answers in JSON
     if verdict := codes.STATUSES.get(status):
         return verdict
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return _too_long(said)
+        return _too_long(found)
     if status == HTTPStatus.NOT_FOUND:
-        return ServiceError, f"There is no chat service at {url or 'this address'}", _right_url(url, said.path)
+        return ServiceError, f"There is no chat service at {url or 'this address'}", _right_url(url, found.path)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return codes.DOWN
-    if said.kind == "html":
+    if found.kind == "html":
         return codes.BETWEEN
     if code in ("1200", "1230"):  # uncertain whose fault it is, and which status it comes with
         return ServiceError, "The service could not process the request", f"Run the cell again. {codes.SEE_REQUEST}"
@@ -229,20 +229,20 @@ def _unknown_model(model: str) -> codes.Verdict:
     )
 
 
-def _too_long(said: _Said) -> codes.Verdict:
-    with_answer = bool(words.WITH_ANSWER.search(said.message))
+def _too_long(found: _ErrorBody) -> codes.Verdict:
+    with_answer = bool(words.WITH_ANSWER.search(found.message))
     what = "Prompt and answer do not fit the model's context window" if with_answer else ""
     what = what or "The prompt does not fit the model's context window"
-    if said.tokens > said.limit > 0:
-        what += f": {said.tokens} tokens, {said.tokens - said.limit} over the limit of {said.limit}"
-    elif said.limit:
-        what += f": at most {said.limit} tokens"
+    if found.tokens > found.limit > 0:
+        what += f": {found.tokens} tokens, {found.tokens - found.limit} over the limit of {found.limit}"
+    elif found.limit:
+        what += f": at most {found.limit} tokens"
     return PromptTooLong, what, codes.LESS + ("\nOr ask for a shorter answer: --max-tokens N." if with_answer else "")
 
 
-def _content_filter(said: _Said) -> codes.Verdict:
-    sides = {role for role, _ in said.filtered}
-    levels = [level for _, level in said.filtered if level is not None]
+def _content_filter(found: _ErrorBody) -> codes.Verdict:
+    sides = {role for role, _ in found.filtered}
+    levels = [level for _, level in found.filtered if level is not None]
     # confirmed: user is the input, assistant the output; level 0 is the worst, 3 the mildest
     severity = f", level {min(levels)} of 0 (worst) to 3" if levels else ""
     if sides == {"assistant"}:

@@ -9,7 +9,8 @@ from typing import Any
 from glm_magic.chat.messages import Message
 from glm_magic.errors import PromptError, SettingError, quoted
 from glm_magic.protocol.models import highest_temperature, known
-from glm_magic.settings.declared import SETTINGS, Value
+from glm_magic.settings.declared import SETTINGS
+from glm_magic.settings.setting import Value
 
 
 def body(

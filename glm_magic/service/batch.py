@@ -161,14 +161,14 @@ class Batches:
 
 def _read(result: Result, model: str, url: str) -> list[Event]:
     if not result.status:
-        raise ServiceError(f"The batch ended without an answer to this: {_said(result.body)}", "Run the cell again.")
+        raise ServiceError(f"The batch ended without an answer to this: {_message(result.body)}", "Run the cell again.")
     if not result.is_answer:
         raise refusals.refused(result.status, result.body, model=model, url=url)
     reader = AnswerReader(model=model, url=url)
     return [*reader.read_completion(result.body), *reader.rest()]
 
 
-def _said(body: Any) -> str:
+def _message(body: Any) -> str:
     """Return what a line says that has an error and no response."""
     error = body.get("error") if isinstance(body, dict) else body
     if isinstance(error, dict):

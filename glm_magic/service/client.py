@@ -78,7 +78,7 @@ class Client:
         `stream_options`, or wants a slash at the end of its address, is asked that way at once and from then on.
         Closing the iterator ends the request.
         """
-        begun, tries, said, delay = False, 0, "", 0.0
+        begun, tries, why, delay = False, 0, "", 0.0
         if endpoint.base_url in self._without_usage:
             request = _without_usage(request)
         if endpoint.base_url in self._with_slash:
@@ -86,7 +86,7 @@ class Client:
         slot = self.limits.of(endpoint, str(request.get("model", ""))).slot(patience.concurrency, patience.silence)
         while True:
             try:
-                yield from slot.wait(said)
+                yield from slot.wait(why)
                 for event in self._ask_once(endpoint, request, patience, slot):
                     begun = begun or isinstance(event, PART_OF_AN_ANSWER)
                     if isinstance(event, Facts) and event.finish_reason == "network_error" and not begun:
@@ -109,7 +109,7 @@ class Client:
                 else:
                     if begun or not _may_pass(error, slot):
                         raise
-                    said = error.what
+                    why = error.what
                     if not slot.is_by_limit:
                         if tries >= patience.retries:
                             raise
@@ -120,7 +120,7 @@ class Client:
             finally:
                 slot.end()
             if delay:
-                yield from self._wait(delay, said, f"{tries} of {patience.retries}")
+                yield from self._wait(delay, why, f"{tries} of {patience.retries}")
                 delay = 0.0
             slot = slot.again()
 
@@ -194,10 +194,10 @@ class Client:
             return asked
         return self._draw() * min(_FIRST_DELAY * 2.0**tries, _LONGEST_DELAY)
 
-    def _wait(self, delay: float, said: str, which: str) -> Iterator[Event]:
+    def _wait(self, delay: float, why: str, which: str) -> Iterator[Event]:
         until = self._clock() + delay
         while (left := until - self._clock()) > 0:
-            yield Notice("retry", f"{said} Retrying in {left:.0f} s ({which}).")
+            yield Notice("retry", f"{why} Retrying in {left:.0f} s ({which}).")
             self._sleep(min(PULL_SECONDS, left))
 
 

@@ -274,15 +274,15 @@ class Slot:
         self.seen = 0.0
         self.turn = threading.Event()
 
-    def wait(self, said: str = "") -> Iterator[Event]:
-        """Wait until the request may start, with a `Notice` each tenth of a second, which begins with `said`.
+    def wait(self, why: str = "") -> Iterator[Event]:
+        """Wait until the request may start, with a `Notice` each tenth of a second, which begins with `why`.
 
         After a wait a `Tick` says that it is over. Raises `RateLimited` if the service has refused for too long.
         """
         has_waited = False
         while not self._limiter.enter(self):
             has_waited = True
-            yield Notice("wait", f"{said} {self._limiter.when}" if said else self._limiter.why)
+            yield Notice("wait", f"{why} {self._limiter.when}" if why else self._limiter.why)
             self._limiter.rest(self)
         if has_waited:
             yield Tick(0.0)

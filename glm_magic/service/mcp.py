@@ -28,6 +28,7 @@ _GLANCE_SECONDS = 0.1  # how late an interrupt is where waiting cannot be interr
 _ENDING_SECONDS = 10.0  # the package closes a server's input, and kills one that stays after some seconds
 _MOST_PAGES = 100  # of a server's list of tools
 _LAST_WORDS = 2_000  # bytes of what a server has written to its standard error
+_LAST_WORDS_SECONDS = 1.0  # how long they may take to come when it has ended
 
 _AGAIN = "Run the cell that makes it again."
 _NOT_PICKLED = "an MCP server belongs to its process, and is not pickled"
@@ -186,7 +187,8 @@ class _Connection:
         self._leave: asyncio.Event | None = None
         self._up: Future[None] = Future()
         self._is_late = self._is_closed = False
-        self._said = bytearray()
+        self._stderr = bytearray()
+        self._listener: threading.Thread | None = None
         self._process = os.getpid()
         self._thread = threading.Thread(target=self._run, name=f"glm_magic MCP {name}", daemon=True)
         self.ended = False
@@ -238,8 +240,8 @@ class _Connection:
 
     def last_words(self) -> str:
         """Return what the server wrote to its standard error at the end, to follow a sentence; ``""`` if nothing."""
-        said = quoted(bytes(self._said).decode(errors="replace")[-400:])
-        return f"; it said: {said}" if said else ""
+        tail = quoted(bytes(self._stderr).decode(errors="replace")[-400:])
+        return f"; it said: {tail}" if tail else ""
 
     # --- in the server's thread -----------------------------------------------------------------
 
@@ -297,15 +299,15 @@ class _Connection:
         def listen() -> None:
             with open(ours, "rb", buffering=0) as pipe:  # noqa: PTH123 - a pipe has no path
                 while words := pipe.read(65_536):
-                    self._said = bytearray((bytes(self._said) + words)[-_LAST_WORDS:])
+                    self._stderr = bytearray((bytes(self._stderr) + words)[-_LAST_WORDS:])
 
-        listener = threading.Thread(target=listen, name="glm_magic MCP errors", daemon=True)
-        listener.start()
+        self._listener = threading.Thread(target=listen, name="glm_magic MCP errors", daemon=True)
+        self._listener.start()
         try:
             with open(theirs, "wb", buffering=0) as file:  # noqa: PTH123
                 yield file
         finally:
-            listener.join(_GLANCE_SECONDS)
+            self._listener.join(_GLANCE_SECONDS)
 
     async def _all_tools(self) -> list[Any]:
         tools: list[Any] = []
@@ -329,6 +331,8 @@ class _Connection:
         except ProtocolError as error:
             if error.error.code == CONNECTION_CLOSED:
                 self.ended = True
+                if self._listener is not None:
+                    await asyncio.to_thread(self._listener.join, _LAST_WORDS_SECONDS)
                 self._go()
                 raise MCPError(f"the MCP server {self._name} has ended{self.last_words()}") from None
             raise MCPError(error.error.message) from None

@@ -25,7 +25,8 @@ from glm_magic.service.endpoint import Endpoint
 from glm_magic.service.keys import KeyCabinet
 from glm_magic.service.ledger import Ledger
 from glm_magic.service.limits import Limits, limits_file
-from glm_magic.settings.declared import Value, number
+from glm_magic.settings.declared import number
+from glm_magic.settings.setting import Value
 
 if TYPE_CHECKING:
     from glm_magic.service.batch import Batches

@@ -199,10 +199,10 @@ def _with_error_events(chunks: Iterator[bytes]) -> Iterator[bytes]:
 def _failure(payload: str, asked: Asked) -> ServiceError:
     """Return the error that an event named ``error`` reports."""
     try:
-        said = json.loads(payload)
+        error = json.loads(payload)
     except (ValueError, RecursionError):
-        said = payload
-    body = said if isinstance(said, dict) and said.get("error") else {"error": said}
+        error = payload
+    body = error if isinstance(error, dict) and error.get("error") else {"error": error}
     return refusals.refused(0, body, model=asked.model, url=asked.url)
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from glm_magic.errors import SettingError, quoted
-from glm_magic.settings.declared import Setting, Value, alternatives, setting
+from glm_magic.settings.declared import setting
+from glm_magic.settings.setting import Setting, Value, alternatives
 
 PROJECT, USER = "project file", "user's file"
 PRESETS = "presets"

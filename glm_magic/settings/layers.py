@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from glm_magic.settings.declared import SETTINGS, Setting, Value
+from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.files import SettingsFile, SettingsFiles
+from glm_magic.settings.setting import Setting, Value
 
 DEFAULT, CONFIG_FILE, ENVIRONMENT, SET = "default", "ipython_config.py", "environment", "set here"
 

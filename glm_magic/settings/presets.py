@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from glm_magic.errors import SettingError, did_you_mean, quoted
-from glm_magic.settings.declared import SETTINGS, Value, setting
+from glm_magic.settings.declared import SETTINGS, setting
 from glm_magic.settings.files import PRESETS, PROJECT, USER, SettingsFile, SettingsFiles, write
 from glm_magic.settings.layers import Layers
+from glm_magic.settings.setting import Value
 
 HELD = tuple(name for name, each in SETTINGS.items() if each.field or name in ("thinking", "system"))
 

@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from glm_magic.asking.archive import journal_of
 from glm_magic.asking.recordings import OFF, THIS_NOTEBOOK, Recordings
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError

@@ -37,7 +37,7 @@ from goals import beside, figure
 from kernels import Kernel
 
 from glm_magic.asking.session import Session
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.notebook.bundle import MIME_TYPE, encode

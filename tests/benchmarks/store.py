@@ -13,7 +13,7 @@ from typing import Any
 from goals import figure
 
 from glm_magic.asking.session import Session
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.events import Event, Facts, TextDelta
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glm_magic.chat.conversation import Attempt, Conversation, context_digest, is_whole
+from glm_magic.chat.attempt import Attempt, context_digest, is_whole
+from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.chat.place import Place
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from glm_magic.asking.recordings import Recordings
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.comparing.kept import Keeping, KeptRuns, Known, RecordedRuns

@@ -19,7 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from glm_magic.asking.question import Wishes
 from glm_magic.asking.session import Session
-from glm_magic.chat.conversation import Conversation, is_whole
+from glm_magic.chat.attempt import is_whole
+from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.events import Event, Facts, ReasoningDelta, TextDelta, ToolCallDelta
 from glm_magic.chat.messages import ROLES, Message
 from glm_magic.chat.place import Place

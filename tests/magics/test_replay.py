@@ -17,7 +17,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from ipython_shell import Notebook, close, new_shell
 
 from glm_magic.asking.archive import journal_of
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.events import Finished, TextDelta
 from glm_magic.chat.place import Place
 from glm_magic.display.page.view import PageView

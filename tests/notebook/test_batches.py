@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.notebook.batches import BatchTable, PendingBatch, PendingRequest

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message, ToolCall, Usage
 from glm_magic.chat.reply import Source, ToolRun
 from glm_magic.errors import HistoryError

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from glm_magic.chat.conversation import Attempt, Conversation
+from glm_magic.chat.attempt import Attempt
+from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.fingerprint import canonical
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from nbconvert import HTMLExporter
 
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message, ToolCall
 from glm_magic.display import safe_text
 from glm_magic.errors import HistoryError

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
@@ -126,8 +126,9 @@ def test_it_gets_the_permissions_that_the_umask_allows(tmp_path):
 
 def test_two_processes_add_to_it(path):
     program = (
-        "import sys; from pathlib import Path; from glm_magic.chat.conversation import *\n"
-        "from glm_magic.chat.messages import Message; from glm_magic.notebook.bundle import encode\n"
+        "import sys; from pathlib import Path; from glm_magic.chat.attempt import Attempt\n"
+        "from glm_magic.chat.messages import Message; from glm_magic.chat.place import Place\n"
+        "from glm_magic.notebook.bundle import encode\n"
         "from glm_magic.notebook.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1])); journal.turns([])\n"
         "for n in range(200):\n"

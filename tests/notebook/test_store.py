@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
@@ -186,7 +186,7 @@ def test_the_kind_of_file_system_is_that_of_the_innermost_mount(tmp_path: Path, 
 PROGRAM = """
 import sys
 from pathlib import Path
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.notebook.bundle import encode

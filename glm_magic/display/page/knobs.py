@@ -6,7 +6,7 @@ from typing import Any
 
 from glm_magic.protocol import models
 from glm_magic.protocol.models import EMBEDDED, MODELS
-from glm_magic.settings.declared import Setting, Value
+from glm_magic.settings.setting import Setting, Value
 
 _MOST_BUTTONS = 3  # choices beside each other; more become a menu
 

@@ -60,7 +60,7 @@ class Line:
         self._on_stop = on_stop
         self._clock = clock
         self._begun = clock()
-        self._said = ""
+        self._status = ""
         self._shown = ""  # of it
         self._first_token = 0.0
         self._wide = self._narrow = 0
@@ -72,8 +72,8 @@ class Line:
 
     def say(self, what: str, *, at_once: bool = True) -> None:
         """Show a new status, `at_once` or with the next update that is due."""
-        self._said = safe_text.one_line(what)
-        if at_once and self._said != self._shown:
+        self._status = safe_text.one_line(what)
+        if at_once and self._status != self._shown:
             self._update()
 
     def count(self, text: str) -> None:
@@ -107,7 +107,7 @@ class Line:
                 self._update()
                 static = line((self._title, UNFINISHED, *self._marks), bar=key)
                 self._show(static, self._name, update=True)
-        is_stale = self._bar is not None or self._said != self._shown
+        is_stale = self._bar is not None or self._status != self._shown
         if is_stale and now - self._updated >= UPDATE_SECONDS:
             self._update()
 
@@ -120,25 +120,25 @@ class Line:
         """Remove it from the page, and return the live bar to the pool."""
         self._replace({"text/plain": ""}, self._title)
 
-    def _replace(self, data: dict[str, Any], said: str, *, is_new: bool = False) -> None:
+    def _replace(self, data: dict[str, Any], status: str, *, is_new: bool = False) -> None:
         self._show(data, self._name, update=not is_new)
         if self._bar is not None and self._lender is not None:
-            self._bar.end(said)
+            self._bar.end(status)
             self._lender.give_back(self._bar)
             self._bar = None
         self._may_be_live = False
 
     def _static(self) -> dict[str, str]:
-        return line((self._title, f"{self._said} …", *self._marks))
+        return line((self._title, f"{self._status} …", *self._marks))
 
     def _update(self) -> None:
         is_new = not self._shown
-        self._updated, self._shown = self._clock(), self._said
+        self._updated, self._shown = self._clock(), self._status
         if self._bar is None:
             self._show(self._static(), self._name, update=not is_new)
             return
         tokens = tokens_of_characters(self._wide, self._narrow)
-        self._bar.update(said=self._said, tokens=tokens, first_token_seconds=self._first_token)
+        self._bar.update(said=self._status, tokens=tokens, first_token_seconds=self._first_token)
         if self._thoughts:
             self._bar.think("".join(self._thoughts))
             self._thoughts.clear()

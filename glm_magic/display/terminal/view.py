@@ -125,7 +125,7 @@ class TerminalView:
         self._held: list[str] = []
         self._quiet = quiet
         self._in_line = False
-        self._said = ""
+        self._noticed = ""
         self._sources: tuple[Source, ...] = ()
         self._thought = _Thought(clock)
 
@@ -146,8 +146,8 @@ class TerminalView:
                 self._note(f"[{folds.asked_again(reason)}]")
             case Sources(sources):
                 self._sources = sources
-            case Notice(kind, text) if kind != self._said and not self._quiet:
-                self._said = kind
+            case Notice(kind, text) if kind != self._noticed and not self._quiet:
+                self._noticed = kind
                 self._write(f"[{safe_text.plain(text)}]\n")
             case _:
                 pass

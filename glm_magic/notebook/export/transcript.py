@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.code import fenced
-from glm_magic.chat.conversation import Attempt
 from glm_magic.errors import quoted
 from glm_magic.notebook.ipynb import markdown_notebook
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from glm_magic.chat.conversation import Attempt
+from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.errors import HistoryError
 from glm_magic.notebook.export.script import json_text, python, shell
@@ -64,10 +64,10 @@ def _stretches(attempts: tuple[Attempt, ...]) -> list[list[Attempt]]:
 
 
 def _messages(system: str, attempts: list[Attempt]) -> list[dict[str, Any]]:
-    return [message.to_api() for message in _said(system, attempts)]
+    return [message.to_api() for message in _sent(system, attempts)]
 
 
-def _said(system: str, attempts: list[Attempt]) -> list[Message]:
+def _sent(system: str, attempts: list[Attempt]) -> list[Message]:
     leading = [Message("system", system)] if system else []
     return [*leading, *(message for made in attempts for message in made.messages)]
 
@@ -84,7 +84,7 @@ def _last_request(attempts: tuple[Attempt, ...]) -> dict[str, Any]:
     last = attempts[asked[-1]]
     before = _stretches(attempts[: asked[-1] + 1])[-1][:-1]
     body = {"model": last.model, **last.parameters}
-    messages = _said(last.system, before)
+    messages = _sent(last.system, before)
     if reads_text_only(str(body["model"])):
         messages = without_images(messages)
     return {**body, "messages": [message.to_api() for message in (*messages, last.messages[0])]}

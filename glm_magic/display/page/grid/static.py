@@ -42,11 +42,11 @@ def as_html(grid: Grid, key: str = "", *, most: int = MOST_BYTES, note: str = ""
     notes = [*_notes(grid, longest, len(body)), *([note] if note else [])]
     known_by = f' data-glm-grid="{html.escape(key)}"' if key else ""
     heads = "".join(_head(grid, at, longest) for at in range(len(grid.columns)))
-    said = "".join(f'<div class="glm-grid-verdict">{_escaped(sentence)}</div>' for sentence in grid.verdict)
+    verdict = "".join(f'<div class="glm-grid-verdict">{_escaped(sentence)}</div>' for sentence in grid.verdict)
     below = "".join(f'<div class="glm-grid-title">{_escaped(note)}</div>' for note in notes)
     return (
         f'<div class="glm-grid {NO_MATHS}"{known_by}><style>{_STYLE}</style>'
-        f'<div class="glm-grid-title">{_escaped(SEPARATOR.join(grid.title))}</div>{said}'
+        f'<div class="glm-grid-title">{_escaped(SEPARATOR.join(grid.title))}</div>{verdict}'
         f'<table><thead><tr><th style="{_CELL_STYLE}">row</th>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>{below}</div>"
     )
@@ -84,7 +84,7 @@ def _head(grid: Grid, at: int, longest: int) -> str:
     parts = [
         f"<b>{_escaped(column.label)}{' ★ baseline' if is_baseline else ''}</b> {_escaped(settings)}".rstrip(),
         *([f"<div>{_escaped(summaries.of_score(column))}</div>{_drawn(grid, column)}"] if column.score else []),
-        *(f"<div>{_escaped(said)}</div>" for said in [summaries.of_difference(column)] if said),
+        *(f"<div>{_escaped(text)}</div>" for text in [summaries.of_difference(column)] if text),
         _small(column.facts),
         *([_fold("prompt", column.prompt[:longest])] if column.prompt else []),
     ]
@@ -122,10 +122,10 @@ def _cell(answers: Sequence[Answer], score_name: str, longest: int) -> str:
     summary = summaries.of_cell(answers, score_name)
     first = answers[summary.shown]
     others = [answer for answer in answers if answer is not first]
-    is_said = len(answers) > 1 and all(answer.text.strip() == first.text.strip() for answer in others)
+    are_alike = len(answers) > 1 and all(answer.text.strip() == first.text.strip() for answer in others)
     more = "".join(f"<div>{_answer(answer, longest)}</div>" for answer in others)
     marks = _small(summary.marks)
-    if is_said:
+    if are_alike:
         more = "".join(_small(answer.facts) for answer in others)
     unfolded = f"<details><summary>{len(others)} more</summary>{more}</details>" if more else ""
     return f"{_answer(first, longest)}{marks}{unfolded}"

@@ -42,8 +42,8 @@ def as_plain(grid: Grid, *, most: int = WIDTH, most_rows: int = _MOST_ROWS) -> s
     rows = [[_row_name(row), *map(_as_text, cells)] for row, cells in _rows(grid, most_rows)]
     shown = table(SEPARATOR.join(grid.title), heads, rows, most=most)["text/plain"]
     columns = [SEPARATOR.join(head_lines(grid, at)) for at in range(len(grid.columns))] if not grid.is_blind else []
-    said = [line for text in (*_cut(grid, most_rows), *columns, *grid.verdict) for line in wrapped(plain(text), most)]
-    return "\n".join([shown, *said])
+    lines = [line for text in (*_cut(grid, most_rows), *columns, *grid.verdict) for line in wrapped(plain(text), most)]
+    return "\n".join([shown, *lines])
 
 
 def head_lines(grid: Grid, at: int) -> list[str]:
