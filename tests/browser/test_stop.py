@@ -90,7 +90,6 @@ def test_what_has_arrived_stays_and_run_all_ends(
     assert lab.text(1) == seen
 
 
-@EVERYWHERE
 def test_stop_while_nothing_has_come(lab: Lab, server: GlmServer, gate: threading.Event) -> None:
     overloaded = error(503, {"error": {"message": "Too busy."}}, Retry_After="10")
     server.answer(stream(gate, "Never"), overloaded)
