@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 # What is put before the ipykernel that is installed, and what it needs besides.
-VERSIONS = {"6.31": ("ipykernel==6.31.*", "nest-asyncio", "psutil"), "7.3": ("ipykernel==7.3.*",)}
+VERSIONS = {"6.31": ("ipykernel==6.31.*", "nest-asyncio", "psutil")}  # 7.0 to 7.3 lose requests (ipykernel#1554)
 
 
 def python_path(version: str) -> str:

@@ -241,10 +241,6 @@ class Lab:
         notebook.metadata.kernelspec = {"name": kernel, "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, self._notebooks / f"{name}.ipynb")
         self.open(f"{name}.ipynb")
-        if kernel != KERNEL:
-            # ipykernel 7.0 to 7.3 lose a request that comes while they answer another (ipykernel#1554), and every new
-            # connection sends one that nobody waits for
-            self.page.wait_for_timeout(500)
 
     def reload(self, *, busy: bool = False) -> None:
         """Load the page again; the kernel goes on, and may be busy."""

@@ -1,4 +1,4 @@
-"""Tools in a real kernel, on every generation of ipykernel: stopped, agreed to by a person, in the background."""
+"""Tools in a real kernel, with ipykernel 6 and 7: stopped, agreed to by a person, in the background."""
 
 from __future__ import annotations
 
