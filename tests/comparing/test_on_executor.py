@@ -171,10 +171,10 @@ def test_a_key_is_never_pickled_and_a_worker_without_one_says_so(
     assert "a key of --login reaches none" in caught.value.remedy
     assert not server.requests
     assert workers.taken
-    assert not any(b"key-of-the-environment" in errand for errand in workers.taken)
+    assert not any(b"key-of-the-environment" in task for task in workers.taken)
 
 
-def test_equal_questions_travel_as_different_errands(server: GlmServer) -> None:
+def test_equal_questions_travel_as_different_tasks(server: GlmServer) -> None:
     workers = Scripted()
     glm_magic.compare("hi", repeats=3, executor=workers)
     assert len(set(workers.taken)) == 3

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 
-from glm_magic.comparing.errands import outcome_of, packed
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.running import News, with_reply
 from glm_magic.comparing.runs import Run
+from glm_magic.comparing.task import packed, result_of
 from glm_magic.comparing.workers import take_back
 from glm_magic.display.grid import Spot
 from glm_magic.errors import GlmError, SetupError, described
@@ -28,7 +28,7 @@ _ANEW = "Make the executor anew, then run the cell again: it asks the rest."
 _PACKAGE = __name__.partition(".")[0]
 
 
-class Elsewhere:
+class OnExecutor:
     """The runs of a plan that are under way on an executor; used as `Running` is.
 
     `keep` is called with each answer as it comes, before anybody is told. What other processes spend is added to the
@@ -55,12 +55,12 @@ class Elsewhere:
 
     def start(self) -> None:
         """Hand everything to the executor. Raises `OptionError` for a tool or schema that cannot travel."""
-        errands = [(spot, packed(self._plan.question(spot))) for spot in self._missing]
+        tasks = [(spot, packed(self._plan.question(spot))) for spot in self._missing]
         refusal: GlmError | None = None
-        for spot, errand in errands:
+        for spot, task in tasks:
             if refusal is None:
                 try:
-                    future = self._workers.submit(pickle.loads, errand)  # to unpickle it is to ask
+                    future = self._workers.submit(pickle.loads, task)  # to unpickle it is to ask
                 except Exception as error:  # it is shut down, broken, or has lost its scheduler, each in its own words
                     refusal = GlmError(f"The executor takes no work: {described(error)}", _ANEW)
             if refusal is not None:
@@ -120,13 +120,13 @@ class Elsewhere:
         error = future.exception()
         if error is not None:
             return self._failed(spot, _worker_failure(error))
-        outcome = outcome_of(future.result())
-        question, reply = self._plan.question(spot), outcome.reply
-        if reply is not None and not outcome.is_of_this_process:
+        result = result_of(future.result())
+        question, reply = self._plan.question(spot), result.reply
+        if reply is not None and not result.is_of_this_process:
             self._ledger.add(question.model, 0, reply.usage, question.price, is_free=question.is_embedded)
-        if outcome.failure is not None or reply is None:
-            return replace(self._failed(spot, outcome.failure), reply=reply)
-        return with_reply(self._run(spot), self._plan, replace(reply, request=question.body), outcome.created)
+        if result.failure is not None or reply is None:
+            return replace(self._failed(spot, result.failure), reply=reply)
+        return with_reply(self._run(spot), self._plan, replace(reply, request=question.body), result.created)
 
     def _failed(self, spot: Spot, error: GlmError | None) -> Run:
         return replace(self._run(spot), state="failed", error=error)
