@@ -1,6 +1,6 @@
 """Asks the runs of a comparison on an executor: in other processes, or on other machines.
 
-Tools run there, scores in the kernel. Answers come back whole.
+Tools run there, scores in the kernel. An answer arrives when it is complete.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 
 from glm_magic.comparing.plan import Plan
@@ -23,8 +23,8 @@ from glm_magic.service.ledger import Ledger
 
 _PULL_SECONDS = 0.1
 
-_ASK_THE_REST = "Run the cell again: it asks the rest."
-_ANEW = "Make the executor anew, then run the cell again: it asks the rest."
+_ASK_THE_REST = "Run this again to ask for what is missing."
+_NEW_EXECUTOR = "Create a new executor, then run this again to ask for what is missing."
 _PACKAGE = __name__.partition(".")[0]
 
 
@@ -62,7 +62,7 @@ class OnExecutor:
                 try:
                     future = self._workers.submit(pickle.loads, task)  # to unpickle it is to ask
                 except Exception as error:  # it is shut down, broken, or has lost its scheduler, each in its own words
-                    refusal = GlmError(f"The executor takes no work: {described(error)}", _ANEW)
+                    refusal = GlmError(f"The executor accepts no work: {described(error)}", _NEW_EXECUTOR)
             if refusal is not None:
                 with self._lock:
                     self._news.ended.append(self._failed(spot, refusal))
@@ -116,7 +116,7 @@ class OnExecutor:
 
     def _ended(self, spot: Spot, future: Future[bytes]) -> Run:
         if future.cancelled():
-            return self._failed(spot, GlmError("The executor has given up this question.", _ANEW))
+            return self._failed(spot, GlmError("The executor cancelled this request.", _NEW_EXECUTOR))
         error = future.exception()
         if error is not None:
             return self._failed(spot, _worker_failure(error))
@@ -137,8 +137,9 @@ class OnExecutor:
 
 
 def _worker_failure(error: BaseException) -> GlmError:
-    """Say why a worker brought back nothing: it died, its pool is broken, or it knows none of this."""
+    """Say why a worker returned nothing: it failed or died, its pool is broken, or it has no such package."""
     text = described(error)
     if f"No module named '{_PACKAGE}" in text:
         return SetupError(f"A worker has no {_PACKAGE}: {text}", f"Install {_PACKAGE}[executor] where the workers run.")
-    return GlmError(f"The worker failed: {text}", _ASK_THE_REST)
+    remedy = _NEW_EXECUTOR if isinstance(error, BrokenExecutor) else _ASK_THE_REST
+    return GlmError(f"The worker failed: {text}", remedy)

@@ -9,6 +9,7 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import pydantic
@@ -101,7 +102,7 @@ def ended(result: object) -> Future[Any]:
     return future
 
 
-def given_up() -> Future[Any]:
+def cancelled() -> Future[Any]:
     future: Future[Any] = Future()
     future.cancel()
     return future
@@ -115,18 +116,24 @@ def asked(*steps: object, **more: Any) -> Comparison:
 def test_an_executor_that_breaks_keeps_what_has_finished(server: GlmServer) -> None:
     found = asked(RUN, RuntimeError("Broken."))
     assert [run.text for run in found] == ["a/None", "", ""]
-    assert [run.error.what for run in found[1:]] == ["The executor takes no work: RuntimeError: Broken."] * 2
-    assert "Make the executor anew" in found[1].error.remedy
+    assert [run.error.what for run in found[1:]] == ["The executor accepts no work: RuntimeError: Broken."] * 2
+    assert "Create a new executor" in found[1].error.remedy
 
 
 def test_a_worker_that_dies_costs_its_own_run(server: GlmServer) -> None:
     found = asked(RUN, ended(RuntimeError("gone")))
     assert [run.text for run in found] == ["a/None", "", "c/None"]
     assert found[1].error.what == "The worker failed: RuntimeError: gone"
+    assert "executor" not in found[1].error.remedy
 
 
-def test_what_the_executor_gives_up_is_not_waited_for(server: GlmServer) -> None:
-    assert asked(RUN, given_up())[1].error.what == "The executor has given up this question."
+def test_a_pool_that_breaks_under_way_needs_a_new_one(server: GlmServer) -> None:
+    found = asked(RUN, ended(BrokenProcessPool("A process ended abruptly.")))
+    assert found[1].error.remedy.startswith("Create a new executor")
+
+
+def test_what_the_executor_cancels_is_not_waited_for(server: GlmServer) -> None:
+    assert asked(RUN, cancelled())[1].error.what == "The executor cancelled this request."
 
 
 def test_a_result_that_cannot_be_read_is_not_waited_for(server: GlmServer) -> None:
@@ -247,5 +254,5 @@ def test_a_broken_process_pool_says_so(server: GlmServer) -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         with pytest.raises(Exception, match="terminated abruptly"):
             pool.submit(os._exit, 1).result()
-        with pytest.raises(GlmError, match="takes no work"):
+        with pytest.raises(GlmError, match="accepts no work"):
             glm_magic.compare("hi", temperature=[0, 1], base_url=server.url, executor=pool)
