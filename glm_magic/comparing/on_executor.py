@@ -52,6 +52,7 @@ class OnExecutor:
         self._lock = threading.Condition()
         self._news = News()
         self._waiting: dict[Future[bytes], Spot] = {}
+        self._is_stopped = False
 
     def start(self) -> None:
         """Hand everything to the executor. Raises `OptionError` for a tool or schema that cannot travel."""
@@ -92,17 +93,16 @@ class OnExecutor:
             return news
 
     def stop(self) -> News:
-        """Take back what has not begun; what is under way goes on there, and is not waited for."""
+        """Cancel what has not begun. What is under way is not waited for, but its answer is kept if it arrives."""
         with self._lock:
-            waiting, self._waiting = list(self._waiting), {}
+            self._is_stopped = True
+            waiting = list(self._waiting)
         take_back(self._workers, waiting)
         return self.news(0)
 
     def _done(self, future: Future[bytes]) -> None:
         with self._lock:
-            spot = self._waiting.get(future)
-        if spot is None:  # it was taken back
-            return
+            spot = self._waiting[future]
         try:
             run = self._ended(spot, future)
             if run.saved is not None:
@@ -110,8 +110,9 @@ class OnExecutor:
         except BaseException as error:  # nobody would hear of it, and the comparison would wait forever
             run = self._failed(spot, GlmError(described(error), _ASK_THE_REST))
         with self._lock:
-            self._news.ended.append(run)
-            self._waiting.pop(future, None)
+            if not self._is_stopped:
+                self._news.ended.append(run)
+            del self._waiting[future]
             self._lock.notify_all()
 
     def _ended(self, spot: Spot, future: Future[bytes]) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import sys
@@ -10,6 +11,7 @@ import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -138,6 +140,33 @@ def test_what_the_executor_cancels_is_not_waited_for(server: GlmServer) -> None:
 
 def test_a_result_that_cannot_be_read_is_not_waited_for(server: GlmServer) -> None:
     assert [run.state for run in asked(RUN, ended(b"no pickle"))] == ["done", "failed", "done"]
+
+
+class Busy(Scripted):
+    """Is at work on the first task when the person interrupts."""
+
+    def submit(self, task: Any, /, *arguments: Any, **_: Any) -> Future[Any]:
+        if self.taken:
+            raise KeyboardInterrupt
+        self.taken += arguments
+        self.task = functools.partial(task, *arguments)
+        self.future: Future[Any] = Future()
+        self.future.set_running_or_notify_cancel()
+        return self.future
+
+    def finish(self) -> None:
+        self.future.set_result(self.task())
+
+
+def test_an_answer_that_arrives_after_a_stop_is_kept(server: GlmServer, tmp_path: Path) -> None:
+    wanted = {"rows": [{"x": "a"}, {"x": "b"}], "record": str(tmp_path / "answers.db")}
+    workers = Busy()
+    with pytest.raises(KeyboardInterrupt):
+        glm_magic.compare("{{ x }}", **wanted, executor=workers)
+    workers.finish()
+    found = glm_magic.compare("{{ x }}", **wanted, executor=Scripted())
+    assert [run.text for run in found] == ["a/None", "b/None"]
+    assert [request.messages[-1][1] for request in server.requests] == ["a", "b"]
 
 
 def test_a_worker_without_the_package_is_said(server: GlmServer) -> None:
