@@ -26,7 +26,8 @@ from glm_magic.settings.layers import Layers
 _HERE = uuid4().hex  # together with its id, a process: a fork has a copy
 
 _KEY_OF_ITS_OWN = (
-    "Workers take the key from their own environment (GLM_API_KEY); a key of --login reaches none, and none is pickled."
+    "Workers take the key from their own environment: GLM_API_KEY, or the variable that api_key_env names.\n"
+    "A key of --login does not reach them, and no key is ever pickled."
 )
 _TRAVELS = (
     "What the notebook defines travels with the question; what a module defines must be installed on the workers."
@@ -153,12 +154,12 @@ def _events_of(task: Task) -> Iterator[Event]:
 
 
 def _endpoint(services: Services, task: Task) -> Endpoint:
-    """Return whom this worker asks. Raises `SetupError` if it lacks the key for that."""
-    try:
-        endpoint = services.endpoint(task.question.settings)
-    except SetupError as error:
-        raise SetupError(error.what, _KEY_OF_ITS_OWN) from None
-    if endpoint is None or (task.needs_key and endpoint.key is None):
+    """Return the endpoint that this worker asks. Raises `SetupError` if there is none, or the key for it is missing."""
+    settings = task.question.settings
+    variable = str(settings["api_key_env"] or "")
+    has_key = bool(os.environ.get(variable, "").strip()) if variable else services.keys.find() is not None
+    endpoint = services.endpoint(settings) if has_key or not task.needs_key else None
+    if endpoint is None:
         raise SetupError("There is no key.", _KEY_OF_ITS_OWN)
     return endpoint
 

@@ -204,10 +204,27 @@ def test_a_key_is_never_pickled_and_a_worker_without_one_says_so(
     workers = Apart(lambda: monkeypatch.delenv("GLM_API_KEY", raising=False))
     with pytest.raises(GlmError, match=r"In a worker: There is no key\.") as caught:
         glm_magic.compare("hi", executor=workers)
-    assert "a key of --login reaches none" in caught.value.remedy
+    assert "A key of --login does not reach them" in caught.value.remedy
     assert not server.requests
     assert workers.taken
     assert not any(b"key-of-the-environment" in task for task in workers.taken)
+
+
+def test_a_worker_without_the_variable_of_its_key_says_so(server: GlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_OF_MINE", "another-key-of-the-environment")
+    workers = Apart(lambda: monkeypatch.delenv("KEY_OF_MINE", raising=False))
+    with pytest.raises(GlmError, match=r"In a worker: There is no key\.") as caught:
+        glm_magic.compare("hi", api_key_env="KEY_OF_MINE", executor=workers)
+    assert "api_key_env" in caught.value.remedy
+    assert not server.requests
+
+
+def test_a_worker_that_may_not_send_its_key_says_what_to_do(server: GlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLM_API_KEY")
+    workers = Apart(lambda: monkeypatch.setenv("GLM_API_KEY", "key-of-the-worker"))
+    with pytest.raises(GlmError, match=r"In a worker: The key .* is not sent unencrypted") as caught:
+        glm_magic.compare("hi", base_url="http://model.example/v1", executor=workers)
+    assert "Use an https address" in caught.value.remedy
 
 
 def test_equal_questions_travel_as_different_tasks(server: GlmServer) -> None:

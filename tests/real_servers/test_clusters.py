@@ -303,7 +303,7 @@ def test_a_key_that_was_typed_reaches_no_worker(
     monkeypatch.setenv("GLM_API_KEY", KEY)  # of the kernel alone
     with pytest.raises(SetupError, match=r"In a worker: There is no key\.") as caught:
         glm_magic.compare("hi", repeats=2, executor=workers)
-    assert "a key of --login reaches none" in caught.value.remedy
+    assert "A key of --login does not reach them" in caught.value.remedy
     assert not server.requests
 
 
