@@ -168,5 +168,5 @@ def _cloudpickle() -> Any:
     try:
         import cloudpickle  # noqa: PLC0415 - of an extra
     except ImportError:
-        raise SetupError("--executor needs cloudpickle.", '%pip install "glm_magic[executor]"') from None
+        raise SetupError("An executor needs cloudpickle.", '%pip install "glm_magic[executor]"') from None
     return cloudpickle
