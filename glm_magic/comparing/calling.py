@@ -84,7 +84,7 @@ def compared(
         known,
         keeper,
         keeping,
-        workers=executor(workers, "executor") if workers is not None else None,
+        workers=executor(workers) if workers is not None else None,
         appraiser=Appraiser(found_scores, judges, has_table),
         ask=may_ask,
     )

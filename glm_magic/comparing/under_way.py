@@ -13,8 +13,8 @@ from glm_magic.asking.session import Session
 from glm_magic.comparing import shown
 from glm_magic.comparing.appraisal import Appraiser
 from glm_magic.comparing.comparison import Comparison
-from glm_magic.comparing.elsewhere import Elsewhere
 from glm_magic.comparing.kept import Keeping, KeptRuns, Known
+from glm_magic.comparing.on_executor import OnExecutor
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.rounds import Rounds
 from glm_magic.comparing.running import News, Running
@@ -146,10 +146,10 @@ class Comparing:
                 yield self._taken(self._running.news(0 if is_over else _PULL_SECONDS))
             yield from self._judged_changes()
 
-    def _asking(self, spots: Sequence[Spot]) -> Running | Elsewhere:
+    def _asking(self, spots: Sequence[Spot]) -> Running | OnExecutor:
         if self._workers is not None:
             ledger = self._session.services.ledger
-            return Elsewhere(self._workers, self._plan, spots, keep=self._keep, ledger=ledger)
+            return OnExecutor(self._workers, self._plan, spots, keep=self._keep, ledger=ledger)
         return Running(
             self._session,
             self._plan,
@@ -215,7 +215,7 @@ class Comparing:
             self.comparison.put(run)
             answers[run.spot] = shown.answer(run)
         self._ended += len(news.ended)
-        if isinstance(self._running, Elsewhere):  # whose limiters are not known here
+        if isinstance(self._running, OnExecutor):  # whose limiters are not known here
             self._tell(in_flight=self._running.number)
         else:
             paces = [self._limits.pace(endpoint, model) for endpoint, model in self._asked_of]

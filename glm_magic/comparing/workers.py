@@ -20,18 +20,19 @@ def is_executor(value: object) -> bool:
     return isinstance(value, Executor) or any(hasattr(value, maker) for maker in _MAKERS)
 
 
-def executor(value: object, name: str) -> Executor:
+def executor(value: object, name: str = "") -> Executor:
     """Return the executor that `value` is, or makes. Raises `OptionError` if it does neither.
 
-    `name` is what it was called by.
+    `name` is what ``--executor`` calls it; ``""`` where it is an argument of `compare`.
     """
     found = value
     if not isinstance(value, (Executor, type)):
         maker = next((getattr(value, maker) for maker in _MAKERS if hasattr(value, maker)), None)
         found = maker() if callable(maker) else maker
     if not isinstance(found, Executor):
+        where = f"--executor {quoted(name)}" if name else "executor"
         raise OptionError(
-            f"--executor {quoted(name)}: expected a concurrent.futures.Executor, or a client of Dask or ipyparallel, "
+            f"{where}: expected a concurrent.futures.Executor, or a client of Dask or ipyparallel, "
             f"got {type(value).__name__}.",
             "For example, a ProcessPoolExecutor.",
         )

@@ -171,7 +171,7 @@ ASK_OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "--executor",
-        "ask a comparison on a concurrent.futures.Executor, or a client of Dask or ipyparallel",
+        "run a comparison on a concurrent.futures.Executor, or a client of Dask or ipyparallel",
         metavar="NAME",
         fills="executor",
         read=name_like("--executor workers"),

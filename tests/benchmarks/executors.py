@@ -1,8 +1,8 @@
 """When a comparison is asked sooner by workers: python tests/benchmarks/executors.py
 
 Prints the seconds of one comparison in this process, by a process pool and by a Dask cluster, both with a process for
-each core: where answers wait for the service, and where each calls a tool that computes. The scripted server answers,
-in a process of its own.
+each core, and Dask's with 32 threads in each: where answers wait for the service, and where each calls a tool that
+computes. The scripted server answers, in a process of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import glm_magic
 
 WAITING, COMPUTING = 100, 24
 ANSWER_SECONDS, TOOL_SECONDS = 1.0, 0.5
+THREADS = 32  # of a worker of Dask: as many as the kernel asks at once
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -67,19 +68,19 @@ def main() -> None:
     try:
         with (
             ProcessPoolExecutor(CORES, mp_context=context) as pool,
-            LocalCluster(n_workers=CORES, threads_per_worker=32, dashboard_address=":0") as cluster,
+            LocalCluster(n_workers=CORES, threads_per_worker=THREADS, dashboard_address=":0") as cluster,
             Client(cluster) as client,
         ):
-            ways: dict[str, Any] = {"this process": None, "process pool": pool, "Dask": client}
+            ways: dict[str, Any] = {"this process": None, "process pool": pool, f"Dask × {THREADS} threads": client}
             for way in ways.values():
                 seconds(4, executor=way)  # loads what is loaded late
             print(f"{CORES} cores")
             print(f"{WAITING} answers that take {ANSWER_SECONDS:g} s each")
             for name, way in ways.items():
-                print(f"    {name:<14}{seconds(WAITING, executor=way):6.1f} s")
+                print(f"    {name:<20}{seconds(WAITING, executor=way):6.1f} s")
             print(f"{COMPUTING} answers that call a tool of {TOOL_SECONDS:g} s of CPU time each")
             for name, way in ways.items():
-                print(f"    {name:<14}{seconds(COMPUTING, executor=way, tools=[compute]):6.1f} s")
+                print(f"    {name:<20}{seconds(COMPUTING, executor=way, tools=[compute]):6.1f} s")
     finally:
         ends.set()
         server.join()

@@ -82,6 +82,11 @@ def test_anything_else_is_refused(pool: Executor) -> None:
             executor(value, "workers")
 
 
+def test_compare_is_not_told_of_an_option() -> None:
+    with pytest.raises(OptionError, match=r"^executor: expected a concurrent\.futures\.Executor"):
+        executor(3)
+
+
 def test_completion_offers_what_may_be_named(pool: Executor) -> None:
     assert [is_executor(value) for value in (pool, DaskLike(pool), ViewLike(pool))] == [True] * 3
     assert [is_executor(value) for value in (3, ThreadPoolExecutor, DaskLike)] == [False] * 3

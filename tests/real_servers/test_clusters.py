@@ -218,9 +218,9 @@ def test_a_scheduler_that_is_killed_is_an_error_that_keeps_what_has_finished(ser
             asking.join(60)
             gate.set()
             assert [run.state for run in found[0]] == ["done", *["failed"] * 3]
-            assert {run.error.what for run in found[0].failed} == {"The executor has given up this question."}
+            assert {run.error.what for run in found[0].failed} == {"The executor cancelled this request."}
             client.close(timeout=1)
-            with pytest.raises(GlmError, match="The executor takes no work: ClosedClientError"):
+            with pytest.raises(GlmError, match="The executor accepts no work: ClosedClientError"):
                 glm_magic.compare("{{ x }}", rows=ROWS, executor=client)
     finally:
         for process in (worker, scheduler):
@@ -303,7 +303,7 @@ def test_a_key_that_was_typed_reaches_no_worker(
     monkeypatch.setenv("GLM_API_KEY", KEY)  # of the kernel alone
     with pytest.raises(SetupError, match=r"In a worker: There is no key\.") as caught:
         glm_magic.compare("hi", repeats=2, executor=workers)
-    assert "a key of --login reaches none" in caught.value.remedy
+    assert "A key of --login does not reach them" in caught.value.remedy
     assert not server.requests
 
 

@@ -26,7 +26,8 @@ from glm_magic.settings.layers import Layers
 _HERE = uuid4().hex  # together with its id, a process: a fork has a copy
 
 _KEY_OF_ITS_OWN = (
-    "Workers take the key from their own environment (GLM_API_KEY); a key of --login reaches none, and none is pickled."
+    "Workers take the key from their own environment: GLM_API_KEY, or the variable that api_key_env names.\n"
+    "A key of --login does not reach them, and no key is ever pickled."
 )
 _TRAVELS = (
     "What the notebook defines travels with the question; what a module defines must be installed on the workers."
@@ -38,7 +39,7 @@ def _process() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class Task:
     """A question on its way to a worker, without the key, which the worker must have if `needs_key`.
 
     `process` is where it comes from.
@@ -47,11 +48,11 @@ class Errand:
     question: Question
     needs_key: bool
     process: str = field(default_factory=_process)
-    id: str = field(default_factory=lambda: uuid4().hex)  # Dask would answer equal errands once
+    id: str = field(default_factory=lambda: uuid4().hex)  # Dask would answer equal tasks once
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TaskResult:
     """What a worker brings back: the reply, when it was asked (in seconds since the epoch), and what it failed with.
 
     `process` is where it was asked.
@@ -74,9 +75,9 @@ def packed(question: Question) -> bytes:
     Raises `OptionError` for a tool or schema that cannot travel.
     """
     needs_key = question.endpoint is not None and question.endpoint.key is not None
-    errand = Errand(replace(question, endpoint=None, recorded=None, sent_after=()), needs_key)
+    task = Task(replace(question, endpoint=None, recorded=None, sent_after=()), needs_key)
     try:
-        return pickle.dumps(_Call(bytes(_cloudpickle().dumps(errand))))
+        return pickle.dumps(_Call(bytes(_cloudpickle().dumps(task))))
     except SetupError:
         raise
     except Exception as error:
@@ -93,29 +94,29 @@ class _Call:
     to a worker that cannot read which function to run, and try again without end.
     """
 
-    errand: bytes
+    task: bytes
 
     def __reduce__(self) -> tuple[Callable[[bytes], bytes], tuple[bytes]]:
-        return ask_here, (self.errand,)
+        return ask_here, (self.task,)
 
 
-def outcome_of(result: bytes) -> Outcome:
+def result_of(result: bytes) -> TaskResult:
     """Return what a worker has brought back."""
-    outcome: Outcome = _cloudpickle().loads(result)
-    return outcome
+    found: TaskResult = _cloudpickle().loads(result)
+    return found
 
 
 # --- in the worker --------------------------------------------------------------------------------
 
 
-def ask_here(errand: bytes) -> bytes:
-    """Ask the question of a pickled `Errand` in this worker, and return the pickled `Outcome`."""
+def ask_here(task: bytes) -> bytes:
+    """Ask the question of a pickled `Task` in this worker, and return the pickled `TaskResult`."""
     cloudpickle = _cloudpickle()
     created = time.time()
     reply: Reply | None = None
     failure: GlmError | None = None
     try:
-        for event in _events_of(_unpacked(errand)):
+        for event in _events_of(_unpacked(task)):
             reply = getattr(event, "reply", reply)
     except SetupError as error:
         failure = SetupError(f"In a worker: {error.what}", error.remedy)
@@ -129,36 +130,36 @@ def ask_here(errand: bytes) -> bytes:
         failure = GlmError(described(error))
     if reply is not None:
         reply = replace(reply, request={}, put_in_cell=None)
-    return bytes(cloudpickle.dumps(Outcome(created, reply, failure)))
+    return bytes(cloudpickle.dumps(TaskResult(created, reply, failure)))
 
 
-def _unpacked(pickled: bytes) -> Errand:
+def _unpacked(pickled: bytes) -> Task:
     try:
-        errand: Errand = _cloudpickle().loads(pickled)
+        task: Task = _cloudpickle().loads(pickled)
     except Exception as error:
         raise GlmError(f"A worker cannot load the question: {described(error)}", _TRAVELS) from None
-    return errand
+    return task
 
 
-def _events_of(errand: Errand) -> Iterator[Event]:
+def _events_of(task: Task) -> Iterator[Event]:
     """Ask in this process, with the key of its own environment."""
     session = Session(Layers(os.environ))
-    question = errand.question
+    question = task.question
     try:
-        endpoint = None if question.is_embedded else _endpoint(session.services, errand)
+        endpoint = None if question.is_embedded else _endpoint(session.services, task)
         yield from session.loop(replace(question, endpoint=endpoint))
     finally:
-        if errand.process == _process():  # any other keeps its connections for the questions to come
+        if task.process == _process():  # any other keeps its connections for the questions to come
             session.close()
 
 
-def _endpoint(services: Services, errand: Errand) -> Endpoint:
-    """Return whom this worker asks. Raises `SetupError` if it lacks the key for that."""
-    try:
-        endpoint = services.endpoint(errand.question.settings)
-    except SetupError as error:
-        raise SetupError(error.what, _KEY_OF_ITS_OWN) from None
-    if endpoint is None or (errand.needs_key and endpoint.key is None):
+def _endpoint(services: Services, task: Task) -> Endpoint:
+    """Return the endpoint that this worker asks. Raises `SetupError` if there is none, or the key for it is missing."""
+    settings = task.question.settings
+    variable = str(settings["api_key_env"] or "")
+    has_key = bool(os.environ.get(variable, "").strip()) if variable else services.keys.find() is not None
+    endpoint = services.endpoint(settings) if has_key or not task.needs_key else None
+    if endpoint is None:
         raise SetupError("There is no key.", _KEY_OF_ITS_OWN)
     return endpoint
 
@@ -167,5 +168,5 @@ def _cloudpickle() -> Any:
     try:
         import cloudpickle  # noqa: PLC0415 - of an extra
     except ImportError:
-        raise SetupError("--executor needs cloudpickle.", '%pip install "glm_magic[executor]"') from None
+        raise SetupError("An executor needs cloudpickle.", '%pip install "glm_magic[executor]"') from None
     return cloudpickle

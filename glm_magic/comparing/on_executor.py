@@ -1,6 +1,6 @@
 """Asks the runs of a comparison on an executor: in other processes, or on other machines.
 
-Tools run there, scores in the kernel. Answers come back whole.
+Tools run there, scores in the kernel. An answer arrives when it is complete.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 
-from glm_magic.comparing.errands import outcome_of, packed
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.running import News, with_reply
 from glm_magic.comparing.runs import Run
+from glm_magic.comparing.task import packed, result_of
 from glm_magic.comparing.workers import take_back
 from glm_magic.display.grid import Spot
 from glm_magic.errors import GlmError, SetupError, described
@@ -23,12 +23,12 @@ from glm_magic.service.ledger import Ledger
 
 _PULL_SECONDS = 0.1
 
-_ASK_THE_REST = "Run the cell again: it asks the rest."
-_ANEW = "Make the executor anew, then run the cell again: it asks the rest."
+_ASK_THE_REST = "Run this again to ask for what is missing."
+_NEW_EXECUTOR = "Create a new executor, then run this again to ask for what is missing."
 _PACKAGE = __name__.partition(".")[0]
 
 
-class Elsewhere:
+class OnExecutor:
     """The runs of a plan that are under way on an executor; used as `Running` is.
 
     `keep` is called with each answer as it comes, before anybody is told. What other processes spend is added to the
@@ -52,17 +52,18 @@ class Elsewhere:
         self._lock = threading.Condition()
         self._news = News()
         self._waiting: dict[Future[bytes], Spot] = {}
+        self._is_stopped = False
 
     def start(self) -> None:
         """Hand everything to the executor. Raises `OptionError` for a tool or schema that cannot travel."""
-        errands = [(spot, packed(self._plan.question(spot))) for spot in self._missing]
+        tasks = [(spot, packed(self._plan.question(spot))) for spot in self._missing]
         refusal: GlmError | None = None
-        for spot, errand in errands:
+        for spot, task in tasks:
             if refusal is None:
                 try:
-                    future = self._workers.submit(pickle.loads, errand)  # to unpickle it is to ask
+                    future = self._workers.submit(pickle.loads, task)  # to unpickle it is to ask
                 except Exception as error:  # it is shut down, broken, or has lost its scheduler, each in its own words
-                    refusal = GlmError(f"The executor takes no work: {described(error)}", _ANEW)
+                    refusal = GlmError(f"The executor accepts no work: {described(error)}", _NEW_EXECUTOR)
             if refusal is not None:
                 with self._lock:
                     self._news.ended.append(self._failed(spot, refusal))
@@ -92,17 +93,16 @@ class Elsewhere:
             return news
 
     def stop(self) -> News:
-        """Take back what has not begun; what is under way goes on there, and is not waited for."""
+        """Cancel what has not begun. What is under way is not waited for, but its answer is kept if it arrives."""
         with self._lock:
-            waiting, self._waiting = list(self._waiting), {}
+            self._is_stopped = True
+            waiting = list(self._waiting)
         take_back(self._workers, waiting)
         return self.news(0)
 
     def _done(self, future: Future[bytes]) -> None:
         with self._lock:
-            spot = self._waiting.get(future)
-        if spot is None:  # it was taken back
-            return
+            spot = self._waiting[future]
         try:
             run = self._ended(spot, future)
             if run.saved is not None:
@@ -110,23 +110,24 @@ class Elsewhere:
         except BaseException as error:  # nobody would hear of it, and the comparison would wait forever
             run = self._failed(spot, GlmError(described(error), _ASK_THE_REST))
         with self._lock:
-            self._news.ended.append(run)
-            self._waiting.pop(future, None)
+            if not self._is_stopped:
+                self._news.ended.append(run)
+            del self._waiting[future]
             self._lock.notify_all()
 
     def _ended(self, spot: Spot, future: Future[bytes]) -> Run:
         if future.cancelled():
-            return self._failed(spot, GlmError("The executor has given up this question.", _ANEW))
+            return self._failed(spot, GlmError("The executor cancelled this request.", _NEW_EXECUTOR))
         error = future.exception()
         if error is not None:
             return self._failed(spot, _worker_failure(error))
-        outcome = outcome_of(future.result())
-        question, reply = self._plan.question(spot), outcome.reply
-        if reply is not None and not outcome.is_of_this_process:
+        result = result_of(future.result())
+        question, reply = self._plan.question(spot), result.reply
+        if reply is not None and not result.is_of_this_process:
             self._ledger.add(question.model, 0, reply.usage, question.price, is_free=question.is_embedded)
-        if outcome.failure is not None or reply is None:
-            return replace(self._failed(spot, outcome.failure), reply=reply)
-        return with_reply(self._run(spot), self._plan, replace(reply, request=question.body), outcome.created)
+        if result.failure is not None or reply is None:
+            return replace(self._failed(spot, result.failure), reply=reply)
+        return with_reply(self._run(spot), self._plan, replace(reply, request=question.body), result.created)
 
     def _failed(self, spot: Spot, error: GlmError | None) -> Run:
         return replace(self._run(spot), state="failed", error=error)
@@ -137,8 +138,9 @@ class Elsewhere:
 
 
 def _worker_failure(error: BaseException) -> GlmError:
-    """Say why a worker brought back nothing: it died, its pool is broken, or it knows none of this."""
+    """Say why a worker returned nothing: it failed or died, its pool is broken, or it has no such package."""
     text = described(error)
     if f"No module named '{_PACKAGE}" in text:
         return SetupError(f"A worker has no {_PACKAGE}: {text}", f"Install {_PACKAGE}[executor] where the workers run.")
-    return GlmError(f"The worker failed: {text}", _ASK_THE_REST)
+    remedy = _NEW_EXECUTOR if isinstance(error, BrokenExecutor) else _ASK_THE_REST
+    return GlmError(f"The worker failed: {text}", remedy)

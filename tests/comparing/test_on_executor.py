@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import sys
@@ -9,6 +10,8 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Any
 
 import pydantic
@@ -101,7 +104,7 @@ def ended(result: object) -> Future[Any]:
     return future
 
 
-def given_up() -> Future[Any]:
+def cancelled() -> Future[Any]:
     future: Future[Any] = Future()
     future.cancel()
     return future
@@ -115,22 +118,55 @@ def asked(*steps: object, **more: Any) -> Comparison:
 def test_an_executor_that_breaks_keeps_what_has_finished(server: GlmServer) -> None:
     found = asked(RUN, RuntimeError("Broken."))
     assert [run.text for run in found] == ["a/None", "", ""]
-    assert [run.error.what for run in found[1:]] == ["The executor takes no work: RuntimeError: Broken."] * 2
-    assert "Make the executor anew" in found[1].error.remedy
+    assert [run.error.what for run in found[1:]] == ["The executor accepts no work: RuntimeError: Broken."] * 2
+    assert "Create a new executor" in found[1].error.remedy
 
 
 def test_a_worker_that_dies_costs_its_own_run(server: GlmServer) -> None:
     found = asked(RUN, ended(RuntimeError("gone")))
     assert [run.text for run in found] == ["a/None", "", "c/None"]
     assert found[1].error.what == "The worker failed: RuntimeError: gone"
+    assert "executor" not in found[1].error.remedy
 
 
-def test_what_the_executor_gives_up_is_not_waited_for(server: GlmServer) -> None:
-    assert asked(RUN, given_up())[1].error.what == "The executor has given up this question."
+def test_a_pool_that_breaks_under_way_needs_a_new_one(server: GlmServer) -> None:
+    found = asked(RUN, ended(BrokenProcessPool("A process ended abruptly.")))
+    assert found[1].error.remedy.startswith("Create a new executor")
+
+
+def test_what_the_executor_cancels_is_not_waited_for(server: GlmServer) -> None:
+    assert asked(RUN, cancelled())[1].error.what == "The executor cancelled this request."
 
 
 def test_a_result_that_cannot_be_read_is_not_waited_for(server: GlmServer) -> None:
     assert [run.state for run in asked(RUN, ended(b"no pickle"))] == ["done", "failed", "done"]
+
+
+class Busy(Scripted):
+    """Is at work on the first task when the person interrupts."""
+
+    def submit(self, task: Any, /, *arguments: Any, **_: Any) -> Future[Any]:
+        if self.taken:
+            raise KeyboardInterrupt
+        self.taken += arguments
+        self.task = functools.partial(task, *arguments)
+        self.future: Future[Any] = Future()
+        self.future.set_running_or_notify_cancel()
+        return self.future
+
+    def finish(self) -> None:
+        self.future.set_result(self.task())
+
+
+def test_an_answer_that_arrives_after_a_stop_is_kept(server: GlmServer, tmp_path: Path) -> None:
+    wanted = {"rows": [{"x": "a"}, {"x": "b"}], "record": str(tmp_path / "answers.db")}
+    workers = Busy()
+    with pytest.raises(KeyboardInterrupt):
+        glm_magic.compare("{{ x }}", **wanted, executor=workers)
+    workers.finish()
+    found = glm_magic.compare("{{ x }}", **wanted, executor=Scripted())
+    assert [run.text for run in found] == ["a/None", "b/None"]
+    assert [request.messages[-1][1] for request in server.requests] == ["a", "b"]
 
 
 def test_a_worker_without_the_package_is_said(server: GlmServer) -> None:
@@ -168,13 +204,30 @@ def test_a_key_is_never_pickled_and_a_worker_without_one_says_so(
     workers = Apart(lambda: monkeypatch.delenv("GLM_API_KEY", raising=False))
     with pytest.raises(GlmError, match=r"In a worker: There is no key\.") as caught:
         glm_magic.compare("hi", executor=workers)
-    assert "a key of --login reaches none" in caught.value.remedy
+    assert "A key of --login does not reach them" in caught.value.remedy
     assert not server.requests
     assert workers.taken
-    assert not any(b"key-of-the-environment" in errand for errand in workers.taken)
+    assert not any(b"key-of-the-environment" in task for task in workers.taken)
 
 
-def test_equal_questions_travel_as_different_errands(server: GlmServer) -> None:
+def test_a_worker_without_the_variable_of_its_key_says_so(server: GlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_OF_MINE", "another-key-of-the-environment")
+    workers = Apart(lambda: monkeypatch.delenv("KEY_OF_MINE", raising=False))
+    with pytest.raises(GlmError, match=r"In a worker: There is no key\.") as caught:
+        glm_magic.compare("hi", api_key_env="KEY_OF_MINE", executor=workers)
+    assert "api_key_env" in caught.value.remedy
+    assert not server.requests
+
+
+def test_a_worker_that_may_not_send_its_key_says_what_to_do(server: GlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GLM_API_KEY")
+    workers = Apart(lambda: monkeypatch.setenv("GLM_API_KEY", "key-of-the-worker"))
+    with pytest.raises(GlmError, match=r"In a worker: The key .* is not sent unencrypted") as caught:
+        glm_magic.compare("hi", base_url="http://model.example/v1", executor=workers)
+    assert "Use an https address" in caught.value.remedy
+
+
+def test_equal_questions_travel_as_different_tasks(server: GlmServer) -> None:
     workers = Scripted()
     glm_magic.compare("hi", repeats=3, executor=workers)
     assert len(set(workers.taken)) == 3
@@ -247,5 +300,5 @@ def test_a_broken_process_pool_says_so(server: GlmServer) -> None:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         with pytest.raises(Exception, match="terminated abruptly"):
             pool.submit(os._exit, 1).result()
-        with pytest.raises(GlmError, match="takes no work"):
+        with pytest.raises(GlmError, match="accepts no work"):
             glm_magic.compare("hi", temperature=[0, 1], base_url=server.url, executor=pool)
