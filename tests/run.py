@@ -48,6 +48,9 @@ KNOW_NO_IPYTHON = tuple(
 )
 ATTACKS = "tests/browser/test_attacks.py"
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+# Chromium, the server and the kernel are three programs, and now and then a message between them is late or lost: what
+# fails is tried once more, and named.
+BROWSER = (*PYTEST, "-m", "browser", "--reruns", "1", "-rR")
 QUICKSTART = ("--nbval-lax", "--nbval-cell-timeout=900", "notebooks/quickstart.ipynb")
 # beside other work the threads of the embedded model wait for each other, and take ten times as long
 ON_ONE_CORE = """
@@ -75,7 +78,7 @@ def main() -> None:
     checks = Checks()
     checks.run_beside_each_other(
         [
-            ("the browser", [python, *PYTEST, "-m", "browser", f"--ignore={ATTACKS}"]),
+            ("the browser", [python, *BROWSER, f"--ignore={ATTACKS}"]),
         ],
         [
             ("ruff", [python, "-m", "ruff", "check"]),
@@ -85,7 +88,7 @@ def main() -> None:
             ("the quickstart", [python, "-c", ON_ONE_CORE, *PYTEST[2:], *QUICKSTART]),
             ("the oldest IPython", [old_python, *PYTEST, *KNOW_NO_IPYTHON, "tests/magics", "tests/kernel"]),
             ("all but the browser", [python, *PYTEST, "-m", "not browser", "-n", "2", "--dist", "loadfile"]),
-            ("attacks in the browser", [python, *PYTEST, "-m", "browser", ATTACKS]),
+            ("attacks in the browser", [python, *BROWSER, ATTACKS]),
         ],
     )
 
