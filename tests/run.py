@@ -41,7 +41,17 @@ OLDEST = (
 KNOW_NO_IPYTHON = tuple(
     f"--ignore=tests/magics/test_{name}.py"
     for name in (
-        *("comparing", "comparing_input", "comparing_kept", "options", "written", "panel", "saving", "budget"),
+        *(
+            "comparing",
+            "comparing_batch",
+            "comparing_input",
+            "comparing_kept",
+            "options",
+            "written",
+            "panel",
+            "saving",
+            "budget",
+        ),
         *("history", "replay", "restart", "refresh", "conversation_machine", "pictures", "documents_in_prompts"),
         *("mcp_tools", "thinking"),
     )

@@ -20,7 +20,7 @@ from glm_magic.chat.reply import Reply
 from glm_magic.comparing.kept import Keeping, KeptRuns, Known
 from glm_magic.comparing.plan import service_of
 from glm_magic.comparing.runs import Run
-from glm_magic.comparing.scoring import Scorer
+from glm_magic.comparing.scoring import Scored, Scorer
 from glm_magic.errors import NotRecorded, StillPending
 from glm_magic.notebook.runs import RunKey, SavedRun
 from glm_magic.settings.setting import Value
@@ -88,6 +88,16 @@ class Judges:
         return self.known.of(RunKey(service_of(question), question.fingerprint))
 
 
+def with_scores(run: Run, found: Scored) -> Run:
+    """Return a run with the scores that were found for it."""
+    return replace(
+        run,
+        scores={**run.scores, **found.values},
+        score_errors={**run.score_errors, **found.errors},
+        judge_cost=found.cost,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Appraiser:
     """Scores runs by a `scorer`. Functions of the notebook are called within `acting`."""
@@ -106,18 +116,13 @@ class Appraiser:
         """Return a run with its scores; one without an answer has none."""
         if run.reply is None or not run.is_done or not self.scorer.names:
             return run
-        scored = self.scorer.score(
+        found = self.scorer.score(
             run.reply,
             row=run.row if self.has_rows else None,
             baseline=baseline.reply if baseline is not None and baseline.is_done else None,
             ask=self.judges.ask if self.judges is not None else None,
         )
-        return replace(
-            run,
-            scores={**run.scores, **scored.values},
-            score_errors={**run.score_errors, **scored.errors},
-            judge_cost=scored.cost,
-        )
+        return with_scores(run, found)
 
     def each(self, runs: Iterable[tuple[Run, Run | None]], at_once: int) -> Iterator[Run | None]:
         """Yield runs with their scores, in any order; None where a tenth of a second has passed without one.

@@ -1,6 +1,6 @@
 """Asks the runs of a comparison on an executor: in other processes, or on other machines.
 
-Tools run there, scores in the kernel. An answer arrives when it is complete.
+Tools run there, and scores that take nothing but an answer and its row. An answer arrives when it is complete.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from dataclasses import replace
 
+from glm_magic.comparing.appraisal import Appraiser, with_scores
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.running import News, with_reply
 from glm_magic.comparing.runs import Run
@@ -32,7 +33,7 @@ class OnExecutor:
     """The runs of a plan that are under way on an executor; used as `Running` is.
 
     `keep` is called with each answer as it comes, before anybody is told. What other processes spend is added to the
-    `ledger`.
+    `ledger`. The `appraiser` says how answers are scored.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class OnExecutor:
         *,
         keep: Callable[[SavedRun], None],
         ledger: Ledger,
+        appraiser: Appraiser,
     ) -> None:
         self._workers = workers
         self._plan = plan
         self._missing = tuple(missing)
         self._keep = keep
         self._ledger = ledger
+        self._appraiser = appraiser
         self._lock = threading.Condition()
         self._news = News()
         self._waiting: dict[Future[bytes], Spot] = {}
@@ -56,7 +59,7 @@ class OnExecutor:
 
     def start(self) -> None:
         """Hand everything to the executor. Raises `OptionError` for a tool or schema that cannot travel."""
-        tasks = [(spot, packed(self._plan.question(spot))) for spot in self._missing]
+        tasks = [(spot, self._packed(spot)) for spot in self._missing]
         refusal: GlmError | None = None
         for spot, task in tasks:
             if refusal is None:
@@ -72,6 +75,12 @@ class OnExecutor:
                 self._waiting[future] = spot
                 self._news.began.append(spot)
             future.add_done_callback(self._done)  # at once, if it is done
+
+    def _packed(self, spot: Spot) -> bytes:
+        question, appraiser = self._plan.question(spot), self._appraiser
+        if not (appraiser.is_simple and appraiser.scorer.names):
+            return packed(question)
+        return packed(question, appraiser.scorer, self._plan.wanted.rows[spot[0]] if appraiser.has_rows else None)
 
     @property
     def number(self) -> int:
@@ -127,7 +136,8 @@ class OnExecutor:
             self._ledger.add(question.model, 0, reply.usage, question.price, is_free=question.is_embedded)
         if result.failure is not None or reply is None:
             return replace(self._failed(spot, result.failure), reply=reply)
-        return with_reply(self._run(spot), self._plan, replace(reply, request=question.body), result.created)
+        run = with_reply(self._run(spot), self._plan, replace(reply, request=question.body), result.created)
+        return with_scores(run, result.scored) if run.is_done and result.scored is not None else run
 
     def _failed(self, spot: Spot, error: GlmError | None) -> Run:
         return replace(self._run(spot), state="failed", error=error)

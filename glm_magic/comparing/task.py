@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
+from glm_magic.asking.ask import priced
 from glm_magic.asking.question import Question
 from glm_magic.asking.session import Session
 from glm_magic.chat.events import Event
 from glm_magic.chat.reply import Reply
+from glm_magic.comparing.scoring import Scored, Scorer
 from glm_magic.errors import AnswerError, AuthenticationError, GlmError, OptionError, SetupError, described
 from glm_magic.service.endpoint import Endpoint
 from glm_magic.service.services import Services
@@ -42,11 +44,12 @@ def _process() -> str:
 class Task:
     """A question on its way to a worker, without the key, which the worker must have if `needs_key`.
 
-    `process` is where it comes from.
+    `scoring` is a scorer and its row, pickled; it is empty where the kernel scores. `process` is where it comes from.
     """
 
     question: Question
     needs_key: bool
+    scoring: bytes = b""
     process: str = field(default_factory=_process)
     id: str = field(default_factory=lambda: uuid4().hex)  # Dask would answer equal tasks once
 
@@ -55,12 +58,13 @@ class Task:
 class TaskResult:
     """What a worker brings back: the reply, when it was asked (in seconds since the epoch), and what it failed with.
 
-    `process` is where it was asked.
+    `scored` is None where the worker has not scored the reply. `process` is where it was asked.
     """
 
     created: float
     reply: Reply | None
     failure: GlmError | None
+    scored: Scored | None = None
     process: str = field(default_factory=_process)
 
     @property
@@ -69,13 +73,14 @@ class TaskResult:
         return self.process == _process()
 
 
-def packed(question: Question) -> bytes:
-    """Return what a worker unpickles to ask a question.
+def packed(question: Question, scorer: Scorer | None = None, row: Mapping[str, Any] | None = None) -> bytes:
+    """Return what a worker unpickles to ask a question, and to score the answer if the `scorer` can travel.
 
     Raises `OptionError` for a tool or schema that cannot travel.
     """
     needs_key = question.endpoint is not None and question.endpoint.key is not None
-    task = Task(replace(question, endpoint=None, recorded=None, sent_after=()), needs_key)
+    scoring = _scoring(scorer, row) if scorer is not None else b""
+    task = Task(replace(question, endpoint=None, recorded=None, sent_after=()), needs_key, scoring)
     try:
         return pickle.dumps(_Call(bytes(_cloudpickle().dumps(task))))
     except SetupError:
@@ -84,6 +89,16 @@ def packed(question: Question) -> bytes:
         raise OptionError(
             f"A tool or schema cannot be sent to workers: {described(error)}", "Define it in a module, or leave it out."
         ) from None
+
+
+def _scoring(scorer: Scorer, row: Mapping[str, Any] | None) -> bytes:
+    """Return a scorer and its row, pickled; nothing if one of them cannot be: then the kernel scores."""
+    try:
+        return bytes(_cloudpickle().dumps((scorer, row)))
+    except SetupError:
+        raise
+    except Exception:
+        return b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +130,12 @@ def ask_here(task: bytes) -> bytes:
     created = time.time()
     reply: Reply | None = None
     failure: GlmError | None = None
+    scored: Scored | None = None
     try:
-        for event in _events_of(_unpacked(task)):
+        found = _unpacked(task)
+        for event in _events_of(found):
             reply = getattr(event, "reply", reply)
+        scored = _scored(found, reply)
     except SetupError as error:
         failure = SetupError(f"In a worker: {error.what}", error.remedy)
     except AuthenticationError as error:
@@ -130,7 +148,7 @@ def ask_here(task: bytes) -> bytes:
         failure = GlmError(described(error))
     if reply is not None:
         reply = replace(reply, request={}, put_in_cell=None)
-    return bytes(cloudpickle.dumps(TaskResult(created, reply, failure)))
+    return bytes(cloudpickle.dumps(TaskResult(created, reply, failure, scored)))
 
 
 def _unpacked(pickled: bytes) -> Task:
@@ -151,6 +169,18 @@ def _events_of(task: Task) -> Iterator[Event]:
     finally:
         if task.process == _process():  # any other keeps its connections for the questions to come
             session.close()
+
+
+def _scored(task: Task, reply: Reply | None) -> Scored | None:
+    """Score a reply; None where the kernel does it: functions of its own process are called one after the other."""
+    if not task.scoring or reply is None or not reply.text.strip() or task.process == _process():
+        return None
+    try:
+        scorer, row = _cloudpickle().loads(task.scoring)
+    except Exception:  # a module of the notebook's folder, say
+        return None
+    scored: Scored = scorer.score(priced(task.question, reply), row=row)
+    return scored
 
 
 def _endpoint(services: Services, task: Task) -> Endpoint:

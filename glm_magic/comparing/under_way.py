@@ -149,7 +149,9 @@ class Comparing:
     def _asking(self, spots: Sequence[Spot]) -> Running | OnExecutor:
         if self._workers is not None:
             ledger = self._session.services.ledger
-            return OnExecutor(self._workers, self._plan, spots, keep=self._keep, ledger=ledger)
+            return OnExecutor(
+                self._workers, self._plan, spots, keep=self._keep, ledger=ledger, appraiser=self._appraiser
+            )
         return Running(
             self._session,
             self._plan,
@@ -211,7 +213,7 @@ class Comparing:
             self.comparison.put(run)
             answers[spot] = shown.answer(run)
         for ended in news.ended:
-            run = self._scored(ended)
+            run = ended if ended.scores or ended.score_errors else self._scored(ended)  # unless a worker has scored it
             self.comparison.put(run)
             answers[run.spot] = shown.answer(run)
         self._ended += len(news.ended)

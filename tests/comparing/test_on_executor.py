@@ -60,6 +60,35 @@ def test_a_score_is_worked_out_on_what_workers_gave(server: GlmServer, processes
     assert [run.scores for run in found] == [{"length": 6}, {"length": 6}]
 
 
+def test_a_score_of_the_notebook_runs_on_the_workers_and_in_the_kernel_if_it_cannot_travel(
+    server: GlmServer, processes: Executor
+) -> None:
+    here = threading.Lock()  # which cannot be pickled
+
+    def process(reply: Any, row: Any) -> dict[str, int]:
+        return {"id": os.getpid(), "row": row["n"]}
+
+    def at_home(reply: Any) -> int:
+        with here:
+            return os.getpid()
+
+    def broken(reply: Any) -> int:
+        raise SystemExit("no")
+
+    asked = {"rows": [{"n": 1}, {"n": 2}], "base_url": server.url, "executor": processes}
+    there = glm_magic.compare("{{ n }}", **asked, score=[process, broken])
+    assert os.getpid() not in {run.scores["process.id"] for run in there}
+    assert [run.scores["process.row"] for run in there] == [1, 2]
+    assert all("no" in run.score_errors["broken"] for run in there)
+    assert {run.scores["at_home"] for run in glm_magic.compare("{{ n }}", **asked, score=at_home)} == {os.getpid()}
+    assert {
+        run.scores["id"]
+        for run in glm_magic.compare(
+            "{{ n }}", **{**asked, "executor": ThreadPoolExecutor(1)}, score={"id": lambda reply: os.getpid()}
+        )
+    } == {os.getpid()}
+
+
 def test_functions_of_the_notebook_travel(server: GlmServer) -> None:
     secret = "a local value"
 

@@ -134,7 +134,7 @@ def test_workers_give_the_same_as_without_them(server: GlmServer, workers: Any) 
     assert {request.headers["authorization"] for request in server.requests} == {f"Bearer {KEY}"}
 
 
-def test_tools_of_the_notebook_run_on_the_workers_and_scores_in_the_kernel(
+def test_tools_and_scores_of_the_notebook_run_on_the_workers(
     server: GlmServer, workers: Any, notebook: Notebook
 ) -> None:
     server.echo = lambda request: (  # type: ignore[method-assign]
@@ -143,13 +143,13 @@ def test_tools_of_the_notebook_run_on_the_workers_and_scores_in_the_kernel(
     notebook.shell.user_ns["workers"] = workers
     notebook.run(
         "import os\ndef where() -> str:\n    'Tell the process.'\n    return str(os.getpid())\n"
-        "def scored_here(reply):\n    return os.getpid() == kernel\nkernel = os.getpid()"
+        "def scored_there(reply):\n    return os.getpid() != kernel\nkernel = os.getpid()"
     )
-    notebook.run("%%glm -T where --score scored_here --executor workers -n 4\nWhere?")
+    notebook.run("%%glm -T where --score scored_there --executor workers -n 4\nWhere?")
     found = notebook.shell.user_ns["_glm"]
     assert str(os.getpid()) not in texts(found)
     assert all(text.isdigit() for text in texts(found))
-    assert [run.scores for run in found] == [{"scored_here": True}] * 4
+    assert [run.scores for run in found] == [{"scored_there": True}] * 4
 
 
 # --- faults -----------------------------------------------------------------------------------------
