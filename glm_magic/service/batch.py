@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -76,7 +77,7 @@ class Batches:
         """Yield the batches that the service tells of, mostly the latest first."""
         for entry in self._pages("/batches"):
             if (found := read_batch(entry)) is not None:
-                yield found
+                yield self._without_key(found)
 
     def find(self, label: str, file: str) -> Batch | None:
         """Return the batch with this label in its metadata, or, as some lists leave that out, of this input file."""
@@ -102,8 +103,7 @@ class Batches:
         try:
             events = _read(result, model, endpoint.url)
         except GlmError as error:
-            if endpoint.key is not None:
-                error.rewrite(endpoint.key.hidden_in)
+            error.rewrite(self._calls.hidden)
             raise error.with_traceback(None) from None
         yield from events if masking is None else [*masking.masked(events), *masking.rest()]
 
@@ -144,17 +144,32 @@ class Batches:
         found = read_batch(body)
         if found is None:
             raise self._unread(body)
-        return found
+        return self._without_key(found)
+
+    def _without_key(self, batch: Batch) -> Batch:
+        """Return a batch as it may be shown and written down."""
+        hidden = self._calls.hidden
+        return replace(
+            batch,
+            id=hidden(batch.id),
+            status=hidden(batch.status),
+            input_file=hidden(batch.input_file),
+            output_file=hidden(batch.output_file),
+            error_file=hidden(batch.error_file),
+            problems=tuple(map(hidden, batch.problems)),
+            metadata={name: hidden(text) for name, text in batch.metadata.items()},
+        )
 
     def _id(self, body: object) -> str:
         id_ = body.get("id") if isinstance(body, dict) else None
         if not isinstance(id_, str) or not id_:
             raise self._unread(body)
-        return id_
+        return self._calls.hidden(id_)
 
     def _unread(self, body: object) -> ServiceError:
+        said = self._calls.hidden(quoted(str(body)))[:200]
         return ServiceError(
-            f"{self._calls.endpoint.base_url} answered with what is not the Batch API's: {quoted(str(body))[:200]}",
+            f"{self._calls.endpoint.base_url} answered with what is not the Batch API's: {said}",
             "Run the cell without --batch.",
         )
 

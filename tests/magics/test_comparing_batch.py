@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
@@ -661,6 +662,35 @@ def test_the_key_stands_nowhere_though_the_service_repeats_it(desk: Desk, monkey
     assert states(desk) == ["done", "failed"]
     assert "canary" not in json.dumps(desk.outputs["a"])
     assert b"canary" not in (desk.store / "answers.db").read_bytes()
+
+
+@pytest.mark.parametrize("step", ["upload", "creation", "status", "errors", "lost creation", "not a batch"])
+def test_the_key_stands_in_no_error_of_a_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    monkeypatch.setenv("GLM_API_KEY", KEY)
+    faults = {
+        "upload": ("/files", error(400, {"error": {"message": f"{KEY} is wrong"}})),
+        "creation": ("/batches", error(429, {"error": {"code": "1302", "message": f"quota of {KEY}"}})),
+        "lost creation": ("/batches", error(500, {"error": {"message": f"down for {KEY}"}})),
+        "not a batch": ("/batches", Answer([json.dumps({"key": KEY}).encode()])),
+    }
+    other = desk.server.other
+    with monkeypatch.context() as patched:
+        if step in faults:
+            path, answer = faults[step]
+            patched.setattr(
+                desk.server, "other", lambda r: answer if r.method == "POST" and r.path.endswith(path) else other(r)
+            )
+        with contextlib.suppress(GlmError):
+            desk.run("a", CELL)
+    if step in ("status", "errors"):
+        changed = {"status": KEY} if step == "status" else {"status": "failed", "errors": {"data": [{"message": KEY}]}}
+        desk.server.batches["batch_1"] |= changed
+        with contextlib.suppress(GlmError):
+            desk.run("a")
+    assert "…" in json.dumps(desk.outputs["a"], ensure_ascii=False), "it is told, masked"
+    assert "canary" not in json.dumps(desk.outputs["a"])
+    assert not any("canary" in str(run.error) for run in runs(desk))
+    assert b"canary" not in b"".join(file.read_bytes() for file in desk.store.glob("answers.db*"))
 
 
 # --- the requests as a file --------------------------------------------------------------------------------
