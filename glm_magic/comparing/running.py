@@ -195,8 +195,14 @@ def with_reply(run: Run, plan: Plan, reply: Reply, created: float) -> Run:
     reply = priced(question, reply)
     if reply.interrupted:
         return replace(run, state="interrupted", reply=reply)
-    if reply.text.strip() and not reply.open_calls:
-        saved = SavedRun(plan.key(run.spot), attempt_of(question, reply, created))
-        return replace(run, state="done", reply=reply, saved=saved)
-    what = "The answer is empty." if not reply.open_calls else "The model called a tool that was not run."
-    return replace(run, state="failed", reply=reply, error=AnswerError(what))
+    if (error := unusable(reply)) is not None:
+        return replace(run, state="failed", reply=reply, error=error)
+    saved = SavedRun(plan.key(run.spot), attempt_of(question, reply, created))
+    return replace(run, state="done", reply=reply, saved=saved)
+
+
+def unusable(reply: Reply) -> AnswerError | None:
+    """Return what is wrong with a whole reply that is no answer; None if it is one."""
+    if reply.open_calls:
+        return AnswerError("The model called a tool that was not run.")
+    return None if reply.text.strip() else AnswerError("The answer is empty.")

@@ -60,23 +60,16 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     shared.kept_runs.latest = asked
     if not line.blind:
         asked = pinned(asked, shared.kept_runs.shown_at(place, save=keeping.save))
-    kept = shared.kept_runs.of(keeping, asked.fingerprints)
-    known = Known(place, {} if line.fresh else kept, recorded, by_batch=line.batch)
-    if may_ask:
-        known = batches.known(known)
+    known = submitting.known_before(batches, asked, recorded, ask=may_ask, by_batch=line.batch, fresh=line.fresh)
     judges = Judges(shared.session, shared.kept_runs, keeping, known, may_ask)
     appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
     notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
     workers = None
     if line.executor:
         workers = executor(names.executor(line.executor, shared.names, known=known_names), line.executor)
-    planned = Planned(asked, known, keeping, appraiser, batches, may_ask, notes, workers)
-    to_ask = planned.to_ask if may_ask else []
-    if line.batch and to_ask:
-        submitting.check(asked, batches)
-    if not line.dry_run:
-        shared.session.check_limits(*to_ask)
-    return planned
+    if may_ask:
+        submitting.check_missing(batches, asked, known, limited=not line.dry_run)
+    return Planned(asked, known, keeping, appraiser, batches, may_ask, notes, workers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,10 +313,10 @@ class _Page:
     def _more(self, repeats: int) -> None:
         asked, shared = self._asked, self._shared
         wanted = replace(asked.plan.wanted, repeats=asked.plan.wanted.repeats + repeats)
-        plan = replace(asked.plan, wanted=wanted)
+        plan = shared.kept_runs.latest = replace(asked.plan, wanted=wanted)
         known = replace(asked.known, kept=shared.kept_runs.of(asked.keeping, plan.fingerprints), failed={})
         more = replace(asked, plan=plan, known=asked.batches.known(known))
-        shared.session.check_limits(*more.to_ask)
+        submitting.check_missing(more.batches, plan, more.known)
         with shared.interrupts:
             if self._line.batch:
                 more = _batched(shared, more, self._line)

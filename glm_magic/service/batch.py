@@ -14,7 +14,7 @@ from urllib.parse import quote
 from glm_magic.chat.events import Event
 from glm_magic.errors import GlmError, ServiceError, quoted
 from glm_magic.protocol import refusals
-from glm_magic.protocol.batch_files import Batch, Result, read_batch, read_result, request_line, url_of
+from glm_magic.protocol.batch_files import GLM_URL, Batch, Result, read_batch, read_result, request_line, url_of
 from glm_magic.protocol.chunks import AnswerReader
 from glm_magic.service.calls import NO_ROUTE, Calls
 
@@ -65,7 +65,10 @@ class Batches:
 
     def create(self, file: str, metadata: Mapping[str, str]) -> Batch:
         """Create a batch of an uploaded file. `metadata` is what it is found by in the list: `LABEL` and `CELL`."""
-        wish = {"input_file_id": file, "endpoint": self.url, "completion_window": WINDOW, "metadata": dict(metadata)}
+        wish: dict[str, Any] = {"input_file_id": file, "endpoint": self.url, "completion_window": WINDOW}
+        if self.url == GLM_URL:  # which deletes it by default, and it tells what a batch asks where the store is lost
+            wish["auto_delete_input_file"] = False
+        wish["metadata"] = dict(metadata)
         with self._route():
             return self._batch(self._calls.json("POST", "/batches", json=wish))
 
