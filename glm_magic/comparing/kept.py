@@ -197,10 +197,19 @@ class KeptRuns:
             return BatchesOfCell(self._store.batches, path, where)
         file = self.recordings.file(keeping.record) if keeping.record else None
         return (
-            BatchesOfCell(file.batches, str(self.recordings.archive.path or ""), where)
+            BatchesOfCell(file.batches, "", where)  # like its runs, of whatever notebook
             if isinstance(file, Store)
             else None
         )
+
+    def overlooked(self, keeping: Keeping) -> frozenset[RunKey]:
+        """Return the runs of a place that are pending in batches of the store, where that is turned off."""
+        path, place = self.recordings.archive.path, keeping.place
+        if keeping.save or not place.has_id or path is None:
+            return frozenset()
+        cell = BatchesOfCell(self._store.batches, str(path), place)
+        keys = self._try(lambda: [key for batch in cell.batches() for key in cell.table.keys(batch.label)])
+        return frozenset(keys or ())
 
     # --- writing -------------------------------------------------------------------------------
 

@@ -57,10 +57,18 @@ def known_before(
 def check_missing(pending: PendingBatches, plan: Plan, known: Known, *, limited: bool = True) -> None:
     """Check what is not known and would be asked now; nothing is sent.
 
-    Raises `OptionError` if it is asked by batch and cannot be, and if it is `limited`, `OverWindow` or `OverBudget` if
-    it is too much.
+    Raises `OptionError` if it is asked by batch and cannot be, or is pending in one that is not looked at; if it is
+    `limited`, `OverWindow` or `OverBudget` if it is too much.
     """
     missing = plan.missing(known.lacks)
+    overlooked = pending.keeper.overlooked(pending.keeping)
+    waiting = sum(plan.key(spot) in overlooked for spot in missing) if overlooked else 0
+    if waiting:
+        raise OptionError(
+            f"{waiting:,} of these requests {'are' if waiting > 1 else 'is'} pending in batches, which save_turns=off"
+            " does not look at.",
+            "Cancel or collect them first: %glm_config save_turns=on, and run the cell again.",
+        )
     if known.by_batch and missing:
         _check(plan, pending)
     if limited:

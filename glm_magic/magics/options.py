@@ -307,9 +307,9 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "--force",
-        "with --restore, --export: replace what is there",
+        "with --restore, --export: replace what is there; with --forget: also what is pending in batches",
         fills="force",
-        goes_with=("--restore", "--export"),
+        goes_with=("--restore", "--export", "--forget"),
     ),
     _history_action("--forget", "delete this notebook's answers from the store"),
 )

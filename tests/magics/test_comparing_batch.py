@@ -238,6 +238,18 @@ def test_a_renamed_notebook_takes_its_batches_with_it(submitted: Desk) -> None:
     assert batches(submitted) == ["batch_1"]
 
 
+def test_a_renamed_notebook_finds_its_batches_in_a_record(desk: Desk, tmp_path: Path) -> None:
+    settings = "%glm_config save_turns=off", f"%glm_config record={tmp_path / 'own.db'}"
+    desk.restart(*settings)
+    desk.run("a", CELL)
+    desk.save()
+    desk.path = desk.path.rename(desk.path.with_name("renamed.ipynb"))
+    desk.restart(*settings)
+    desk.run("a")
+    assert states(desk) == ["pending"] * 4
+    assert batches(desk) == ["batch_1"]
+
+
 def test_where_cells_have_no_ids_a_record_remembers_batches(desk: Desk, tmp_path: Path) -> None:
     record = f"%glm_config record={tmp_path / 'own.db'}"
     desk.restart(record)
@@ -253,6 +265,10 @@ def test_a_blind_comparison_hides_which_batch_is_whose(desk: Desk) -> None:
     shown = run(desk, "a", "%%glm -m GLM-4-Air,GLM-4-Plus --batch --blind\nhi")
     assert "pending" in shown
     assert "GLM-4-Plus" not in json.dumps(desk.outputs["a"])
+    comparison = desk.kernel.shell.user_ns["_glm"]
+    assert [run.pending for run in comparison] == ["pending"] * 2
+    assert "batch_" not in repr([*comparison])
+    assert "batch_1" in comparison.reveal()[0].pending
 
 
 def test_a_schema_is_checked_when_the_answer_is_collected(desk: Desk) -> None:
@@ -735,6 +751,23 @@ def test_the_key_stands_in_no_error_of_a_batch(desk: Desk, monkeypatch: pytest.M
     assert b"canary" not in b"".join(file.read_bytes() for file in desk.store.glob("answers.db*"))
 
 
+def test_the_store_does_not_forget_what_is_pending(submitted: Desk) -> None:
+    with pytest.raises(HistoryError, match="4 requests are pending in batches") as caught:
+        submitted.run("b", "%glm_history --forget")
+    assert "_glm.cancel()" in caught.value.remedy
+    assert states(submitted) == ["pending"] * 4
+    submitted.run("b", "%glm_history --forget --force")
+    submitted.run("a", "%%glm -t 0,1 -n 2\nhi")
+    assert len(asked_directly(submitted)) == 4
+
+
+def test_what_is_pending_is_not_asked_again_because_the_store_is_turned_off(submitted: Desk) -> None:
+    submitted.restart("%glm_config save_turns=off")
+    with pytest.raises(OptionError, match="4 of these requests are pending in batches, which save_turns=off"):
+        submitted.run("a", "%%glm -t 0,1 -n 2\nhi")
+    assert asked_directly(submitted) == []
+
+
 # --- several kernels, services and runs --------------------------------------------------------------------
 
 
@@ -932,6 +965,13 @@ def test_the_requests_of_the_last_comparison_are_exported(desk: Desk, tmp_path: 
     assert not any("stream" in line["body"] for line in lines)
     with pytest.raises(HistoryError):
         desk.run("b")
+
+
+def test_the_requests_are_those_that_were_asked_more(submitted: Desk, tmp_path: Path) -> None:
+    submitted.kernel.shell.user_ns["_glm"].ask_more()
+    target = tmp_path / "requests.jsonl"
+    submitted.run("b", f"%glm_history --export {target}")
+    assert len(target.read_text().splitlines()) == 6
 
 
 def test_requests_need_a_comparison(desk: Desk, tmp_path: Path) -> None:
