@@ -7,8 +7,10 @@ import hashlib
 import io
 import itertools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from glm_magic.asking.ask import attempt_of
 from glm_magic.asking.question import Question
@@ -24,6 +26,9 @@ from glm_magic.notebook.runs import RunKey
 from glm_magic.protocol.batch_files import Batch, files, in_batch, read_result
 from glm_magic.service.batch import CELL, LABEL, Batches
 from glm_magic.service.endpoint import Endpoint
+
+# Shows what is being done, as long as it is done.
+Saying: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 _NO_KEY, _TIMEOUT, _TOO_MANY = 401, 408, 429
 _MOST_LISTED = 1_000  # of the latest batches, among which one is looked for that the store has lost
@@ -91,15 +96,21 @@ def _check(plan: Plan, pending: PendingBatches) -> None:
         )
 
 
-def collect_and_submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:
+def collect_and_submit(
+    pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False, saying: Saying = contextlib.nullcontext
+) -> Known:
     """Collect what is pending, then submit what is missing if that is asked by batch; return what is known then.
 
-    Raises as `check_missing` and `_submit` do.
+    `saying` tells what it does meanwhile. Raises as `check_missing` and `_submit` do.
     """
     pending.notes.clear()
-    known = pending.collect(plan, known)
+    with saying("looking at batches"):
+        known = pending.collect(plan, known)
     check_missing(pending, plan, known)  # which may be more than before: a batch was never created, or has lost some
-    return _submit(pending, plan, known, fresh=fresh) if known.by_batch else known
+    if not known.by_batch:
+        return known
+    with saying("submitting"):
+        return _submit(pending, plan, known, fresh=fresh)
 
 
 def _submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:

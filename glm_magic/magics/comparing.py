@@ -130,8 +130,10 @@ def _batched(shared: Shared, asked: Planned, line: AskLine) -> Planned:
     """Collect what is pending in batches, and submit what is missing if the cell asks by batch."""
     if not asked.may_ask or not (line.batch or asked.batches.are_there):
         return asked
-    with shared.outputs.saying("looking at batches"), shared.interrupts.acting_at_once():
-        known = submitting.collect_and_submit(asked.batches, asked.plan, asked.known, fresh=line.fresh)
+    with shared.interrupts.acting_at_once():
+        known = submitting.collect_and_submit(
+            asked.batches, asked.plan, asked.known, fresh=line.fresh, saying=shared.outputs.saying
+        )
     return replace(asked, known=known)
 
 

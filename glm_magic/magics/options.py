@@ -179,7 +179,7 @@ ASK_OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "--batch",
-        "ask a comparison through the service's Batch API, at its price; run the cell again to collect the answers",
+        "send a comparison through the service's Batch API, at batch prices; run the cell again to collect the answers",
         fills="batch",
         excludes={
             "--bg": "A batch ends the cell at once.",
