@@ -17,6 +17,7 @@ from glm_magic.comparing.hands import Hands
 from glm_magic.comparing.kept import Keeping, KeptRuns
 from glm_magic.comparing.pending import PendingBatches
 from glm_magic.comparing.plan import Wanted, plan
+from glm_magic.comparing.planned import Planned
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.under_way import Comparing
@@ -74,16 +75,8 @@ def compared(
     judges = Judges(session, keeper, keeping, known, may_ask)
     if may_ask and (wishes.in_batch or batches.are_there):
         known = submitting.collect_and_submit(batches, asked, known)
-    comparing = Comparing(
-        session,
-        asked,
-        known,
-        keeper,
-        keeping,
-        workers=executor(workers) if workers is not None else None,
-        appraiser=Appraiser(found_scores, judges, has_table),
-        ask=may_ask,
-    )
+    appraiser, pool = Appraiser(found_scores, judges, has_table), executor(workers) if workers is not None else None
+    comparing = Comparing(session, Planned(asked, known, keeping, appraiser, batches, may_ask, workers=pool), keeper)
     comparison = comparing.comparison
     comparison.hands = Hands(cancel=batches.cancel)
     try:

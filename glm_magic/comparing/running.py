@@ -15,7 +15,7 @@ from glm_magic.asking.session import Session
 from glm_magic.chat.events import Finished, TextDelta
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.plan import Plan
-from glm_magic.comparing.runs import Run
+from glm_magic.comparing.runs import Run, blank
 from glm_magic.display.grid import Spot
 from glm_magic.errors import (
     AnswerError,
@@ -150,8 +150,8 @@ class Running:
 
     def _ended(self, spot: Spot) -> Run:
         """Ask the run at a spot, and return what came of it."""
-        plan, wanted = self._plan, self._plan.wanted
-        run = Run(spot, wanted.rows[spot[0]], wanted.configurations[spot[1]])
+        plan = self._plan
+        run = blank(plan, spot)
         question = plan.question(spot)
         who = self._asked_of(spot)
         if who in self._hopeless:
