@@ -54,8 +54,11 @@ class PendingBatches:
             return cell is not None and bool(cell.batches())
         return False
 
-    def known(self, known: Known) -> Known:
-        """Return what is known, with the runs that are pending according to the store; nobody is asked."""
+    def known(self, known: Known, *, fresh: bool = False) -> Known:
+        """Return what is known, with the runs that are pending according to the store; nobody is asked.
+
+        Where the comparison is `fresh`, an older answer to what is pending does not count.
+        """
         cell = self.cell
         if cell is None:
             return known
@@ -64,7 +67,8 @@ class PendingBatches:
             for batch in cell.batches():
                 if batch.step != "intended":
                     pending |= dict.fromkeys(cell.table.keys(batch.label), batch_words.waits(batch, self.now))
-        return replace(known, pending=pending)
+        kept = {key: run for key, run in known.kept.items() if key not in pending} if fresh else known.kept
+        return replace(known, kept=kept, pending=pending)
 
     def collect(self, plan: Plan, known: Known, labels: Container[str] | None = None) -> Known:
         """Look at every batch, or those with these `labels`, keep their answers, and return what is known then.

@@ -24,7 +24,7 @@ from glm_magic.errors import AnswerError, GlmError, HistoryError, OptionError, S
 from glm_magic.notebook.batches import PendingBatch, PendingRequest, name_of
 from glm_magic.notebook.runs import RunKey
 from glm_magic.protocol.batch_files import Batch, files, in_batch, read_result
-from glm_magic.service.batch import CELL, LABEL, Batches
+from glm_magic.service.batch import CELL, LABEL, WITHOUT, Batches
 from glm_magic.service.endpoint import Endpoint
 
 # Shows what is being done, as long as it is done.
@@ -50,13 +50,11 @@ def known_before(
     """
     keeping = pending.keeping
     kept = pending.keeper.of(keeping, plan.fingerprints)  # first: it takes over the batches of a cell that was pasted
-    known = Known(keeping.place, {}, recorded, by_batch=by_batch)
+    known = Known(keeping.place, kept, recorded, by_batch=by_batch)
     if ask:
-        known = pending.known(known)
-    if not fresh:
-        return replace(known, kept=kept)
-    is_under_way = any(plan.key(spot) in known.pending for spot in plan.spots()) if known.pending else False
-    return replace(known, kept={key: run for key, run in kept.items() if is_under_way and key not in known.pending})
+        known = pending.known(known, fresh=fresh)
+    is_under_way = bool(known.pending) and any(plan.key(spot) in known.pending for spot in plan.spots())
+    return replace(known, kept={}) if fresh and not is_under_way else known
 
 
 def check_missing(pending: PendingBatches, plan: Plan, known: Known, *, limited: bool = True) -> None:
@@ -85,10 +83,10 @@ def _check(plan: Plan, pending: PendingBatches) -> None:
     if any(tool.function is not None for tool in plan.wanted.wishes.tools):
         raise OptionError(
             "A batch asks each question once, so the model cannot call a function of the notebook.",
-            "Leave out --batch, or -T.",
+            "Ask without a batch (--batch, batch=True), or without tools.",
         )
     if any(question.is_embedded for question in plan.questions[0]):
-        raise OptionError("The embedded model has no Batch API.", "Run the cell without --batch.")
+        raise OptionError("The embedded model has no Batch API.", WITHOUT)
     if pending.cell is None:
         raise OptionError(
             "A batch needs a store that remembers it, and there is none here: save_turns=off, or no cell ids.",

@@ -280,7 +280,7 @@ class _Page:
         wanted = replace(asked.plan.wanted, repeats=asked.plan.wanted.repeats + repeats)
         plan = shared.kept_runs.latest = replace(asked.plan, wanted=wanted)
         known = replace(asked.known, kept=shared.kept_runs.of(asked.keeping, plan.fingerprints), failed={})
-        more = replace(asked, plan=plan, known=asked.batches.known(known), may_ask=True)
+        more = replace(asked, plan=plan, known=asked.batches.known(known, fresh=self._line.fresh), may_ask=True)
         submitting.check_missing(more.batches, plan, more.known)
         with shared.interrupts:
             if self._line.batch:

@@ -20,6 +20,7 @@ from glm_magic.service.calls import NO_ROUTE, Calls
 
 WINDOW = "24h"  # the one that both GLM and OpenAI take
 LABEL, CELL = "glm_magic", "glm_magic_cell"  # in the metadata: which batch it is, and of which cell
+WITHOUT = "Ask without a batch (--batch, batch=True)."  # what to do where there is no Batch API
 
 _PAGE = 100
 _MOST_PAGES = 100
@@ -138,7 +139,7 @@ class Batches:
             if error.status in NO_ROUTE:
                 raise ServiceError(
                     f"{self._calls.endpoint.base_url} has no Batch API (HTTP {error.status}).",
-                    "Run the cell without --batch.",
+                    WITHOUT,
                     status=error.status,
                 ) from None
             raise
@@ -173,7 +174,7 @@ class Batches:
         said = self._calls.hidden(quoted(str(body)))[:200]
         return ServiceError(
             f"{self._calls.endpoint.base_url} answered with what is not the Batch API's: {said}",
-            "Run the cell without --batch.",
+            WITHOUT,
         )
 
 

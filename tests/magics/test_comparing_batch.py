@@ -18,6 +18,7 @@ from glm_server import CUT, Answer, error
 
 from glm_magic.comparing.pending import PendingBatches
 from glm_magic.errors import GlmError, HistoryError, Interrupted, OptionError, OverBudget, ServiceError
+from glm_magic.magics.outputs import Outputs
 from glm_magic.service.batch import Batches
 from glm_magic.service.services import shared
 
@@ -78,6 +79,14 @@ def test_the_cell_ends_at_once_and_says_what_was_submitted(submitted: Desk) -> N
     sent = submitted.server.lines("batch_1")
     assert [line["body"]["temperature"] for line in sent] == [0.0, 0.0, 1.0, 1.0]
     assert not any("stream" in line["body"] for line in sent)
+
+
+def test_the_cell_says_what_it_does_meanwhile(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    saying = Outputs.saying
+    monkeypatch.setattr(Outputs, "saying", lambda self, what: said.append(what) or saying(self, what))
+    desk.run("a", CELL)
+    assert said[-2:] == ["looking at batches", "submitting"]
 
 
 @pytest.mark.parametrize("cell", [CELL, "%%glm -t 0,1 -n 2\nhi", "%%glm -t 0,1 -n 2 --fresh\nhi", f"{CELL} there"])
@@ -620,7 +629,7 @@ def test_an_endpoint_without_the_routes_says_so_before_anything_is_uploaded(desk
     desk.server.is_there = False
     with pytest.raises(ServiceError, match="has no Batch API") as caught:
         desk.run("a", CELL)
-    assert caught.value.remedy == "Run the cell without --batch."
+    assert caught.value.remedy == "Ask without a batch (--batch, batch=True)."
     assert [request.method for request in desk.server.requests] == ["GET"]
 
 
@@ -794,6 +803,13 @@ def test_a_fresh_comparison_by_batch_ends(desk: Desk) -> None:
     desk.run("a")
     assert states(desk) == ["done"] * 2
     assert batches(desk) == ["batch_1", "batch_2"]
+
+
+def test_older_answers_do_not_stand_in_for_fresh_ones_that_are_pending(desk: Desk) -> None:
+    desk.run("a", "%%glm -t 0,1\nhi")
+    desk.run("a", "%%glm -t 0,1 --fresh --batch\nhi")
+    desk.kernel.shell.user_ns["_glm"].ask_more()
+    assert states(desk) == ["pending"] * 4
 
 
 @pytest.mark.parametrize("options", ["--batch", ""])
