@@ -105,22 +105,20 @@ def collect_and_submit(
     with saying("looking at batches"):
         known = pending.collect(plan, known)
     check_missing(pending, plan, known)  # which may be more than before: a batch was never created, or has lost some
-    if not known.by_batch:
+    missing = plan.missing(known.lacks) if known.by_batch else []
+    if not missing:
         return known
     with saying("submitting"):
-        return _submit(pending, plan, known, fresh=fresh)
+        return _submit(pending, plan, known, missing, fresh=fresh)
 
 
-def _submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:
-    """Submit the runs that are neither known nor pending, a file or more for each model; return what is known then.
+def _submit(pending: PendingBatches, plan: Plan, known: Known, missing: list[Spot], *, fresh: bool) -> Known:
+    """Submit the `missing` runs, a file or more for each model; return what is known then.
 
     The runs of a file that the service refuses have failed. Raises `AnswerError` if the service has no Batch API; then
     nothing is uploaded. Raises `HistoryError` if a batch cannot be written down; then it is not submitted. A `fresh`
     comparison is not answered by what another one has asked.
     """
-    missing = plan.missing(known.lacks)
-    if not missing:
-        return known
     cell, endpoint = pending.cell, plan.question(missing[0]).endpoint
     assert cell is not None, "it was checked"
     assert endpoint is not None, "it was checked"

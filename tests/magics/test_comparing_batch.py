@@ -87,6 +87,8 @@ def test_the_cell_says_what_it_does_meanwhile(desk: Desk, monkeypatch: pytest.Mo
     monkeypatch.setattr(Outputs, "saying", lambda self, what: said.append(what) or saying(self, what))
     desk.run("a", CELL)
     assert said[-2:] == ["looking at batches", "submitting"]
+    desk.run("a", CELL)
+    assert said[-1] == "looking at batches", "nothing is missing"
 
 
 @pytest.mark.parametrize("cell", [CELL, "%%glm -t 0,1 -n 2\nhi", "%%glm -t 0,1 -n 2 --fresh\nhi", f"{CELL} there"])
