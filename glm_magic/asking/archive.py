@@ -142,8 +142,18 @@ class Archive:
             if save and self._path is not None:
                 self._copy(self._path, turns)
 
-    def forget(self, path: Path) -> None:
-        """Delete what is kept of a notebook outside of its file. Raises `HistoryError` if that fails."""
+    def forget(self, path: Path, *, force: bool = False) -> None:
+        """Delete what is kept of a notebook outside of its file.
+
+        Raises `HistoryError` if that fails, and unless `force` is true, if requests are pending in batches: they would
+        be asked and paid again.
+        """
+        waiting = 0 if force else self.store.batches.waiting(str(path.absolute()))
+        if waiting:
+            raise HistoryError(
+                f"{waiting:,} request{'s are' if waiting > 1 else ' is'} pending in batches; nothing was deleted.",
+                "Cancel them first: run their cells again, then _glm.cancel(). To forget them too, add --force.",
+            )
         journal_of(path).clear()
         self.store.forget(str(path.absolute()))
 

@@ -169,10 +169,10 @@ class Recordings:
             self._files[record] = Journal(path) if path.suffix == LINES else _checked(Store(path))
         return self._files[record]
 
-    def forget(self) -> Path:
-        """Delete what the store has of this notebook, and return the notebook's path."""
+    def forget(self, *, force: bool = False) -> Path:
+        """Delete what the store has of this notebook, and return the notebook's path. Raises as `Archive.forget`."""
         path = self.this_notebook()
-        self.archive.forget(path)
+        self.archive.forget(path, force=force)
         if self._source == THIS_NOTEBOOK:
             self._source = OFF  # the notebook is read again, now without the store
         return path

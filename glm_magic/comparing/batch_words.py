@@ -12,7 +12,7 @@ from glm_magic.protocol.batch_files import Batch
 def waits(batch: PendingBatch, now: float) -> str:
     """Return what stands in the place of an answer; `now` is in seconds since the epoch."""
     since = clock_time(batch.since, now)
-    return f"pending in {name(batch)} since {since}" if batch.id else f"perhaps in a batch since {since}"
+    return f"pending in {name(batch)} since {since}" if batch.id else f"may be in a batch since {since}"
 
 
 def name(batch: PendingBatch) -> str:
@@ -48,7 +48,7 @@ def why_unanswered(state: Batch) -> str:
         case "cancelled":
             return "The batch was cancelled before this was answered."
         case _:
-            return "The batch has no answer to this."
+            return "The batch returned no answer to this request."
 
 
 def clock_time(when: float, now: float) -> str:

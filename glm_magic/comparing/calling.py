@@ -14,9 +14,10 @@ from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.hands import Hands
-from glm_magic.comparing.kept import Keeping, KeptRuns, Known
+from glm_magic.comparing.kept import Keeping, KeptRuns
 from glm_magic.comparing.pending import PendingBatches
 from glm_magic.comparing.plan import Wanted, plan
+from glm_magic.comparing.planned import Planned
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.under_way import Comparing
@@ -67,27 +68,15 @@ def compared(
     found_scores = scorer(scores, has_rows=has_table)
     may_ask = settings["replay_missing"] != "error" or source == OFF
     asked = plan(session, wanted, keeping.place, recorded.requests(ask=may_ask), ask=may_ask)
-    known = Known(keeping.place, keeper.of(keeping), recorded, by_batch=wishes.in_batch)
     batches = PendingBatches(session, keeper, keeping, settings)
+    known = submitting.known_before(batches, asked, recorded, ask=may_ask, by_batch=wishes.in_batch)
     if may_ask:
-        known = batches.known(known)
-        missing = asked.missing(known.lacks)
-        if wishes.in_batch and missing:
-            submitting.check(asked, batches)
-        session.check_limits(*map(asked.question, missing))
+        submitting.check_missing(batches, asked, known)
     judges = Judges(session, keeper, keeping, known, may_ask)
     if may_ask and (wishes.in_batch or batches.are_there):
         known = submitting.collect_and_submit(batches, asked, known)
-    comparing = Comparing(
-        session,
-        asked,
-        known,
-        keeper,
-        keeping,
-        workers=executor(workers) if workers is not None else None,
-        appraiser=Appraiser(found_scores, judges, has_table),
-        ask=may_ask,
-    )
+    appraiser, pool = Appraiser(found_scores, judges, has_table), executor(workers) if workers is not None else None
+    comparing = Comparing(session, Planned(asked, known, keeping, appraiser, batches, may_ask, workers=pool), keeper)
     comparison = comparing.comparison
     comparison.hands = Hands(cancel=batches.cancel)
     try:

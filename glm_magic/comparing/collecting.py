@@ -12,7 +12,8 @@ from glm_magic.chat.events import AskedAgain, Event
 from glm_magic.chat.messages import Message
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing import batch_words
-from glm_magic.errors import AnswerError, AnswerMismatch, GlmError, ServiceError
+from glm_magic.comparing.running import unusable
+from glm_magic.errors import AnswerError, AnswerMismatch, GlmError, ServiceError, quoted
 from glm_magic.notebook.batches import BatchTable, PendingBatch, PendingRequest
 from glm_magic.notebook.runs import RunKey, SavedRun
 from glm_magic.protocol.batch_files import Batch, Result
@@ -20,11 +21,11 @@ from glm_magic.service.batch import Batches
 from glm_magic.service.ledger import Ledger
 from glm_magic.tools.schemas import Schema
 
-AGAIN = "Run the cell again: it asks what is missing."
+AGAIN = "Run the cell again to ask for the rest."
 
 _SETTLED_SECONDS = 600.0  # no creation takes so long, so a batch that is not listed by then was never created
 _AT_ONCE = 500  # answers that are written together
-_GONE = 404
+_GONE = (400, 404, 410)  # what services answer where an id is not theirs, or not any more
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class BatchAtService:
     keep: Callable[..., bool]
     found: Collected = field(default_factory=Collected)
     _failed: dict[RunKey, GlmError] = field(default_factory=dict)
+    _useless: list[Reply] = field(default_factory=list)
     _is_written: bool = True
 
     @property
@@ -67,15 +69,13 @@ class BatchAtService:
     def look(self) -> Batch | None:
         """Return it as the service has it; None if that has none, or if it is not known whether it has."""
         if self.batch.step == "submitted":
-            try:
-                return self.service.get(self.batch.id)
-            except ServiceError as error:
-                if error.status != _GONE:
-                    raise
+            found = self._found()
+            if found is None:
                 raise ServiceError(
-                    f"{self.batch.base_url} does not have it, or another key submitted it. _glm.cancel() gives it up;"
-                    " then the cell asks its requests again."
-                ) from None
+                    f"{self.batch.base_url} does not have it, or another key submitted it. _glm.cancel() drops it; the"
+                    " next run then asks again."
+                )
+            return found
         state = self.service.find(self.batch.label, self.batch.file)
         if state is not None:
             self.table.submitted(self.batch.label, state.id)
@@ -90,6 +90,15 @@ class BatchAtService:
         else:
             self.table.end(self.batch.label, at="creating")
         return None
+
+    def _found(self) -> Batch | None:
+        """Return a submitted batch as the service has it; None if it has none with this id."""
+        try:
+            return self.service.get(self.batch.id)
+        except ServiceError as error:
+            if error.status not in _GONE:
+                raise
+            return None
 
     def collect(self) -> None:
         """Keep its answers if it is over, and end it then. Raises `AnswerError` if the service cannot be asked.
@@ -107,37 +116,44 @@ class BatchAtService:
             for results in _in_parts(self.service.results(state)):
                 self._take(results)
         except ServiceError as error:
-            if error.status != _GONE:
+            if error.status not in _GONE:
                 raise
-            self.found.notes.append(f"{self.name}: its answers are not at the service any more")
+            self.found.notes.append(f"{self.name}: the service no longer has its answers")
         number = len(self.found.runs) - before
         self.found.notes.append(f"{self.name}: {state.status}, {batch_words.counted(number, 'answer')} collected")
         if self._is_written:  # else the page says why, and it is collected again
             unanswered = GlmError(batch_words.why_unanswered(state), AGAIN)
             rest = self.table.keys(self.batch.label)
             self.found.failed |= {key: self._failed.get(key, unanswered) for key in rest}
+            self._count(self._useless)
             self._end()
 
     def cancel(self) -> str:
-        """Cancel it, and return what came of that. One that the service does not have is given up."""
+        """Cancel it, and return what came of that. One that the service does not have is dropped."""
         if self.batch.step == "creating" and self.look() is None:
             return f"{self.name}: the service does not list it, so there is nothing to cancel."
-        try:
-            state = self.service.cancel(self.batch.id)
-        except ServiceError as error:
-            if error.status != _GONE:
-                raise
+        state = self._found()
+        if state is None:
             self._end()
-            return f"{self.name} is not at the service, and is given up. Run the cell again to ask its requests again."
-        return f"{self.name} is {state.status}. Run the cell again to collect what it has answered."
+            return f"{self.name} was not found at the service and was dropped. Run the cell again to ask again."
+        if state.lacks_answers:
+            self._end()
+            return f"{self.name} is completed, but the service names no file of its answers: it was dropped."
+        if not state.is_over:
+            state = self.service.cancel(self.batch.id)
+        return f"{self.name} is {quoted(state.status)}. Run the cell again to collect what it has answered."
 
     def _end(self) -> None:
         self.table.end(self.batch.label, at="submitted")
         self.ledger.settle(self.batch.label)
 
+    def _count(self, replies: Iterable[Reply]) -> None:
+        for reply in replies:
+            self.ledger.add(self.batch.model, 0, reply.usage, self.batch.price, is_free=False)
+
     def _take(self, results: Iterable[Result]) -> None:
         """Keep the answers among the results, and note what has failed."""
-        found, batch, runs = self.found, self.batch, dict[str, SavedRun]()
+        found, batch, runs, replies = self.found, self.batch, dict[str, SavedRun](), list[Reply]()
         for result in results:
             request = self.table.request(batch.label, result.custom_id)
             if request is None or request.key in found.runs or request.key in self._failed:  # a wrong line, or a second
@@ -147,11 +163,14 @@ class BatchAtService:
                 reply = read_reply(self.service.events(result, batch.model), schema, self.circumstances)
             except GlmError as error:
                 self._failed[request.key] = error
+                if isinstance(error, AnswerError) and error.partial is not None:  # of no use, and billed
+                    self._useless.append(error.partial)
                 continue
-            self.ledger.add(batch.model, 0, reply.usage, batch.price, is_free=False)
+            replies.append(reply)
             runs[request.name] = found.runs[request.key] = answered(request, reply, batch)
         if self.keep(*runs.values()):
             self.table.answered(batch.label, runs)
+            self._count(replies)  # not before: it may be collected again
         else:
             self._is_written = False
 
@@ -159,17 +178,19 @@ class BatchAtService:
 def read_reply(events: Iterable[Event], schema: Schema | None, circumstances: Circumstances) -> Reply:
     """Return the reply that the events of an answer come to, of which nobody knows how long it took.
 
-    Raises `AnswerError` if it is not whole, or does not fit the schema.
+    Raises `AnswerError` if it is not whole, or does not fit the schema; its `partial` is what there is then.
     """
     loop = Loop({"messages": ()}, lambda _: iter(events), lambda: 0.0, schema=schema, run_code=circumstances.run_code)
+    error: AnswerError | None = None
     for event in loop:
         if isinstance(event, AskedAgain):
-            raise AnswerMismatch(f"The answer does not fit: {event.reason}", AGAIN)
+            error = AnswerMismatch(f"The answer does not fit: {event.reason}", AGAIN)
+            break
     reply = loop.partial(first_token_seconds=None)
-    if reply.open_calls:
-        raise AnswerError("The model called a tool that was not run.")
-    if not reply.text.strip():
-        raise AnswerError("The answer is empty.")
+    error = error or unusable(reply)
+    if error is not None:
+        error.partial = reply
+        raise error
     return reply
 
 

@@ -84,7 +84,7 @@ class Comparison(Sequence[Run]):
 
     def _seen(self, run: Run) -> Run:
         """Return a run as it may be shown."""
-        return replace(run, is_blind=True) if self._is_blind else run
+        return replace(run, is_blind=True, pending=run.pending and "pending") if self._is_blind else run
 
     def __repr__(self) -> str:
         done = sum(run.is_done for run in self._runs)

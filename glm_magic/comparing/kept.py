@@ -8,21 +8,18 @@ import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from glm_magic.asking.recordings import OFF, THIS_NOTEBOOK, Recordings
 from glm_magic.chat.place import Place
 from glm_magic.comparing.outbox import Outbox
-from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.plan import Plan, Recorded
 from glm_magic.errors import GlmError, HistoryError
 from glm_magic.notebook import comparison
 from glm_magic.notebook.batches import BatchTable, PendingBatch
 from glm_magic.notebook.journal import Journal, recorded_runs
 from glm_magic.notebook.runs import FailedRun, RunKey, SavedRun
 from glm_magic.notebook.store import Store
-
-# What a recorded run is found by: the fingerprint of its request, which of several equal requests it is, its repeat.
-Asked: TypeAlias = tuple[str, int, int]
 
 _STORE, _RECORD = "The store of answers", "not recorded"
 
@@ -55,15 +52,15 @@ class RecordedRuns:
 
     def __init__(self, runs: Iterable[tuple[Place, SavedRun | FailedRun]] = (), given: set[str] | None = None) -> None:
         self._given = set() if given is None else given
-        self._by_request: dict[Asked, list[tuple[Place, SavedRun]]] = {}
-        self._failed: dict[Asked, dict[Place, FailedRun]] = {}
+        self._by_request: dict[Recorded, list[tuple[Place, SavedRun]]] = {}
+        self._failed: dict[Recorded, dict[Place, FailedRun]] = {}
         for place, run in runs:
             if isinstance(run, FailedRun):
                 self._failed.setdefault(_asked(run.key), {})[place] = run
             else:
                 self._by_request.setdefault(_asked(run.key), []).append((place, run))
 
-    def requests(self, *, ask: bool) -> Container[Asked]:
+    def requests(self, *, ask: bool) -> Container[Recorded]:
         """Return what need not be asked: where nothing is asked, failures are given back as well."""
         return self._by_request.keys() if ask else self._by_request.keys() | self._failed.keys()
 
@@ -197,10 +194,19 @@ class KeptRuns:
             return BatchesOfCell(self._store.batches, path, where)
         file = self.recordings.file(keeping.record) if keeping.record else None
         return (
-            BatchesOfCell(file.batches, str(self.recordings.archive.path or ""), where)
+            BatchesOfCell(file.batches, "", where)  # like its runs, of whatever notebook
             if isinstance(file, Store)
             else None
         )
+
+    def overlooked(self, keeping: Keeping) -> frozenset[RunKey]:
+        """Return the runs of a place that are pending in batches of the store, where that is turned off."""
+        path, place = self.recordings.archive.path, keeping.place
+        if keeping.save or not place.has_id or path is None:
+            return frozenset()
+        cell = BatchesOfCell(self._store.batches, str(path), place)
+        keys = self._try(lambda: [key for batch in cell.batches() for key in cell.table.keys(batch.label)])
+        return frozenset(keys or ())
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -304,7 +310,7 @@ def _by_key(runs: Iterable[SavedRun]) -> dict[RunKey, SavedRun]:
     return {run.key: run for run in runs}
 
 
-def _asked(key: RunKey) -> Asked:
+def _asked(key: RunKey) -> Recorded:
     return key.fingerprint, key.nth, key.repeat
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from glm_magic.comparing.appraisal import Appraiser, with_scores
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.running import News, with_reply
-from glm_magic.comparing.runs import Run
+from glm_magic.comparing.runs import Run, blank
 from glm_magic.comparing.task import packed, result_of
 from glm_magic.comparing.workers import take_back
 from glm_magic.display.grid import Spot
@@ -136,15 +136,12 @@ class OnExecutor:
             self._ledger.add(question.model, 0, reply.usage, question.price, is_free=question.is_embedded)
         if result.failure is not None or reply is None:
             return replace(self._failed(spot, result.failure), reply=reply)
-        run = with_reply(self._run(spot), self._plan, replace(reply, request=question.body), result.created)
+        reply = replace(reply, request=question.body)
+        run = with_reply(blank(self._plan, spot), self._plan, reply, result.created)
         return with_scores(run, result.scored) if run.is_done and result.scored is not None else run
 
     def _failed(self, spot: Spot, error: GlmError | None) -> Run:
-        return replace(self._run(spot), state="failed", error=error)
-
-    def _run(self, spot: Spot) -> Run:
-        wanted = self._plan.wanted
-        return Run(spot, wanted.rows[spot[0]], wanted.configurations[spot[1]])
+        return replace(blank(self._plan, spot), state="failed", error=error)
 
 
 def _worker_failure(error: BaseException) -> GlmError:

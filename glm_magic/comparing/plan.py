@@ -16,6 +16,7 @@ from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.comparing.axes import Configuration
+from glm_magic.comparing.batch_words import counted
 from glm_magic.comparing.rows import Row
 from glm_magic.display.grid import Spot
 from glm_magic.errors import GlmError, OptionError, PromptError
@@ -66,9 +67,9 @@ class Wanted:
     @property
     def shape(self) -> str:
         """The factors of the product, in words."""
-        rows = [_count(len(self.rows), "row")] if self.has_table else []
-        repeats = [_count(self.repeats, "repeat")] if self.repeats > 1 else []
-        return " × ".join([*rows, _count(len(self.configurations), "configuration"), *repeats])
+        rows = [counted(len(self.rows), "row")] if self.has_table else []
+        repeats = [counted(self.repeats, "repeat")] if self.repeats > 1 else []
+        return " × ".join([*rows, counted(len(self.configurations), "configuration"), *repeats])
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,3 @@ def _source(tools: Sequence[Tool]) -> str:
         except (OSError, TypeError):  # built in, or typed where nothing keeps it
             sources.append(tool.name)
     return "\n".join(sources)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -15,7 +15,7 @@ from glm_magic.asking.session import Session
 from glm_magic.chat.events import Finished, TextDelta
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.plan import Plan
-from glm_magic.comparing.runs import Run
+from glm_magic.comparing.runs import Run, blank
 from glm_magic.display.grid import Spot
 from glm_magic.errors import (
     AnswerError,
@@ -150,8 +150,8 @@ class Running:
 
     def _ended(self, spot: Spot) -> Run:
         """Ask the run at a spot, and return what came of it."""
-        plan, wanted = self._plan, self._plan.wanted
-        run = Run(spot, wanted.rows[spot[0]], wanted.configurations[spot[1]])
+        plan = self._plan
+        run = blank(plan, spot)
         question = plan.question(spot)
         who = self._asked_of(spot)
         if who in self._hopeless:
@@ -195,8 +195,14 @@ def with_reply(run: Run, plan: Plan, reply: Reply, created: float) -> Run:
     reply = priced(question, reply)
     if reply.interrupted:
         return replace(run, state="interrupted", reply=reply)
-    if reply.text.strip() and not reply.open_calls:
-        saved = SavedRun(plan.key(run.spot), attempt_of(question, reply, created))
-        return replace(run, state="done", reply=reply, saved=saved)
-    what = "The answer is empty." if not reply.open_calls else "The model called a tool that was not run."
-    return replace(run, state="failed", reply=reply, error=AnswerError(what))
+    if (error := unusable(reply)) is not None:
+        return replace(run, state="failed", reply=reply, error=error)
+    saved = SavedRun(plan.key(run.spot), attempt_of(question, reply, created))
+    return replace(run, state="done", reply=reply, saved=saved)
+
+
+def unusable(reply: Reply) -> AnswerError | None:
+    """Return what is wrong with a whole reply that is no answer; None if it is one."""
+    if reply.open_calls:
+        return AnswerError("The model called a tool that was not run.")
+    return None if reply.text.strip() else AnswerError("The answer is empty.")

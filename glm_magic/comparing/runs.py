@@ -10,6 +10,7 @@ from glm_magic.asking.ask import parsed_of
 from glm_magic.asking.question import Question
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.axes import Configuration
+from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.rows import Row
 from glm_magic.display.grid import Spot, State
 from glm_magic.errors import GlmError
@@ -61,6 +62,12 @@ class Run:
     def is_done(self) -> bool:
         """Whether it has a whole answer."""
         return self.state == "done"
+
+
+def blank(plan: Plan, spot: Spot) -> Run:
+    """Return the run at a spot of a plan, which was not asked yet."""
+    row, column, _ = spot
+    return Run(spot, plan.wanted.rows[row], plan.wanted.configurations[column])
 
 
 def kept(saved: SavedRun, run: Run, question: Question, **circumstances: Any) -> Run:

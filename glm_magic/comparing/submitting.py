@@ -7,38 +7,86 @@ import hashlib
 import io
 import itertools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from glm_magic.asking.ask import attempt_of
 from glm_magic.asking.question import Question
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing import batch_words
-from glm_magic.comparing.collecting import AGAIN
-from glm_magic.comparing.kept import BatchesOfCell, Known
+from glm_magic.comparing.kept import BatchesOfCell, Known, RecordedRuns
 from glm_magic.comparing.pending import PendingBatches
 from glm_magic.comparing.plan import Plan
 from glm_magic.display.grid import Spot
-from glm_magic.errors import AnswerError, GlmError, HistoryError, OptionError, ServiceError
+from glm_magic.errors import AnswerError, GlmError, HistoryError, OptionError, ServiceError, quoted
 from glm_magic.notebook.batches import PendingBatch, PendingRequest, name_of
 from glm_magic.notebook.runs import RunKey
 from glm_magic.protocol.batch_files import Batch, files, in_batch, read_result
-from glm_magic.service.batch import CELL, LABEL, Batches
+from glm_magic.service.batch import CELL, LABEL, WITHOUT, Batches
 from glm_magic.service.endpoint import Endpoint
 
-_TIMEOUT, _GONE = 408, 404
+# Shows what is being done, as long as it is done.
+Saying: TypeAlias = Callable[[str], AbstractContextManager[object]]
+
+_NO_KEY, _TIMEOUT, _TOO_MANY = 401, 408, 429
 _MOST_LISTED = 1_000  # of the latest batches, among which one is looked for that the store has lost
 
 
-def check(plan: Plan, pending: PendingBatches) -> None:
+def known_before(
+    pending: PendingBatches,
+    plan: Plan,
+    recorded: RecordedRuns,
+    *,
+    ask: bool = True,
+    by_batch: bool = False,
+    fresh: bool = False,
+) -> Known:
+    """Return what is known of a plan before anything is sent: what is recorded, kept, and pending in batches.
+
+    A `fresh` comparison takes nothing that is kept, unless batches of it are under way: then it goes on with what they
+    have answered. Where nobody may `ask`, batches do not matter.
+    """
+    keeping = pending.keeping
+    kept = pending.keeper.of(keeping, plan.fingerprints)  # first: it takes over the batches of a cell that was pasted
+    known = Known(keeping.place, kept, recorded, by_batch=by_batch)
+    if ask:
+        known = pending.known(known, fresh=fresh)
+    is_under_way = bool(known.pending) and any(plan.key(spot) in known.pending for spot in plan.spots())
+    return replace(known, kept={}) if fresh and not is_under_way else known
+
+
+def check_missing(pending: PendingBatches, plan: Plan, known: Known, *, limited: bool = True) -> None:
+    """Check what is not known and would be asked now; nothing is sent.
+
+    Raises `OptionError` if it is asked by batch and cannot be, or is pending in one that is not looked at; if it is
+    `limited`, `OverWindow` or `OverBudget` if it is too much.
+    """
+    missing = plan.missing(known.lacks)
+    overlooked = pending.keeper.overlooked(pending.keeping)
+    waiting = sum(plan.key(spot) in overlooked for spot in missing) if overlooked else 0
+    if waiting:
+        raise OptionError(
+            f"{waiting:,} of these requests {'are' if waiting > 1 else 'is'} pending in batches, which save_turns=off"
+            " does not look at.",
+            "Cancel or collect them first: %glm_config save_turns=on, and run the cell again.",
+        )
+    if known.by_batch and missing:
+        _check(plan, pending)
+    if limited:
+        pending.session.check_limits(*map(plan.question, missing))
+
+
+def _check(plan: Plan, pending: PendingBatches) -> None:
     """Raise `OptionError` if what a plan asks cannot be asked in a batch; nothing is sent."""
     if any(tool.function is not None for tool in plan.wanted.wishes.tools):
         raise OptionError(
             "A batch asks each question once, so the model cannot call a function of the notebook.",
-            "Leave out --batch, or -T.",
+            "Ask without a batch (--batch, batch=True), or without tools.",
         )
     if any(question.is_embedded for question in plan.questions[0]):
-        raise OptionError("The embedded model has no Batch API.", "Run the cell without --batch.")
+        raise OptionError("The embedded model has no Batch API.", WITHOUT)
     if pending.cell is None:
         raise OptionError(
             "A batch needs a store that remembers it, and there is none here: save_turns=off, or no cell ids.",
@@ -46,39 +94,44 @@ def check(plan: Plan, pending: PendingBatches) -> None:
         )
 
 
-def collect_and_submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:
+def collect_and_submit(
+    pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False, saying: Saying = contextlib.nullcontext
+) -> Known:
     """Collect what is pending, then submit what is missing if that is asked by batch; return what is known then.
 
-    Raises as `submit` does.
+    `saying` tells what it does meanwhile. Raises as `check_missing` and `_submit` do.
     """
     pending.notes.clear()
-    known = pending.collect(plan, known)
-    return submit(pending, plan, known, fresh=fresh) if known.by_batch else known
+    with saying("looking at batches"):
+        known = pending.collect(plan, known)
+    check_missing(pending, plan, known)  # which may be more than before: a batch was never created, or has lost some
+    missing = plan.missing(known.lacks) if known.by_batch else []
+    if not missing:
+        return known
+    with saying("submitting"):
+        return _submit(pending, plan, known, missing, fresh=fresh)
 
 
-def submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False) -> Known:
-    """Submit the runs that are neither known nor pending, a file or more for each model; return what is known then.
+def _submit(pending: PendingBatches, plan: Plan, known: Known, missing: list[Spot], *, fresh: bool) -> Known:
+    """Submit the `missing` runs, a file or more for each model; return what is known then.
 
     The runs of a file that the service refuses have failed. Raises `AnswerError` if the service has no Batch API; then
     nothing is uploaded. Raises `HistoryError` if a batch cannot be written down; then it is not submitted. A `fresh`
     comparison is not answered by what another one has asked.
     """
-    missing = plan.missing(known.lacks)
-    if not missing:
-        return known
-    if pending.in_doubt:
-        pending.notes.append("nothing was submitted, because the service may have these requests already")
-        return known
     cell, endpoint = pending.cell, plan.question(missing[0]).endpoint
     assert cell is not None, "it was checked"
     assert endpoint is not None, "it was checked"
+    if endpoint.base_url in pending.in_doubt:  # the service may have these requests already
+        pending.notes.append("nothing more is submitted until the service lists the batch above")
+        return known
     failed: dict[RunKey, GlmError] = {}
     try:
         with pending.session.services.batches(endpoint, pending.settings) as batches:
             batches.check()
             submission = _Submission(pending, plan, cell, endpoint, batches)
-            if submission.adopt(missing, fresh=fresh):
-                known = pending.collect(plan, known)
+            if adopted := submission.adopt(missing, fresh=fresh):
+                known = pending.collect(plan, known, adopted)
                 missing = plan.missing(known.lacks)
             by_model: dict[str, list[Spot]] = {}
             for spot in missing:
@@ -86,7 +139,8 @@ def submit(pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = F
             for spots in by_model.values():
                 failed |= submission.submit(spots)
             if submission.has_submitted:
-                pending.notes.append("run the cell again to collect the answers: a batch takes up to 24 hours")
+                again = "run the cell again without --fresh" if fresh else "run the cell again"
+                pending.notes.append(f"{again} to collect the answers: a batch takes up to 24 hours")
     except HistoryError as error:
         raise HistoryError(
             f"A batch is written down before it is submitted, and that failed: {error.what}",
@@ -133,8 +187,8 @@ class _Submission:
             raise
         if not table.creating(batch.label, file, now=pending.now):
             pending.notes.append(
-                f"{batch_words.counted(len(spots))} not submitted, since another kernel asks them, or the store was"
-                " deleted meanwhile: run the cell again"
+                f"{batch_words.counted(len(spots))} not submitted: another kernel took them over, or the store was"
+                " deleted; run the cell again"
             )
             return
         made = self._created(batch, file)
@@ -175,25 +229,29 @@ class _Submission:
 
     # --- what the store has lost -----------------------------------------------------------------
 
-    def adopt(self, missing: Sequence[Spot], *, fresh: bool) -> bool:
-        """Write down the batches of this cell that the service has and the store does not; return whether any are.
+    def adopt(self, missing: Sequence[Spot], *, fresh: bool) -> frozenset[str]:
+        """Write down the batches of this cell that the service has and the store does not; return their labels.
 
         The store may have been deleted, or the machine have crashed before it was written.
         """
         if not self.cell.place.has_id:
-            return False
+            return frozenset()
         ours, table = _digest(self.cell), self.cell.table
         free = {name_of(self.plan.key(spot)): spot for spot in missing}  # the latest batch of a run counts
-        known, adopted = table.labels(), False
+        known, adopted = table.labels(), set[str]()
         for found in itertools.islice(self.batches.all(), _MOST_LISTED):
             label = found.metadata.get(LABEL, "")
             if found.metadata.get(CELL) != ours or not label or label in known or (fresh and found.is_over):
                 continue
             names = self._names(found)
-            asked = [free.pop(name) for name in [*free] if names is None or name in names]
+            asked = [free.pop(name) for name in [*free] if name in names]
             question = self.plan.question(asked[0] if asked else missing[0])
             batch = PendingBatch(
-                *(label, self.endpoint.base_url, question.model, question.price, found.created or self.pending.now),
+                label=label,
+                base_url=self.endpoint.base_url,
+                model=question.model,
+                price=question.price,
+                since=found.created or self.pending.now,
                 step="submitted",
                 file=found.input_file,
                 id=found.id,
@@ -201,13 +259,13 @@ class _Submission:
             where = self.cell.notebook, self.cell.place
             table.intend(*where, batch, map(self._request, asked), now=self.pending.now)
             if asked:
-                adopted = True
+                adopted.add(label)
             else:  # it is remembered, and not looked at again
                 table.end(label, at="submitted")
-        return adopted
+        return frozenset(adopted)
 
-    def _names(self, found: Batch) -> frozenset[str] | None:
-        """Return the names of the requests of a batch; None if they are not known, and its results tell.
+    def _names(self, found: Batch) -> frozenset[str]:
+        """Return the names of a batch's requests: where its input file is deleted, of those it has results of.
 
         Raises `ServiceError` if nothing tells.
         """
@@ -215,15 +273,25 @@ class _Submission:
             lines = map(read_result, self.batches.download(found.input_file))
             return frozenset(line.custom_id for line in lines if line is not None)
         except ServiceError as error:
-            if error.status != _GONE:
+            if not _is_withheld(error):
                 raise
-            if found.is_over:
-                return None
+        if not found.is_over:
             raise ServiceError(
-                f"The service has batch {found.id} of this cell, which the store does not know, and does not tell what"
-                " it asks. Nothing was submitted.",
-                AGAIN,
-            ) from None
+                f"The service has batch {quoted(found.id)} of this cell, which the store does not know, and its"
+                " requests cannot be read. Nothing was submitted.",
+                "Run the cell again when that batch is over.",
+            )
+        try:
+            return frozenset(result.custom_id for result in self.batches.results(found))
+        except ServiceError as error:
+            if not _is_withheld(error):
+                raise
+            return frozenset()
+
+
+def _is_withheld(error: ServiceError) -> bool:
+    """Whether the service does not give a file: it is deleted, or not for this key. Asking again would not help."""
+    return 400 <= error.status < 500 and error.status not in (_NO_KEY, _TIMEOUT, _TOO_MANY)
 
 
 def _digest(cell: BatchesOfCell) -> str:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.session import Session
 from glm_magic.comparing import shown
-from glm_magic.comparing.appraisal import Appraiser
 from glm_magic.comparing.comparison import Comparison
-from glm_magic.comparing.kept import Keeping, KeptRuns, Known
+from glm_magic.comparing.kept import KeptRuns
 from glm_magic.comparing.on_executor import OnExecutor
 from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.planned import Planned
 from glm_magic.comparing.rounds import Rounds
 from glm_magic.comparing.running import News, Running
-from glm_magic.comparing.runs import Run, kept
+from glm_magic.comparing.runs import Run, blank, kept
 from glm_magic.comparing.shown import Progress
 from glm_magic.comparing.summary import summaries
 from glm_magic.display.grid import Answer, Changes, Spot
@@ -49,28 +47,23 @@ ALL = Until()
 class Comparing:
     """A comparison under way: iterate over its `changes`. `stop` ends it early; `end` notes that it has ended.
 
-    Only runs that are neither `known` nor pending in a batch are asked. Raises `NotRecorded` if there are some and
-    `ask` is false: at once, or in `changes` if what is there may decide enough. A `comparison` that is given goes on
-    with the runs of this plan. The `workers` of an executor ask, if there is one.
+    Only runs that are neither known nor pending in a batch are asked. Raises `NotRecorded` if there are some and
+    nothing may be asked: at once, or in `changes` if what is there may decide enough. A `comparison` that is given goes
+    on with the runs of this plan.
     """
 
     def __init__(
         self,
         session: Session,
-        plan: Plan,
-        known: Known,
+        planned: Planned,
         keeper: KeptRuns,
-        keeping: Keeping,
         *,
-        circumstances: Circumstances | None = None,
-        appraiser: Appraiser,
         until: Until = ALL,
-        ask: bool = True,
         comparison: Comparison | None = None,
-        workers: Executor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._appraiser = appraiser
+        plan, known, keeping, ask = planned.plan, planned.known, planned.keeping, planned.may_ask
+        self._appraiser = planned.appraiser
         self._keeper, self._keeping = keeper, keeping
         self._at_once = int(number(plan.questions[0][0].settings, "concurrency"))
         self._limits = session.services.limits
@@ -80,7 +73,7 @@ class Comparing:
         missing: list[Spot] = []
         self._kept = 0
         for spot in plan.spots():
-            run = Run(spot, plan.wanted.rows[spot[0]], plan.wanted.configurations[spot[1]])
+            run = blank(plan, spot)
             key = plan.key(spot)
             saved = known.of(key)
             if saved is not None:
@@ -107,7 +100,7 @@ class Comparing:
         self.comparison = comparison or Comparison(
             plan,
             runs,
-            appraiser,
+            planned.appraiser,
             margin=until.margin,
             anytime=until.decided,
             blind=plan.wanted.is_blind,
@@ -123,8 +116,8 @@ class Comparing:
         self._ended = 0
         self._heads_at = 0.0
         self._session = session
-        self._circumstances = circumstances
-        self._workers = workers
+        self._circumstances = planned.batches.circumstances
+        self._workers = planned.workers
         self._running = self._asking(())
         self._scored_spots: set[Spot] = set()
         self._tell(in_flight=0 if missing else None)

@@ -7,13 +7,12 @@ import hashlib
 import threading
 import uuid
 from collections.abc import Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.chats import ONE_SHOT
-from glm_magic.asking.question import Question, Wishes
+from glm_magic.asking.question import Wishes
 from glm_magic.asking.recordings import OFF, source_of
 from glm_magic.chat.place import Place
 from glm_magic.comparing import axes, submitting
@@ -21,9 +20,10 @@ from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.hands import Hands
-from glm_magic.comparing.kept import Keeping, Known, RecordedRuns
+from glm_magic.comparing.kept import Keeping, RecordedRuns
 from glm_magic.comparing.pending import PendingBatches
-from glm_magic.comparing.plan import Plan, Wanted, plan
+from glm_magic.comparing.plan import Wanted, plan
+from glm_magic.comparing.planned import Planned
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import scorer
@@ -52,7 +52,8 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     settings = shared.session.layers.values(line.settings)
     source = source_of(settings["replay"], replay=line.replay)
     keeping = Keeping(place, bool(settings["save_turns"]), str(settings["record"] or ""), source)
-    batches = PendingBatches(shared.session, shared.kept_runs, keeping, settings, _circumstances())
+    circumstances = Circumstances(acting=answering.marked_as_acting)
+    batches = PendingBatches(shared.session, shared.kept_runs, keeping, settings, circumstances)
     recorded = RecordedRuns() if line.fresh else shared.kept_runs.recorded(source)
     may_ask = settings["replay_missing"] != "error" or source == OFF
     with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
@@ -60,42 +61,16 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     shared.kept_runs.latest = asked
     if not line.blind:
         asked = pinned(asked, shared.kept_runs.shown_at(place, save=keeping.save))
-    kept = shared.kept_runs.of(keeping, asked.fingerprints)
-    known = Known(place, {} if line.fresh else kept, recorded, by_batch=line.batch)
-    if may_ask:
-        known = batches.known(known)
+    known = submitting.known_before(batches, asked, recorded, ask=may_ask, by_batch=line.batch, fresh=line.fresh)
     judges = Judges(shared.session, shared.kept_runs, keeping, known, may_ask)
     appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
     notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
     workers = None
     if line.executor:
         workers = executor(names.executor(line.executor, shared.names, known=known_names), line.executor)
-    planned = Planned(asked, known, keeping, appraiser, batches, may_ask, notes, workers)
-    to_ask = planned.to_ask if may_ask else []
-    if line.batch and to_ask:
-        submitting.check(asked, batches)
-    if not line.dry_run:
-        shared.session.check_limits(*to_ask)
-    return planned
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """A comparison before anything is sent: its plan, what is known of it, and where it is kept."""
-
-    plan: Plan
-    known: Known
-    keeping: Keeping
-    appraiser: Appraiser
-    batches: PendingBatches
-    may_ask: bool
-    notes: tuple[str, ...] = ()  # for the title of the grid
-    workers: Executor | None = None
-
-    @property
-    def to_ask(self) -> list[Question]:
-        """The questions of the runs that are to be asked."""
-        return [*map(self.plan.question, self.plan.missing(self.known.lacks))]
+    if may_ask:
+        submitting.check_missing(batches, asked, known, limited=not line.dry_run)
+    return Planned(asked, known, keeping, appraiser, batches, may_ask, notes, workers)
 
 
 def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
@@ -116,7 +91,8 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
 def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     try:
         asked = _batched(shared, asked, line)
-        comparing = _comparing(shared, asked, line)  # which scores what is kept
+        until = Until(line.until_decided, line.margin)
+        comparing = Comparing(shared.session, asked, shared.kept_runs, until=until)  # which scores what is kept
     except BaseException as error:
         shared.keep_on_page(asked.plan.place)
         if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
@@ -137,29 +113,11 @@ def _batched(shared: Shared, asked: Planned, line: AskLine) -> Planned:
     """Collect what is pending in batches, and submit what is missing if the cell asks by batch."""
     if not asked.may_ask or not (line.batch or asked.batches.are_there):
         return asked
-    with shared.outputs.saying("looking at batches"), shared.interrupts.acting_at_once():
-        known = submitting.collect_and_submit(asked.batches, asked.plan, asked.known, fresh=line.fresh)
+    with shared.interrupts.acting_at_once():
+        known = submitting.collect_and_submit(
+            asked.batches, asked.plan, asked.known, fresh=line.fresh, saying=shared.outputs.saying
+        )
     return replace(asked, known=known)
-
-
-def _circumstances() -> Circumstances:
-    return Circumstances(acting=answering.marked_as_acting)
-
-
-def _comparing(shared: Shared, asked: Planned, line: AskLine, comparison: Comparison | None = None) -> Comparing:
-    return Comparing(
-        shared.session,
-        asked.plan,
-        asked.known,
-        shared.kept_runs,
-        asked.keeping,
-        circumstances=_circumstances(),
-        appraiser=asked.appraiser,
-        until=Until(line.until_decided, line.margin) if comparison is None else Until(margin=line.margin),
-        ask=asked.may_ask or comparison is not None,
-        comparison=comparison,
-        workers=asked.workers,
-    )
 
 
 def _in_background(shared: Shared, asked: Planned, line: AskLine, comparing: Comparing) -> Comparison:
@@ -320,16 +278,17 @@ class _Page:
     def _more(self, repeats: int) -> None:
         asked, shared = self._asked, self._shared
         wanted = replace(asked.plan.wanted, repeats=asked.plan.wanted.repeats + repeats)
-        plan = replace(asked.plan, wanted=wanted)
+        plan = shared.kept_runs.latest = replace(asked.plan, wanted=wanted)
         known = replace(asked.known, kept=shared.kept_runs.of(asked.keeping, plan.fingerprints), failed={})
-        more = replace(asked, plan=plan, known=asked.batches.known(known))
-        shared.session.check_limits(*more.to_ask)
+        more = replace(asked, plan=plan, known=asked.batches.known(known, fresh=self._line.fresh), may_ask=True)
+        submitting.check_missing(more.batches, plan, more.known)
         with shared.interrupts:
             if self._line.batch:
                 more = _batched(shared, more, self._line)
                 self._comparison.notes = (*more.notes, *more.batches.notes)
             self._asked = more
-            comparing = _comparing(shared, more, self._line, self._comparison)
+            until = Until(margin=self._line.margin)
+            comparing = Comparing(shared.session, more, shared.kept_runs, until=until, comparison=self._comparison)
             self.view.begin(self._comparison.grid())
             _follow(comparing, self, shared.interrupts.check)
 

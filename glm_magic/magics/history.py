@@ -83,7 +83,7 @@ def run(shared: Shared, line: str) -> Reply | None:
         case ("--export", file):
             _export(shared, file, named, force="force" in parsed.filled)
         case ("--forget",):
-            _forget(shared)
+            _forget(shared, force="force" in parsed.filled)
     return None
 
 
@@ -331,8 +331,8 @@ def _export_requests(shared: Shared, path: Path, *, force: bool) -> None:
     shared.outputs.show_text(f"Written: {number:,} {'request' if number == 1 else 'requests'} to {path}")
 
 
-def _forget(shared: Shared) -> None:
-    path = shared.session.recordings.forget()
+def _forget(shared: Shared, *, force: bool) -> None:
+    path = shared.session.recordings.forget(force=force)
     shared.outputs.show_text(
         f"The store has no answers of {path.name} any more. Those in the notebook itself are still there."
     )

@@ -179,7 +179,7 @@ ASK_OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "--batch",
-        "ask a comparison through the service's Batch API, at its price; run the cell again to collect the answers",
+        "send a comparison through the service's Batch API, at batch prices; run the cell again to collect the answers",
         fills="batch",
         excludes={
             "--bg": "A batch ends the cell at once.",
@@ -307,9 +307,9 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "--force",
-        "with --restore, --export: replace what is there",
+        "with --restore, --export: replace what is there; with --forget: also what is pending in batches",
         fills="force",
-        goes_with=("--restore", "--export"),
+        goes_with=("--restore", "--export", "--forget"),
     ),
     _history_action("--forget", "delete this notebook's answers from the store"),
 )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.place import Place
-from glm_magic.errors import HistoryError
 from glm_magic.notebook import bundle
 from glm_magic.notebook.database import Database, text_of
 from glm_magic.notebook.runs import RunKey
@@ -88,7 +88,8 @@ class PendingRequest:
 
 def name_of(key: RunKey) -> str:
     """Return what the request of a run is called in the files of a batch."""
-    return f"{key.fingerprint}-{key.nth}-{key.repeat}"
+    name = f"{key.fingerprint}-{key.nth}-{key.repeat}"
+    return hashlib.sha256(name.encode()).hexdigest()[:32]  # some gateways take at most 64 characters
 
 
 class BatchTable:
@@ -103,33 +104,48 @@ class BatchTable:
         self, notebook: str, place: Place, batch: PendingBatch, requests: Iterable[PendingRequest], *, now: float
     ) -> bool:
         """Write down a batch before anything is sent; return false if one of its runs is pending already."""
-        where = text_of(notebook), text_of(place.cell), place.call
-        rows = [(batch.label, request.name, *where, *_columns(request)) for request in requests]
+        where = {"notebook": text_of(notebook), "cell": text_of(place.cell), "call": place.call}
+        row = {
+            **where,
+            "label": batch.label,
+            "base_url": text_of(batch.base_url),
+            "model": text_of(batch.model),
+            "price": json.dumps(batch.price and asdict(batch.price)),
+            "step": batch.step,
+            "since": batch.since,
+            "file": text_of(batch.file),
+            "id": text_of(batch.id),
+        }
+        rows = [{**where, "label": batch.label, "name": each.name, **_columns(each)} for each in requests]
 
         def write(connection: sqlite3.Connection) -> bool:
             taken = (
-                "SELECT 1 FROM batch_requests WHERE notebook = ? AND cell = ? AND call = ? AND service = ?"
-                " AND fingerprint = ? AND nth = ? AND repeat = ?"
+                "SELECT 1 FROM batch_requests WHERE notebook = :notebook AND cell = :cell AND call = :call"
+                " AND service = :service AND fingerprint = :fingerprint AND nth = :nth AND repeat = :repeat"
             )
-            if any(connection.execute(taken, (*where, *row[5:9])).fetchone() for row in rows):
+            if any(connection.execute(taken, each).fetchone() for each in rows):
                 return False
             connection.execute(
-                "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(batch.label, *where, text_of(batch.base_url), text_of(batch.model)),
-                    *(json.dumps(batch.price and asdict(batch.price)), batch.step, batch.since, batch.file, batch.id),
-                ),
+                "INSERT INTO batches (label, notebook, cell, call, base_url, model, price, step, since, file, id)"
+                " VALUES (:label, :notebook, :cell, :call, :base_url, :model, :price, :step, :since, :file, :id)",
+                row,
             )
-            connection.executemany("INSERT INTO batch_requests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-            connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (where[0], now))
+            connection.executemany(
+                "INSERT INTO batch_requests"
+                " (label, name, notebook, cell, call, service, fingerprint, nth, repeat, turn)"
+                " VALUES (:label, :name, :notebook, :cell, :call, :service, :fingerprint, :nth, :repeat, :turn)",
+                rows,
+            )
+            connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (where["notebook"], now))
             return True
 
-        return self._file.change(write)
+        return bool(self._file.write(write, durable=True))
 
     def creating(self, label: str, file: str, *, now: float) -> bool:
         """Note that a batch of an uploaded file is being created; return false if it may not be: it was dropped."""
         change = "UPDATE batches SET step = 'creating', file = ?, since = ? WHERE label = ? AND step = 'intended'"
-        return self._file.change(lambda c: c.execute(change, (text_of(file), now, label)).rowcount == 1)
+        values = text_of(file), now, label
+        return bool(self._file.write(lambda c: c.execute(change, values).rowcount == 1, durable=True))
 
     def submitted(self, label: str, id_: str) -> None:
         """Note the id of a batch that the service has."""
@@ -179,6 +195,14 @@ class BatchTable:
             for label, base_url, model, price, since, step, file, id_, requests in rows
         ]
 
+    def waiting(self, notebook: str) -> int:
+        """Return how many requests of a notebook a service has, or may have."""
+        count = (
+            "SELECT count(*) FROM batch_requests JOIN batches USING (label)"
+            " WHERE batches.notebook = ? AND step IN ('creating', 'submitted')"
+        )
+        return self._file.read(lambda c: int(c.execute(count, (text_of(notebook),)).fetchone()[0]), none=0)
+
     def keys(self, label: str) -> list[RunKey]:
         """Return the runs that the requests of a batch are of."""
         every = "SELECT service, fingerprint, nth, repeat FROM batch_requests WHERE label = ?"
@@ -213,15 +237,14 @@ class BatchTable:
         return self._file.read(lambda c: frozenset(each for (each,) in c.execute(found, values)), none=frozenset())
 
 
-def _columns(request: PendingRequest) -> Sequence[str | int]:
-    key = request.key
+def _columns(request: PendingRequest) -> dict[str, str | int]:
     turn = text_of(json.dumps(bundle.fields_of(request.asked), ensure_ascii=False, sort_keys=True))
-    return key.service, key.fingerprint, key.nth, key.repeat, turn
+    return {**asdict(request.key), "turn": turn}
 
 
 def _price(text: str) -> Price | None:
     try:
         known = json.loads(text)
         return Price(**known) if known else None
-    except (ValueError, TypeError) as error:
-        raise HistoryError(f"The price of a batch is damaged: {error}.") from None
+    except (ValueError, TypeError):  # damaged: what the answers cost is not known then
+        return None

@@ -58,19 +58,22 @@ class Database:
         """Return what `read` finds, `none` if there is no file."""
         return self._guarded(lambda: none if (c := self._open(create=False)) is None else read(c), "read")
 
-    def write(self, write: Callable[[sqlite3.Connection], object], *, create: bool = True) -> None:
-        """Let `write` change the file, in one transaction; without `create`, only if there is one."""
-        self._guarded(lambda: None if (c := self._open(create=create)) is None else _whole(c, write), "written")
+    def write(
+        self, write: Callable[[sqlite3.Connection], _Result], *, create: bool = True, durable: bool = False
+    ) -> _Result | None:
+        """Let `write` change the file, in one transaction, and return what it returns.
 
-    def change(self, write: Callable[[sqlite3.Connection], _Result]) -> _Result:
-        """Let `write` change the file, in one transaction, and return what it returns."""
+        Without `create`, only if there is a file; None if there is none. What is `durable` survives a power failure.
+        """
 
-        def changed() -> _Result:
-            connection = self._open(create=True)
-            assert connection is not None, "it is created"
-            return _whole(connection, write)
+        def written() -> _Result | None:
+            connection = self._open(create=create)
+            if connection is None:
+                return None
+            with _durable(connection) if durable else contextlib.nullcontext(), _transaction(connection):
+                return write(connection)
 
-        return self._guarded(changed, "written")
+        return self._guarded(written, "written")
 
     def _guarded(self, work: Callable[[], _Result], what: str) -> _Result:
         with self._lock:
@@ -207,9 +210,15 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
                 connection.execute("ROLLBACK")
 
 
-def _whole(connection: sqlite3.Connection, write: Callable[[sqlite3.Connection], _Result]) -> _Result:
-    with _transaction(connection):
-        return write(connection)
+@contextlib.contextmanager
+def _durable(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let the disk have what is written before it goes on; it costs a flush for each transaction."""
+    (usual,) = connection.execute("PRAGMA synchronous").fetchone()
+    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        yield
+    finally:
+        connection.execute(f"PRAGMA synchronous = {usual}")
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -16,6 +16,8 @@ MOST_REQUESTS, MOST_BYTES = 50_000, 100_000_000
 # Confirmed: the status words of GLM and OpenAI. Others count as still under way.
 OVER = ("completed", "failed", "expired", "cancelled")
 
+_STATUS = {"canceled": "cancelled"}  # as some gateways spell it
+
 OPENAI_URL, GLM_URL = "/v1/chat/completions", "/v4/chat/completions"
 
 _OF_STREAMS = ("stream", "stream_options")  # a batch answers whole
@@ -44,7 +46,14 @@ class Batch:
     @property
     def is_over(self) -> bool:
         """Whether nothing more will come of it."""
-        return self.status in OVER
+        return self.status in OVER and not self.lacks_answers
+
+    @property
+    def lacks_answers(self) -> bool:
+        """Whether it is completed and does not name the file of its answers: some gateways do that a while later."""
+        if self.status != "completed" or self.output_file:
+            return False
+        return self.completed > 0 or (not self.total and not self.error_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +111,7 @@ def read_batch(body: object) -> Batch | None:
     counts = counts if isinstance(counts, dict) else {}
     return Batch(
         id=_text(body["id"]),
-        status=_text(body["status"]),
+        status=_STATUS.get(status := _text(body["status"]).lower(), status),
         input_file=_text(body.get("input_file_id")),
         output_file=_text(body.get("output_file_id")),
         error_file=_text(body.get("error_file_id")),
@@ -125,7 +134,9 @@ def read_result(line: bytes) -> Result | None:
         return None
     response = read.get("response")
     if isinstance(response, dict) and response.get("body") is not None:
-        return Result(read["custom_id"], _count(response.get("status_code")), response["body"])
+        body = response["body"]
+        implied = 200 if isinstance(body, dict) and "choices" in body else 0  # where a gateway leaves it out
+        return Result(read["custom_id"], _count(response.get("status_code", implied)), body)
     return Result(read["custom_id"], 0, {"error": read.get("error") or "no answer"})
 
 

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from glm_magic.chat.events import Event
 from glm_magic.errors import GlmError, ServiceError, quoted
 from glm_magic.protocol import refusals
-from glm_magic.protocol.batch_files import Batch, Result, read_batch, read_result, request_line, url_of
+from glm_magic.protocol.batch_files import GLM_URL, Batch, Result, read_batch, read_result, request_line, url_of
 from glm_magic.protocol.chunks import AnswerReader
 from glm_magic.service.calls import NO_ROUTE, Calls
 
 WINDOW = "24h"  # the one that both GLM and OpenAI take
 LABEL, CELL = "glm_magic", "glm_magic_cell"  # in the metadata: which batch it is, and of which cell
+WITHOUT = "Ask without a batch (--batch, batch=True)."  # what to do where there is no Batch API
 
 _PAGE = 100
 _MOST_PAGES = 100
@@ -64,7 +66,10 @@ class Batches:
 
     def create(self, file: str, metadata: Mapping[str, str]) -> Batch:
         """Create a batch of an uploaded file. `metadata` is what it is found by in the list: `LABEL` and `CELL`."""
-        wish = {"input_file_id": file, "endpoint": self.url, "completion_window": WINDOW, "metadata": dict(metadata)}
+        wish: dict[str, Any] = {"input_file_id": file, "endpoint": self.url, "completion_window": WINDOW}
+        if self.url == GLM_URL:  # which deletes it by default, and it tells what a batch asks where the store is lost
+            wish["auto_delete_input_file"] = False
+        wish["metadata"] = dict(metadata)
         with self._route():
             return self._batch(self._calls.json("POST", "/batches", json=wish))
 
@@ -76,7 +81,7 @@ class Batches:
         """Yield the batches that the service tells of, mostly the latest first."""
         for entry in self._pages("/batches"):
             if (found := read_batch(entry)) is not None:
-                yield found
+                yield self._without_key(found)
 
     def find(self, label: str, file: str) -> Batch | None:
         """Return the batch with this label in its metadata, or, as some lists leave that out, of this input file."""
@@ -102,8 +107,7 @@ class Batches:
         try:
             events = _read(result, model, endpoint.url)
         except GlmError as error:
-            if endpoint.key is not None:
-                error.rewrite(endpoint.key.hidden_in)
+            error.rewrite(self._calls.hidden)
             raise error.with_traceback(None) from None
         yield from events if masking is None else [*masking.masked(events), *masking.rest()]
 
@@ -135,7 +139,7 @@ class Batches:
             if error.status in NO_ROUTE:
                 raise ServiceError(
                     f"{self._calls.endpoint.base_url} has no Batch API (HTTP {error.status}).",
-                    "Run the cell without --batch.",
+                    WITHOUT,
                     status=error.status,
                 ) from None
             raise
@@ -144,18 +148,33 @@ class Batches:
         found = read_batch(body)
         if found is None:
             raise self._unread(body)
-        return found
+        return self._without_key(found)
+
+    def _without_key(self, batch: Batch) -> Batch:
+        """Return a batch as it may be shown and written down."""
+        hidden = self._calls.hidden
+        return replace(
+            batch,
+            id=hidden(batch.id),
+            status=hidden(batch.status),
+            input_file=hidden(batch.input_file),
+            output_file=hidden(batch.output_file),
+            error_file=hidden(batch.error_file),
+            problems=tuple(map(hidden, batch.problems)),
+            metadata={name: hidden(text) for name, text in batch.metadata.items()},
+        )
 
     def _id(self, body: object) -> str:
         id_ = body.get("id") if isinstance(body, dict) else None
         if not isinstance(id_, str) or not id_:
             raise self._unread(body)
-        return id_
+        return self._calls.hidden(id_)
 
     def _unread(self, body: object) -> ServiceError:
+        said = self._calls.hidden(quoted(str(body)))[:200]
         return ServiceError(
-            f"{self._calls.endpoint.base_url} answered with what is not the Batch API's: {quoted(str(body))[:200]}",
-            "Run the cell without --batch.",
+            f"{self._calls.endpoint.base_url} answered with what is not the Batch API's: {said}",
+            WITHOUT,
         )
 
 

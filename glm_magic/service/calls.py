@@ -1,4 +1,4 @@
-"""Plain requests: no question, but what stands beside the chat service of an endpoint; none of them is retried."""
+"""Requests to an endpoint's other routes: models, files, batches. None is retried."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from glm_magic.errors import SetupError
+from glm_magic.errors import GlmError, SetupError
 from glm_magic.service import faults, wire
 from glm_magic.service.connection import Connection
 from glm_magic.service.endpoint import Endpoint
@@ -20,7 +20,10 @@ NO_ROUTE = (404, 405, 501)  # the statuses of an endpoint that does not have wha
 
 
 class Calls:
-    """Plain requests to one endpoint, one at a time, on a connection of their own. The key goes as with a question."""
+    """Requests to one endpoint, one at a time, on a connection of their own. The key goes as with a question.
+
+    It is masked in every error, where the error is made: who catches it may show it.
+    """
 
     def __init__(self, connection: Connection, endpoint: Endpoint, patience: Patience) -> None:
         self.endpoint = endpoint
@@ -50,6 +53,10 @@ class Calls:
         if rest:
             yield rest
 
+    def hidden(self, text: str) -> str:
+        """Return a text of the service without the key."""
+        return text if self.endpoint.key is None else self.endpoint.key.hidden_in(text)
+
     def _json(self, asked: Endpoint, method: str, query: Mapping[str, str] | None, content: dict[str, Any]) -> object:
         with self._response(asked, method, query, content) as response:
             return wire.read_body(response.iter_raw(), wire.LONGEST_BODY)
@@ -62,20 +69,29 @@ class Calls:
         url = asked.url
         if query:
             url += ("&" if "?" in url else "?") + urlencode(query)
+        with self._masked():
+            try:
+                with self._connection.http.stream(
+                    method,
+                    url,
+                    headers=HEADERS,
+                    auth=Bearer(asked.key),
+                    timeout=httpx.Timeout(patience.silence, connect=patience.connect),
+                    **content,
+                ) as response:
+                    if not response.is_success:
+                        raise faults.refusal(response, asked, "")
+                    faults.check_encoding(response)
+                    yield response
+            except httpx.HTTPError as error:
+                raise faults.fault(error, asked, silence=patience.silence, connect=patience.connect) from None
+            except httpx.InvalidURL as error:
+                raise SetupError(f"base_url is not an address: {error}") from None
+
+    @contextlib.contextmanager
+    def _masked(self) -> Iterator[None]:
         try:
-            with self._connection.http.stream(
-                method,
-                url,
-                headers=HEADERS,
-                auth=Bearer(asked.key),
-                timeout=httpx.Timeout(patience.silence, connect=patience.connect),
-                **content,
-            ) as response:
-                if not response.is_success:
-                    raise faults.refusal(response, asked, "")
-                faults.check_encoding(response)
-                yield response
-        except httpx.HTTPError as error:
-            raise faults.fault(error, asked, silence=patience.silence, connect=patience.connect) from None
-        except httpx.InvalidURL as error:
-            raise SetupError(f"base_url is not an address: {error}") from None
+            yield
+        except GlmError as error:
+            error.rewrite(self.hidden)
+            raise error.with_traceback(None) from None

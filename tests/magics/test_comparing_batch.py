@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,11 @@ from batch_server import BatchServer
 from desk import Desk
 from glm_server import CUT, Answer, error
 
+from glm_magic.comparing.pending import PendingBatches
 from glm_magic.errors import GlmError, HistoryError, Interrupted, OptionError, OverBudget, ServiceError
+from glm_magic.magics.outputs import Outputs
 from glm_magic.service.batch import Batches
+from glm_magic.service.services import shared
 
 CELL = "%%glm -t 0,1 -n 2 --batch\nhi"
 KEY = "0123456789abcdef.canary-canary"
@@ -74,6 +79,16 @@ def test_the_cell_ends_at_once_and_says_what_was_submitted(submitted: Desk) -> N
     sent = submitted.server.lines("batch_1")
     assert [line["body"]["temperature"] for line in sent] == [0.0, 0.0, 1.0, 1.0]
     assert not any("stream" in line["body"] for line in sent)
+
+
+def test_the_cell_says_what_it_does_meanwhile(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    saying = Outputs.saying
+    monkeypatch.setattr(Outputs, "saying", lambda self, what: said.append(what) or saying(self, what))
+    desk.run("a", CELL)
+    assert said[-2:] == ["looking at batches", "submitting"]
+    desk.run("a", CELL)
+    assert said[-1] == "looking at batches", "nothing is missing"
 
 
 @pytest.mark.parametrize("cell", [CELL, "%%glm -t 0,1 -n 2\nhi", "%%glm -t 0,1 -n 2 --fresh\nhi", f"{CELL} there"])
@@ -234,6 +249,18 @@ def test_a_renamed_notebook_takes_its_batches_with_it(submitted: Desk) -> None:
     assert batches(submitted) == ["batch_1"]
 
 
+def test_a_renamed_notebook_finds_its_batches_in_a_record(desk: Desk, tmp_path: Path) -> None:
+    settings = "%glm_config save_turns=off", f"%glm_config record={tmp_path / 'own.db'}"
+    desk.restart(*settings)
+    desk.run("a", CELL)
+    desk.save()
+    desk.path = desk.path.rename(desk.path.with_name("renamed.ipynb"))
+    desk.restart(*settings)
+    desk.run("a")
+    assert states(desk) == ["pending"] * 4
+    assert batches(desk) == ["batch_1"]
+
+
 def test_where_cells_have_no_ids_a_record_remembers_batches(desk: Desk, tmp_path: Path) -> None:
     record = f"%glm_config record={tmp_path / 'own.db'}"
     desk.restart(record)
@@ -249,6 +276,10 @@ def test_a_blind_comparison_hides_which_batch_is_whose(desk: Desk) -> None:
     shown = run(desk, "a", "%%glm -m GLM-4-Air,GLM-4-Plus --batch --blind\nhi")
     assert "pending" in shown
     assert "GLM-4-Plus" not in json.dumps(desk.outputs["a"])
+    comparison = desk.kernel.shell.user_ns["_glm"]
+    assert [run.pending for run in comparison] == ["pending"] * 2
+    assert "batch_" not in repr([*comparison])
+    assert "batch_1" in comparison.reveal()[0].pending
 
 
 def test_a_schema_is_checked_when_the_answer_is_collected(desk: Desk) -> None:
@@ -319,7 +350,7 @@ def test_where_the_list_cannot_tell_nothing_is_submitted(desk: Desk, monkeypatch
     killed_at(desk, monkeypatch, "before the creation")
     shown = run(desk, "a", "%%glm -t 0,1,0.5 -n 2 --batch\nhi")
     assert "the service does not list it (yet); run the cell again after" in shown
-    assert "nothing was submitted, because the service may have these requests already" in shown
+    assert "nothing more is submitted until the service lists the batch above" in shown
     assert batches(desk) == []
     monkeypatch.setattr("glm_magic.comparing.collecting._SETTLED_SECONDS", -1.0)
     desk.run("a")
@@ -333,7 +364,7 @@ def test_a_list_that_fails_tells_nothing(desk: Desk, monkeypatch: pytest.MonkeyP
         for cell in (CELL, "%%glm -t 0,1 -n 2\nhi"):
             shown = run(desk, "a", cell)
             assert states(desk) == ["pending"] * 4
-            assert "perhaps in a batch since" in shown
+            assert "may be in a batch since" in shown
     desk.run("a", CELL)
     assert batches(desk) == ["batch_1"]
 
@@ -370,7 +401,7 @@ def test_two_kernels_at_once_submit_once(desk: Desk, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Batches, "upload", slow)
     shown = run(desk, "a", CELL)
-    assert "4 requests not submitted, since another kernel asks them" in shown
+    assert "4 requests not submitted: another kernel took them over" in shown
     assert batches(desk) == ["batch_1"]
     assert asked_directly(desk) == []
 
@@ -409,7 +440,7 @@ def test_a_store_that_is_deleted_during_the_upload_has_nothing_submitted(
 
     with monkeypatch.context() as patched:
         patched.setattr(Batches, "upload", deleting)
-        assert "the store was deleted meanwhile" in run(desk, "a", CELL)
+        assert "or the store was deleted; run the cell again" in run(desk, "a", CELL)
     assert batches(desk) == []
     desk.run("a", CELL)
     assert batches(desk) == ["batch_1"]
@@ -526,21 +557,60 @@ def test_a_download_that_breaks_off_keeps_what_came_and_goes_on_later(
 def test_answers_that_are_gone_are_asked_again(submitted: Desk) -> None:
     submitted.server.run("batch_1")
     submitted.server.files.clear()
-    with pytest.raises(GlmError, match="no answer to this"):
+    with pytest.raises(GlmError, match="returned no answer to this request"):
         submitted.run("a")
-    assert "its answers are not at the service any more" in words(submitted)
+    assert "the service no longer has its answers" in words(submitted)
     submitted.run("a")
     assert batches(submitted) == ["batch_1", "batch_2"]
 
 
-def test_a_batch_that_is_not_there_is_kept_until_it_is_given_up(submitted: Desk) -> None:
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_a_batch_that_is_not_there_is_kept_until_it_is_dropped(
+    submitted: Desk, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    other = submitted.server.other
+
+    def gone(request: Any) -> Answer:
+        return error(status, {"error": {"message": "?"}}) if "/batches/batch_1" in request.path else other(request)
+
     del submitted.server.batches["batch_1"]
-    shown = run(submitted, "a")
-    assert "_glm.cancel() gives it up" in " ".join(shown.split())
-    assert states(submitted) == ["pending"] * 4
-    assert "given up" in submitted.kernel.shell.user_ns["_glm"].cancel()
+    with monkeypatch.context() as patched:
+        patched.setattr(submitted.server, "other", gone)
+        shown = run(submitted, "a")
+        assert "_glm.cancel() drops it" in " ".join(shown.split())
+        assert states(submitted) == ["pending"] * 4
+        assert "was dropped" in submitted.kernel.shell.user_ns["_glm"].cancel()
     submitted.run("a")
     assert len(batches(submitted)) == 1
+
+
+def test_a_batch_that_is_over_is_not_cancelled(submitted: Desk) -> None:
+    submitted.server.run("batch_1")
+    said = submitted.kernel.shell.user_ns["_glm"].cancel()
+    assert said == "batch_1 is completed. Run the cell again to collect what it has answered."
+    submitted.run("a")
+    assert states(submitted) == ["done"] * 4
+
+
+def test_a_batch_that_does_not_name_its_answers_yet_is_pending(submitted: Desk) -> None:
+    submitted.server.run("batch_1")
+    batch = submitted.server.batches["batch_1"]
+    output = batch.pop("output_file_id")
+    submitted.run("a")
+    assert states(submitted) == ["pending"] * 4
+    batch["output_file_id"] = output
+    submitted.run("a")
+    assert states(submitted) == ["done"] * 4
+    assert batches(submitted) == ["batch_1"]
+
+
+def test_one_that_never_names_its_answers_can_be_dropped(submitted: Desk) -> None:
+    submitted.server.batches["batch_1"]["status"] = "completed"
+    submitted.run("a")
+    assert states(submitted) == ["pending"] * 4
+    assert "it was dropped" in submitted.kernel.shell.user_ns["_glm"].cancel()
+    submitted.run("a")
+    assert batches(submitted) == ["batch_1", "batch_2"]
 
 
 def test_cancel_cancels_and_what_was_answered_is_collected(submitted: Desk) -> None:
@@ -561,7 +631,7 @@ def test_an_endpoint_without_the_routes_says_so_before_anything_is_uploaded(desk
     desk.server.is_there = False
     with pytest.raises(ServiceError, match="has no Batch API") as caught:
         desk.run("a", CELL)
-    assert caught.value.remedy == "Run the cell without --batch."
+    assert caught.value.remedy == "Ask without a batch (--batch, batch=True)."
     assert [request.method for request in desk.server.requests] == ["GET"]
 
 
@@ -663,6 +733,238 @@ def test_the_key_stands_nowhere_though_the_service_repeats_it(desk: Desk, monkey
     assert b"canary" not in (desk.store / "answers.db").read_bytes()
 
 
+@pytest.mark.parametrize("step", ["upload", "creation", "status", "errors", "lost creation", "not a batch"])
+def test_the_key_stands_in_no_error_of_a_batch(desk: Desk, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    monkeypatch.setenv("GLM_API_KEY", KEY)
+    faults = {
+        "upload": ("/files", error(400, {"error": {"message": f"{KEY} is wrong"}})),
+        "creation": ("/batches", error(429, {"error": {"code": "1302", "message": f"quota of {KEY}"}})),
+        "lost creation": ("/batches", error(500, {"error": {"message": f"down for {KEY}"}})),
+        "not a batch": ("/batches", Answer([json.dumps({"key": KEY}).encode()])),
+    }
+    other = desk.server.other
+    with monkeypatch.context() as patched:
+        if step in faults:
+            path, answer = faults[step]
+            patched.setattr(
+                desk.server, "other", lambda r: answer if r.method == "POST" and r.path.endswith(path) else other(r)
+            )
+        with contextlib.suppress(GlmError):
+            desk.run("a", CELL)
+    if step in ("status", "errors"):
+        changed = {"status": KEY} if step == "status" else {"status": "failed", "errors": {"data": [{"message": KEY}]}}
+        desk.server.batches["batch_1"] |= changed
+        with contextlib.suppress(GlmError):
+            desk.run("a")
+    assert "…" in json.dumps(desk.outputs["a"], ensure_ascii=False), "it is told, masked"
+    assert "canary" not in json.dumps(desk.outputs["a"])
+    assert not any("canary" in str(run.error) for run in runs(desk))
+    assert b"canary" not in b"".join(file.read_bytes() for file in desk.store.glob("answers.db*"))
+
+
+def test_the_store_does_not_forget_what_is_pending(submitted: Desk) -> None:
+    with pytest.raises(HistoryError, match="4 requests are pending in batches") as caught:
+        submitted.run("b", "%glm_history --forget")
+    assert "_glm.cancel()" in caught.value.remedy
+    assert states(submitted) == ["pending"] * 4
+    submitted.run("b", "%glm_history --forget --force")
+    submitted.run("a", "%%glm -t 0,1 -n 2\nhi")
+    assert len(asked_directly(submitted)) == 4
+
+
+def test_what_is_pending_is_not_asked_again_because_the_store_is_turned_off(submitted: Desk) -> None:
+    submitted.restart("%glm_config save_turns=off")
+    with pytest.raises(OptionError, match="4 of these requests are pending in batches, which save_turns=off"):
+        submitted.run("a", "%%glm -t 0,1 -n 2\nhi")
+    assert asked_directly(submitted) == []
+
+
+# --- several kernels, services and runs --------------------------------------------------------------------
+
+
+def lose_the_store(desk: Desk) -> None:
+    """Delete the store, as it is after a reinstallation; the notebook has no answers either."""
+    desk.end()
+    for name in ("answers.db", "answers.db-wal", "answers.db-shm"):
+        (desk.store / name).unlink(missing_ok=True)
+    desk.outputs.clear()
+    desk.save()
+    desk.restart()
+
+
+def test_a_fresh_comparison_by_batch_ends(desk: Desk) -> None:
+    desk.run("a", "%%glm -m GLM-4-Air,GLM-4-Plus\nhi")
+    shown = run(desk, "a", "%%glm -m GLM-4-Air,GLM-4-Plus --fresh --batch\nhi")
+    assert "run the cell again without --fresh to collect" in shown
+    assert states(desk) == ["pending"] * 2
+    desk.server.run("batch_1")
+    for _ in range(2):
+        desk.run("a")
+        assert states(desk) == ["done", "pending"]
+    desk.server.run("batch_2")
+    desk.run("a")
+    assert states(desk) == ["done"] * 2
+    assert batches(desk) == ["batch_1", "batch_2"]
+
+
+def test_older_answers_do_not_stand_in_for_fresh_ones_that_are_pending(desk: Desk) -> None:
+    desk.run("a", "%%glm -t 0,1\nhi")
+    desk.run("a", "%%glm -t 0,1 --fresh --batch\nhi")
+    desk.kernel.shell.user_ns["_glm"].ask_more()
+    assert states(desk) == ["pending"] * 4
+
+
+@pytest.mark.parametrize("options", ["--batch", ""])
+def test_two_kernels_that_collect_at_once_ask_nothing_again(
+    submitted: Desk, monkeypatch: pytest.MonkeyPatch, options: str
+) -> None:
+    submitted.server.run("batch_1")
+    submitted.restart()
+    collect = PendingBatches.collect
+
+    def late(*given: Any) -> Any:
+        monkeypatch.setattr(PendingBatches, "collect", collect)
+        first, shell = submitted.kernel, submitted._shell
+        submitted._shell = None
+        submitted.restart()
+        submitted.run("a", CELL)
+        submitted.end()
+        submitted.kernel, submitted._shell = first, shell
+        return collect(*given)
+
+    monkeypatch.setattr(PendingBatches, "collect", late)
+    submitted.run("a", f"%%glm -t 0,1 -n 2 {options}\nhi")
+    assert states(submitted) == ["done"] * 4
+    assert batches(submitted) == ["batch_1"]
+    assert asked_directly(submitted) == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_where_the_store_and_the_input_files_are_lost_results_tell_what_was_asked(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    cell = "%%glm -m GLM-4-Air,GLM-4-Plus --batch\nhi"
+    desk.run("a", cell)
+    for batch in ("batch_1", "batch_2"):
+        desk.server.run(batch)
+    inputs = {batch["input_file_id"] for batch in desk.server.batches.values()}
+    lose_the_store(desk)
+    other = desk.server.other
+
+    def withheld(request: Any) -> Answer:
+        if any(f"/files/{file}/content" in request.path for file in inputs):
+            return error(status, {"error": {"message": "not yours"}})
+        return other(request)
+
+    monkeypatch.setattr(desk.server, "other", withheld)
+    desk.run("a", cell)
+    assert states(desk) == ["done"] * 2
+    assert [run.saved.attempt.model for run in runs(desk)] == ["GLM-4-Air", "GLM-4-Plus"]
+    assert batches(desk) == ["batch_1", "batch_2"]
+
+
+def test_where_nothing_tells_what_a_batch_asks_nothing_is_submitted_until_it_is_over(submitted: Desk) -> None:
+    lines = submitted.server.files.pop(submitted.server.batches["batch_1"]["input_file_id"])
+    lose_the_store(submitted)
+    with pytest.raises(ServiceError, match="its requests cannot be read") as caught:
+        submitted.run("a", CELL)
+    assert "when that batch is over" in caught.value.remedy
+    submitted.server.files[submitted.server.batches["batch_1"]["input_file_id"]] = lines
+    submitted.run("a", CELL)
+    assert batches(submitted) == ["batch_1"]
+
+
+def test_what_is_collected_second_keeps_what_has_failed_first(submitted: Desk) -> None:
+    cell = "%%glm -t 0,1 -n 3 --batch\nhi"
+    submitted.run("a", cell)
+    submitted.server.run("batch_1", refused=(names(submitted)[0],))
+    submitted.end()
+    with contextlib.closing(sqlite3.connect(submitted.store / "answers.db")) as connection:
+        for table in ("batch_requests", "batches"):
+            connection.execute(f"DELETE FROM {table} WHERE label IN (SELECT label FROM batches WHERE id = 'batch_2')")
+        connection.commit()
+    submitted.restart()
+    shown = run(submitted, "a", cell)
+    assert states(submitted) == ["failed", "done", "pending", "done", "done", "pending"]
+    assert shown.count("batch_1: completed") == shown.count("batch_2: validating") == 1
+    assert batches(submitted) == ["batch_1", "batch_2"]
+
+
+def test_a_service_that_may_have_a_batch_does_not_keep_another_from_getting_one(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_at(desk, monkeypatch, "before the creation")
+    with BatchServer() as other:
+        monkeypatch.setenv("GLM_BASE_URL", other.url)
+        desk.restart()
+        shown = run(desk, "a", CELL)
+        assert "the settings name another service" in shown
+        assert [*other.batches] == ["batch_1"]
+        said = desk.kernel.shell.user_ns["_glm"].cancel()
+        assert "it was dropped here, and not cancelled there" in said
+        assert "batch_1 is cancelled" in said
+    monkeypatch.undo()
+
+
+def test_asking_more_checks_what_a_batch_needs(submitted: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    submitted.server.run("batch_1")
+    submitted.run("a")
+    submitted.save()
+    monkeypatch.setenv("GLM_REPLAY", str(submitted.path))
+    monkeypatch.setenv("GLM_SAVE_TURNS", "off")
+    submitted.restart()
+    submitted.run("a")
+    with pytest.raises(OptionError, match="save_turns=off"):
+        submitted.kernel.shell.user_ns["_glm"].ask_more()
+    assert batches(submitted) == ["batch_1"]
+
+
+# --- what is spent --------------------------------------------------------------------------------------------
+
+
+def priced(desk: Desk, tmp_path: Path, *lines: str) -> None:
+    (tmp_path / "prices.csv").write_text("model,input,output,currency\nGLM-4-Air,0,2000,USD\n")
+    desk.restart(f"%glm_config prices={tmp_path / 'prices.csv'}", *lines)
+
+
+def test_what_a_batch_frees_is_asked_within_the_budget(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_at(desk, monkeypatch, "before the creation")
+    priced(desk, tmp_path, "%glm_config budget=0.1")
+    monkeypatch.setattr("glm_magic.comparing.collecting._SETTLED_SECONDS", -1.0)
+    with pytest.raises(OverBudget):
+        desk.run("a", CELL)
+    assert batches(desk) == []
+
+
+def test_an_answer_that_is_of_no_use_is_billed(desk: Desk) -> None:
+    desk.run("a", "%%glm -n 1 --json --batch\nhi")
+    desk.server.run("batch_1")
+    before = shared().ledger.total.requests
+    with pytest.raises(GlmError, match="does not fit"):
+        desk.run("a")
+    assert shared().ledger.total.requests == before + 1
+
+
+def test_an_answer_is_billed_once_though_it_is_collected_again(
+    submitted: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitted.server.run("batch_1")
+    before = shared().ledger.total.requests
+
+    def full(*_: Any, **__: Any) -> None:
+        raise HistoryError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("glm_magic.notebook.runs.RunTable.add", full)
+        submitted.run("a")
+    assert states(submitted) == ["done"] * 4
+    submitted.run("a")
+    submitted.run("a")
+    assert shared().ledger.total.requests == before + 4
+
+
 # --- the requests as a file --------------------------------------------------------------------------------
 
 
@@ -681,6 +983,13 @@ def test_the_requests_of_the_last_comparison_are_exported(desk: Desk, tmp_path: 
     assert not any("stream" in line["body"] for line in lines)
     with pytest.raises(HistoryError):
         desk.run("b")
+
+
+def test_the_requests_are_those_that_were_asked_more(submitted: Desk, tmp_path: Path) -> None:
+    submitted.kernel.shell.user_ns["_glm"].ask_more()
+    target = tmp_path / "requests.jsonl"
+    submitted.run("b", f"%glm_history --export {target}")
+    assert len(target.read_text().splitlines()) == 6
 
 
 def test_requests_need_a_comparison(desk: Desk, tmp_path: Path) -> None:

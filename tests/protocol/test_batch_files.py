@@ -63,6 +63,20 @@ def test_what_is_not_over_may_still_come(status: str) -> None:
     assert not read.is_over
 
 
+@pytest.mark.parametrize(("status", "read_as"), [("COMPLETED", "completed"), ("canceled", "cancelled")])
+def test_a_status_is_read_as_gateways_write_it(status: str, read_as: str) -> None:
+    read = read_batch({"id": "b", "status": status, "output_file_id": "f-2"})
+    assert read is not None
+    assert (read.status, read.is_over) == (read_as, True)
+
+
+def test_a_completion_without_a_status_is_an_answer() -> None:
+    line = {"custom_id": "a", "response": {"body": {"choices": []}}}
+    read = read_result(json.dumps(line).encode())
+    assert read is not None
+    assert read.is_answer
+
+
 @pytest.mark.parametrize("body", [None, [], "text", {}, {"id": "b"}, {"id": 7, "status": "completed"}])
 def test_what_is_no_batch_is_none(body: object) -> None:
     assert read_batch(body) is None

@@ -11,7 +11,7 @@ from batch_server import BatchServer
 from glm_server import CUT, Answer, GlmServer, error
 
 from glm_magic.errors import AnswerError, AuthenticationError, ConnectionFailed, ServiceError
-from glm_magic.protocol.batch_files import read_result, request_line
+from glm_magic.protocol.batch_files import GLM_URL, read_result, request_line
 from glm_magic.service.batch import Batches
 from glm_magic.service.endpoint import endpoint
 from glm_magic.service.keys import Key
@@ -55,6 +55,15 @@ def test_what_is_submitted_comes_back_by_its_name(batches: Batches, server: Batc
     assert [(each.custom_id, each.is_answer) for each in answers if each] == [("r-2", True), ("r-0", True)]
     assert [each.custom_id for line in batches.download(done.error_file) if (each := read_result(line))] == ["r-1"]
     assert all(request.headers["authorization"] == f"Bearer {KEY}" for request in server.requests)
+
+
+def test_glm_is_asked_not_to_delete_what_a_batch_asks(
+    batches: Batches, server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = batches.upload(requests(batches, 1), "a.jsonl")
+    assert "auto_delete_input_file" not in server.batches[batches.create(file, {}).id]
+    monkeypatch.setattr(Batches, "url", GLM_URL)
+    assert server.batches[batches.create(file, {}).id]["auto_delete_input_file"] is False
 
 
 def test_the_list_has_every_batch_the_latest_first(batches: Batches) -> None:
