@@ -33,31 +33,24 @@ OLDEST = (
     "nbconvert",
     "nbval",
     "pytest",
+    "pytest-xdist",
     "hypothesis",
     "matplotlib",
     "pandas",
 )
 # They use the magics, and little of IPython: what they need of it, others test too.
 KNOW_NO_IPYTHON = tuple(
-    f"--ignore=tests/magics/test_{name}.py"
-    for name in (
-        *(
-            "comparing",
-            "comparing_batch",
-            "comparing_input",
-            "comparing_kept",
-            "options",
-            "written",
-            "panel",
-            "saving",
-            "budget",
-        ),
-        *("history", "replay", "restart", "refresh", "conversation_machine", "pictures", "documents_in_prompts"),
-        *("mcp_tools", "thinking"),
-    )
+    f"--ignore=tests/{folder}/test_{name}.py"
+    for folder, names in {
+        "magics": "comparing comparing_batch comparing_input comparing_kept options written panel saving budget history"
+        " replay restart refresh conversation_machine pictures documents_in_prompts mcp_tools thinking",
+        "kernel": "kernel_batch kernel_comparing kernel_replay",
+    }.items()
+    for name in names.split()
 )
 ATTACKS = "tests/browser/test_attacks.py"
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
+TWO = ("-n", "2", "--dist", "loadfile")
 # Chromium, the server and the kernel are three programs, and now and then a message between them is late or lost: what
 # fails is tried once more, and named.
 BROWSER = (*PYTEST, "-m", "browser", "--reruns", "1", "-rR")
@@ -96,8 +89,8 @@ def main() -> None:
             ("mypy", [python, "-m", "mypy"]),
             ("the imports", [python, "-c", LINT_IMPORTS, "--no-cache"]),
             ("the quickstart", [python, "-c", ON_ONE_CORE, *PYTEST[2:], *QUICKSTART]),
-            ("the oldest IPython", [old_python, *PYTEST, *KNOW_NO_IPYTHON, "tests/magics", "tests/kernel"]),
-            ("all but the browser", [python, *PYTEST, "-m", "not browser", "-n", "2", "--dist", "loadfile"]),
+            ("the oldest IPython", [old_python, *PYTEST, *TWO, *KNOW_NO_IPYTHON, "tests/magics", "tests/kernel"]),
+            ("all but the browser", [python, *PYTEST, *TWO, "-m", "not browser"]),
             ("attacks in the browser", [python, *BROWSER, ATTACKS]),
         ],
     )

@@ -204,7 +204,7 @@ class Lab:
         self.fetched: list[str] = []  # the address of everything that the page has asked for
         self.path = Path()
         self._url = url
-        self._notebooks = notebooks
+        self.folder = notebooks
         page.set_default_timeout(SECONDS * 1000)
         self._listeners: dict[str, Callable[[Any], None]] = {
             "dialog": lambda dialog: dialog.accept(),  # leaving a notebook that is not saved asks
@@ -218,8 +218,8 @@ class Lab:
 
         JupyterLab is loaded once in a page, and again after a reload, which brings earlier notebooks back.
         """
-        self.path = self._notebooks / path
-        name = self.path.relative_to(self._notebooks).as_posix()
+        self.path = self.folder / path
+        name = self.path.relative_to(self.folder).as_posix()
         if self.page.evaluate("() => window.glmPlace") == self.front_end == "JupyterLab":
             self.page.evaluate(
                 """async path => {
@@ -239,7 +239,7 @@ class Lab:
         """Write a notebook of code cells, and open it."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         notebook.metadata.kernelspec = {"name": kernel, "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, self._notebooks / f"{name}.ipynb")
+        nbformat.write(notebook, self.folder / f"{name}.ipynb")
         self.open(f"{name}.ipynb")
 
     def reload(self, *, busy: bool = False) -> None:
@@ -254,7 +254,7 @@ class Lab:
             self.page.remove_listener(event, listener)
 
     def leave(self) -> None:
-        """Have the next test load the page anew, which this one has changed."""
+        """Have the page loaded anew when a notebook is opened next."""
         self.page.goto("about:blank")
 
     # --- running -----------------------------------------------------------------------------
@@ -366,12 +366,12 @@ class Lab:
                 ].join('\\n');
             }"""
         )
-        log = self._notebooks.parent / LOG
+        log = self.folder.parent / LOG
         before = log.read_text()
         for kernel in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError):
                 command = kernel.read_text()
-                if "ipykernel_launcher" in command and str(self._notebooks.parent) in command:
+                if "ipykernel_launcher" in command and str(self.folder.parent) in command:
                     os.kill(int(kernel.parent.name), signal.SIGABRT)  # its faulthandler writes where its threads are
         time.sleep(1)
         self.leave()
@@ -405,7 +405,7 @@ class Lab:
                 return notebook?.context?.path === name && notebook.context.isReady
                     && (busy || kernel?.status === 'idle' && kernel.connectionStatus === 'connected');
             }""",
-            arg=[self.path.relative_to(self._notebooks).as_posix(), busy],
+            arg=[self.path.relative_to(self.folder).as_posix(), busy],
             timeout=60_000,
         )
 

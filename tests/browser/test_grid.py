@@ -69,6 +69,7 @@ def did(lab: Lab, index: int = 2) -> str:
 def test_answers_stream_into_their_cells_and_the_file_has_no_widget(lab: Lab) -> None:
     name = f"grid-{lab.front_end.replace(' ', '')}"
     begin = "a = Acted(4, 3, 2); a.begin(); a.stream(pause=.02, until=9)"
+    (lab.folder / name).unlink(missing_ok=True)
     lab.open_new(name, SETUP, f"{begin}; a.hold('{name}'); a.stream(pause=.02); a.finish()")
     lab.run_cell(0)
     lab.start(1)

@@ -168,7 +168,7 @@ def install_a_kernel_without_the_package(data: Path) -> str:
         "language": "python",
     }
     file = data / "kernels" / name / "kernel.json"
-    file.parent.mkdir(parents=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(spec))
     return name
 
@@ -183,6 +183,7 @@ def test_a_shared_notebook_shows_every_answer_without_this_package(
     nbformat.write(shared, notebooks / "shared.ipynb")
     requests = len(server.requests)
 
+    lab.leave()  # a page that is there does not know of the new kernel yet
     lab.open("shared.ipynb")
     cells = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
     assert lab.page.evaluate(f"() => {cells}.some(cell => cell.model.trusted)") is False
