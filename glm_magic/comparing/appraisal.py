@@ -19,13 +19,12 @@ from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.kept import Keeping, KeptRuns, Known
 from glm_magic.comparing.plan import service_of
+from glm_magic.comparing.running import PULL_SECONDS
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import Scored, Scorer
 from glm_magic.errors import NotRecorded, StillPending
 from glm_magic.notebook.runs import RunKey, SavedRun
 from glm_magic.settings.setting import Value
-
-_PULL_SECONDS = 0.1
 
 # The settings that are the prompt's own, and not a judge's.
 _NOT_A_JUDGES: Mapping[str, Value] = {"system": "", "stop": None, "max_tokens": None}
@@ -139,7 +138,7 @@ class Appraiser:
         try:
             waiting = [pool.submit(self.scored, run, baseline) for run, baseline in runs]
             for future in waiting:
-                while not wait([future], _PULL_SECONDS).done:
+                while not wait([future], PULL_SECONDS).done:
                     yield None
                 yield future.result()
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from glm_magic.comparing.plan import counted
 from glm_magic.errors import quoted
 from glm_magic.notebook.batches import PendingBatch
 from glm_magic.protocol.batch_files import Batch
@@ -18,14 +19,9 @@ def waits(batch: PendingBatch, now: float) -> str:
 def name(batch: PendingBatch) -> str:
     """Return what a batch is called."""
     if not batch.id:
-        return f"a batch of {counted(batch.requests)}"
+        return f"a batch of {counted(batch.requests, 'request')}"
     id_ = quoted(batch.id)
     return id_ if id_.startswith("batch") else f"batch {id_}"
-
-
-def counted(number: int, what: str = "request") -> str:
-    """Return a number of requests in words, or of whatever else."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def progress(state: Batch) -> str:

@@ -12,6 +12,7 @@ from glm_magic.chat.events import AskedAgain, Event
 from glm_magic.chat.messages import Message
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing import batch_words
+from glm_magic.comparing.plan import counted
 from glm_magic.comparing.running import unusable
 from glm_magic.errors import AnswerError, AnswerMismatch, GlmError, ServiceError, quoted
 from glm_magic.notebook.batches import BatchTable, PendingBatch, PendingRequest
@@ -120,7 +121,7 @@ class BatchAtService:
                 raise
             self.found.notes.append(f"{self.name}: the service no longer has its answers")
         number = len(self.found.runs) - before
-        self.found.notes.append(f"{self.name}: {state.status}, {batch_words.counted(number, 'answer')} collected")
+        self.found.notes.append(f"{self.name}: {state.status}, {counted(number, 'answer')} collected")
         if self._is_written:  # else the page says why, and it is collected again
             unanswered = GlmError(batch_words.why_unanswered(state), AGAIN)
             rest = self.table.keys(self.batch.label)

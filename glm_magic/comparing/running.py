@@ -32,7 +32,7 @@ from glm_magic.notebook.runs import SavedRun
 # What one request fails with, all others to the same model will.
 _HOPELESS = (AuthenticationError, BalanceError, UsageCap, ModelUnknown, SetupError)
 
-_PULL_SECONDS = 0.1
+PULL_SECONDS = 0.1
 _GRACE_SECONDS = 2.0  # for requests to let go of their connections
 
 
@@ -102,7 +102,7 @@ class Running:
         with self._lock:
             return not self._working
 
-    def news(self, timeout: float = _PULL_SECONDS) -> News:
+    def news(self, timeout: float = PULL_SECONDS) -> News:
         """Wait for at most `timeout` seconds for the end, and return what has happened meanwhile."""
         with self._lock:
             self._lock.wait_for(lambda: not self._working, timeout)

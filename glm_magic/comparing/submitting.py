@@ -18,7 +18,7 @@ from glm_magic.chat.reply import Reply
 from glm_magic.comparing import batch_words
 from glm_magic.comparing.kept import BatchesOfCell, Known, RecordedRuns
 from glm_magic.comparing.pending import PendingBatches
-from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.plan import Plan, counted
 from glm_magic.display.grid import Spot
 from glm_magic.errors import AnswerError, GlmError, HistoryError, OptionError, ServiceError, quoted
 from glm_magic.notebook.batches import PendingBatch, PendingRequest, name_of
@@ -174,8 +174,9 @@ class _Submission:
 
     def _submit(self, spots: Sequence[Spot], content: bytes) -> None:
         pending, table, first = self.pending, self.cell.table, self.plan.question(spots[0])
-        batch = PendingBatch(uuid.uuid4().hex, self.endpoint.base_url, first.model, first.price, pending.now)
-        batch = replace(batch, requests=len(spots))
+        batch = PendingBatch(
+            uuid.uuid4().hex, self.endpoint.base_url, first.model, first.price, pending.now, requests=len(spots)
+        )
         if not table.intend(self.cell.notebook, self.cell.place, batch, map(self._request, spots), now=pending.now):
             pending.notes.append("another kernel has just submitted some of these requests: run the cell again")
             return
@@ -187,7 +188,7 @@ class _Submission:
             raise
         if not table.creating(batch.label, file, now=pending.now):
             pending.notes.append(
-                f"{batch_words.counted(len(spots))} not submitted: another kernel took them over, or the store was"
+                f"{counted(len(spots), 'request')} not submitted: another kernel took them over, or the store was"
                 " deleted; run the cell again"
             )
             return
@@ -203,7 +204,7 @@ class _Submission:
             pending.session.services.ledger.expect(batch.label, first.price.currency, sum(expected))
         to = "" if self.plan.wanted.is_blind else f" to {first.model}"
         named = batch_words.name(replace(batch, id=made.id))
-        pending.notes.append(f"{batch_words.counted(len(spots))}{to} submitted as {named}")
+        pending.notes.append(f"{counted(len(spots), 'request')}{to} submitted as {named}")
         self.has_submitted = True
 
     def _created(self, batch: PendingBatch, file: str) -> Batch | None:

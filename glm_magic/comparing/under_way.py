@@ -15,7 +15,7 @@ from glm_magic.comparing.on_executor import OnExecutor
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.planned import Planned
 from glm_magic.comparing.rounds import Rounds
-from glm_magic.comparing.running import News, Running
+from glm_magic.comparing.running import PULL_SECONDS, News, Running
 from glm_magic.comparing.runs import Run, blank, kept
 from glm_magic.comparing.shown import Progress
 from glm_magic.comparing.summary import summaries
@@ -25,7 +25,6 @@ from glm_magic.notebook.comparison import RunAt, Shown, encode
 from glm_magic.notebook.runs import SavedRun
 from glm_magic.settings.declared import number
 
-_PULL_SECONDS = 0.1
 # Between two looks at what the columns come to: a second, and so much more than a look takes, as with many runs.
 _HEAD_SECONDS, _HEAD_SHARE = 1.0, 50
 
@@ -136,7 +135,7 @@ class Comparing:
             is_over = False
             while not is_over:
                 is_over = self._running.is_over  # before its news, of which none is missed then
-                yield self._taken(self._running.news(0 if is_over else _PULL_SECONDS))
+                yield self._taken(self._running.news(0 if is_over else PULL_SECONDS))
             yield from self._judged_changes()
 
     def _asking(self, spots: Sequence[Spot]) -> Running | OnExecutor:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from glm_magic.chat.events import Event
-from glm_magic.errors import GlmError, ServiceError, quoted
+from glm_magic.errors import ServiceError, quoted
 from glm_magic.protocol import refusals
 from glm_magic.protocol.batch_files import GLM_URL, Batch, Result, read_batch, read_result, request_line, url_of
 from glm_magic.protocol.chunks import AnswerReader
@@ -104,11 +104,8 @@ class Batches:
         """Yield the events of an answer, with the key masked in them. Raises `AnswerError` if it is a refusal."""
         endpoint = self._calls.endpoint
         masking = endpoint.key.masking() if endpoint.key is not None else None
-        try:
+        with self._calls.masked():
             events = _read(result, model, endpoint.url)
-        except GlmError as error:
-            error.rewrite(self._calls.hidden)
-            raise error.with_traceback(None) from None
         yield from events if masking is None else [*masking.masked(events), *masking.rest()]
 
     def _pages(self, path: str) -> Iterator[dict[str, Any]]:

@@ -69,7 +69,7 @@ class Calls:
         url = asked.url
         if query:
             url += ("&" if "?" in url else "?") + urlencode(query)
-        with self._masked():
+        with self.masked():
             try:
                 with self._connection.http.stream(
                     method,
@@ -89,7 +89,8 @@ class Calls:
                 raise SetupError(f"base_url is not an address: {error}") from None
 
     @contextlib.contextmanager
-    def _masked(self) -> Iterator[None]:
+    def masked(self) -> Iterator[None]:
+        """Mask the key in the errors that are raised within."""
         try:
             yield
         except GlmError as error:

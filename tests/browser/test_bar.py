@@ -214,7 +214,7 @@ ALONE = """async ([code, values]) => {
 
 def test_stop_is_an_interrupt_or_a_message_and_never_both(chromium: Browser) -> None:
     page = chromium.new_page()
-    values = {"key": "k", "title": "M", "said": "answering", "seconds": 0, "first_token_seconds": 0, "tokens": 0}
+    values = {"key": "k", "title": "M", "status": "answering", "seconds": 0, "first_token_seconds": 0, "tokens": 0}
     values |= {"marks": ["attempt 2", "stale: turn 3"], "background": False, "over": ""}
     code = Path(bar.__file__).with_name("bar.js").read_text()
     stop, said = page.locator("button"), page.locator(".glm-bar-said")

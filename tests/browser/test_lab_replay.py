@@ -19,23 +19,10 @@ PROMPTS = ("one", "two", "three", "four")
 FIRST = 1  # the cell of the first prompt
 
 
-def start_all(lab: Lab) -> None:
-    lab.page.evaluate(
-        """() => {
-            window.glmRuns = { all: 'runs' };
-            jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.glmRuns.all = 'done' });
-        }"""
-    )
-
-
-def wait_all(lab: Lab) -> None:
-    lab.page.wait_for_function("() => window.glmRuns.all === 'done'")
-
-
 def restart_and_run_all(lab: Lab) -> None:
     lab.restart()
-    start_all(lab)
-    wait_all(lab)
+    lab.start_all()
+    lab.wait_all()
 
 
 def test_a_run_all_that_was_interrupted_and_saved_costs_nothing_when_it_runs_again(
@@ -58,10 +45,10 @@ def test_a_run_all_that_was_interrupted_and_saved_costs_nothing_when_it_runs_aga
 
     # the second answer is interrupted, and what is on the page then is saved
     server.answer(stream("The first."), stream("Half of the", threading.Event(), " second."))
-    start_all(lab)
+    lab.start_all()
     expect(lab.answer(2)).to_have_text("Half of the")
     lab.interrupt()
-    wait_all(lab)
+    lab.wait_all()
     lab.wait_for_text(2, "Interrupted")
     assert asked() == ["one", "two"]
     assert [bool(cell.outputs) for cell in lab.save().cells[FIRST:]] == [True, True, False, False]
@@ -85,11 +72,11 @@ def test_a_run_all_that_was_interrupted_and_saved_costs_nothing_when_it_runs_aga
     server.answer(stream(threading.Event(), "Never."))
     lab.rewrite(2, "%%glm\nanother")
     lab.restart()
-    start_all(lab)
+    lab.start_all()
     lab.wait_for(lambda: len(asked()) == 6, "the changed prompt to be asked")
     assert [bool(cell.outputs) for cell in lab.save().cells[FIRST + 2 :]] == [False, False]
     lab.interrupt()
-    wait_all(lab)
+    lab.wait_all()
     lab.rewrite(2, "%%glm\ntwo")
     lab.save()
     restart_and_run_all(lab)

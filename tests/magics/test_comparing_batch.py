@@ -386,17 +386,22 @@ def test_a_creation_whose_answer_is_lost_is_looked_for(
     assert batches(desk) == ["batch_1"]
 
 
+def run_in_another_kernel(desk: Desk) -> None:
+    """Run the cell in a second kernel, and go on in the first."""
+    first, shell = desk.kernel, desk._shell
+    desk._shell = None
+    desk.restart()
+    desk.run("a", CELL)
+    desk.end()
+    desk.kernel, desk._shell = first, shell
+
+
 def test_two_kernels_at_once_submit_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = Batches.upload
 
     def slow(*given: Any) -> str:
         monkeypatch.setattr(Batches, "upload", upload)
-        first, shell = desk.kernel, desk._shell
-        desk._shell = None
-        desk.restart()
-        desk.run("a", CELL)
-        desk.end()
-        desk.kernel, desk._shell = first, shell
+        run_in_another_kernel(desk)
         return upload(*given)
 
     monkeypatch.setattr(Batches, "upload", slow)
@@ -824,12 +829,7 @@ def test_two_kernels_that_collect_at_once_ask_nothing_again(
 
     def late(*given: Any) -> Any:
         monkeypatch.setattr(PendingBatches, "collect", collect)
-        first, shell = submitted.kernel, submitted._shell
-        submitted._shell = None
-        submitted.restart()
-        submitted.run("a", CELL)
-        submitted.end()
-        submitted.kernel, submitted._shell = first, shell
+        run_in_another_kernel(submitted)
         return collect(*given)
 
     monkeypatch.setattr(PendingBatches, "collect", late)

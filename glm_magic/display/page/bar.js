@@ -54,7 +54,7 @@ function drawn(model, el, thinking) {
   const can_stop = () => !over && (model.get("background") || kernelOf(model)?.interrupt !== undefined);
   const happens = () => {
     const link = kernelOf(model)?.connectionStatus ?? "connected";
-    return link === "connected" ? model.get("said") : "the page has lost the kernel";
+    return link === "connected" ? model.get("status") : "the page has lost the kernel";
   };
   const draw = () => {
     const seconds = (performance.now() - begun) / 1000;

@@ -26,7 +26,7 @@ class Bar(anywidget.AnyWidget):
 
     key = traitlets.Unicode().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)
-    said = traitlets.Unicode().tag(sync=True)
+    status = traitlets.Unicode().tag(sync=True)
     seconds = traitlets.Float().tag(sync=True)
     first_token_seconds = traitlets.Float().tag(sync=True)
     tokens = traitlets.Int().tag(sync=True)

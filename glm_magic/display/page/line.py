@@ -138,7 +138,7 @@ class Line:
             self._show(self._static(), self._name, update=not is_new)
             return
         tokens = tokens_of_characters(self._wide, self._narrow)
-        self._bar.update(said=self._status, tokens=tokens, first_token_seconds=self._first_token)
+        self._bar.update(status=self._status, tokens=tokens, first_token_seconds=self._first_token)
         if self._thoughts:
             self._bar.think("".join(self._thoughts))
             self._thoughts.clear()
