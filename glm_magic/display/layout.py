@@ -13,21 +13,23 @@ from glm_magic.display import blocks
 from glm_magic.display.lookahead import MATHS
 
 _CODE_COLUMNS = 4  # further in than its container
-_MOST_CELLS = 65_000  # of a table, for all parsers
 
 _SPAN = re.compile(rf"`|{MATHS}")
 # Lines in which each span of code or maths ends where it begins.
 _WHOLE_LINES = re.compile(r"(?:(?:[^`$\\\n]|(?<![`$])(`+|\$\$?)(?![`$])[^`$\\\n]+\1(?![`$]))*(?:\n|\Z))*")
 _FENCE_MARKS = re.compile("```|~~~")
-_DELIMITERS = re.compile(r"^[ \t>]*[:|-][-:| \t]*$", re.MULTILINE)  # below the head of a table
-_TABLE = re.compile(
+_LIKE_DELIMITERS = re.compile(r"[:|-][-:| \t]*$", re.MULTILINE)  # of a table, below its head
+_DELIMITERS = re.compile(rf"^[ \t>]*{_LIKE_DELIMITERS.pattern}", re.MULTILINE)
+_TABLE_START = re.compile(
     r"(?P<head>(?=\||[^\W\d_])[^|\\`\n]*(?:\|[^|\\`\n]*)+)\n"
-    r"(?P<delimiters>(?!- )[|:-](?=[^\n]*\||(?<=\|))[-:| ]*)\n"  # with a bar: a line of dashes makes a heading
-    r"(?:(?=[|<]|[^\W\d_])[^\n]*(?:\n|\Z))*\n*"
+    r"(?P<delimiters>(?!- )[|:-](?=[^\n]*\||(?<=\|))[-:| ]*)\n?"  # with a bar: a line of dashes makes a heading
 )
 _DELIMITER = re.compile(r" *:?-+:? *")
 _FURTHER_IN = re.compile(r"^ {4}|[-+*.)] {5}|> {4}|\t", re.MULTILINE)
 _UNCLEAR = re.compile(r"> {4}|>[^>\n]*(?:```|~~~|\t)")  # in a quote
+_QUOTED_TABLE = re.compile(r"^[ \t>]*> *[:|-][-:| ]*$", re.MULTILINE)
+# What is read in another way in a table, or after it.
+_TABLE_MATTERS = re.compile(rf"{_SPAN.pattern}|(?:://|www\.)\S*\||^ {{4}}", re.IGNORECASE | re.MULTILINE)
 _LINE = re.compile(
     r"(?P<indent>[ \t]*)(?P<marks>(?:(?:[-+*]|[0-9]{1,9}[.)])[ \t]+(?=[^ \t\n]))*)(?P<first>[^\n]?)[^\n]*\n?"
 )
@@ -55,26 +57,17 @@ class Code:
     info: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: from within its first line, at `start`, to the end of its last, at `end`."""
+
+    start: int
+    end: int
+
+
 def has_spans(text: str) -> bool:
     """Whether `text` may have spans of code or maths over lines, so that it matters where its paragraphs end."""
     return _SPAN.search(text) is not None and not _WHOLE_LINES.fullmatch(text)
-
-
-def is_table(text: str) -> bool:
-    """Whether `text` is surely a table and nothing else."""
-    found = _TABLE.fullmatch(text)
-    if found is None:
-        return False
-    delimiters = _cells(found["delimiters"])
-    return (
-        len(_cells(found["head"])) == len(delimiters)
-        and all(map(_DELIMITER.fullmatch, delimiters))
-        and len(delimiters) * text.count("\n") < _MOST_CELLS
-    )
-
-
-def _cells(row: str) -> list[str]:
-    return row.strip().removeprefix("|").removesuffix("|").split("|")
 
 
 def paragraphs(text: str) -> list[str]:
@@ -83,27 +76,48 @@ def paragraphs(text: str) -> list[str]:
     return [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
 
 
-def code_in(text: str) -> Iterator[Code | None]:
-    """Yield the code within lists in `text`; at last None if its lines do not tell, as with tables and other fences."""
-    if ("|" in text and _DELIMITERS.search(text)) or _UNCLEAR.search(text):
+def code_and_tables(text: str) -> Iterator[Code | Table | None]:
+    """Yield the code and tables in `text`, but for tables in quotes; at last None if its lines do not tell.
+
+    They do not tell of a table in a quote either if its text is read in another way in cells.
+    """
+    if _UNCLEAR.search(text) or (_QUOTED_TABLE.search(text) and _TABLE_MATTERS.search(text)):
         yield None
-    elif _FURTHER_IN.search(text) or _FENCE_MARKS.search(text):
-        yield from _code_by_lines(text)
+    elif _FURTHER_IN.search(text) or _FENCE_MARKS.search(text) or ("|" in text and _DELIMITERS.search(text)):
+        yield from _by_lines(text)
 
 
-def _code_by_lines(text: str) -> Iterator[Code | None]:
+def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a branch for each kind of line
     items = [(0, "")]  # the containers of a line: where the text of each begins, and the last character of its mark
-    in_paragraph = False
+    in_paragraph = is_lazy = False  # lazy: it goes on with the paragraph of a container that has ended
+    head = table = -1  # where the line before begins, if it may be the head of a table; where a table begins
     at = 0
     while at < len(text) and (line := _LINE.match(text, at)):
         start, at = at, line.end()
         column, first, left = len(line["indent"].expandtabs(_CODE_COLUMNS)), line.start("first"), ""
-        if not line["first"]:
-            in_paragraph = False
-            continue
         fence = _FENCE.match(text, first)
-        is_text = not fence and not _NO_TEXT.match(text, first)
+        is_text = bool(line["first"]) and not fence and not _NO_TEXT.match(text, first)
+        goes_on = is_text and not line["marks"] and 0 <= column - items[-1][0] < _CODE_COLUMNS
+        if table >= 0:
+            if goes_on:
+                continue
+            yield Table(table, start)
+            table = -1
+        if not line["first"]:
+            in_paragraph, head = False, -1
+            continue
+        if head >= 0 and not line["marks"] and "|" in text[head:start] and _LIKE_DELIMITERS.match(text, first):
+            begun = _TABLE_START.fullmatch(text[head:start] + text[first:at])
+            marks = text[text.rfind("\n", 0, head) + 1 : head].lstrip()  # parsers differ on which comes first
+            if begun is None or is_lazy or not goes_on or (marks and _fits(marks + begun["head"], begun["delimiters"])):
+                yield None
+                return
+            if _fits(begun["head"], begun["delimiters"]):
+                table, in_paragraph, head = head, False, -1
+                continue
+        head = first if is_text and column < items[-1][0] + _CODE_COLUMNS else -1
         if in_paragraph and ((is_text and not line["marks"]) or column >= items[-1][0] + _CODE_COLUMNS):
+            is_lazy = is_lazy or column < items[-1][0]
             continue
         while column < items[-1][0]:
             left = items.pop()[1]
@@ -121,8 +135,8 @@ def _code_by_lines(text: str) -> Iterator[Code | None]:
             if in_paragraph and mark["number"] not in ("", "1") and mark["kind"] != left:
                 yield None  # it may be a line of the paragraph
                 return
-            begun, column = column, len(text[start : line.start("marks") + mark.end()].expandtabs(_CODE_COLUMNS))
-            if column > begun + len(mark[0].rstrip()) + _CODE_COLUMNS:
+            before, column = column, len(text[start : line.start("marks") + mark.end()].expandtabs(_CODE_COLUMNS))
+            if column > before + len(mark[0].rstrip()) + _CODE_COLUMNS:
                 yield None  # it may be code
                 return
             items.append((column, mark["kind"]))
@@ -130,7 +144,8 @@ def _code_by_lines(text: str) -> Iterator[Code | None]:
         if _EMPTY_ITEM.match(text, first):
             yield None
             return
-        in_paragraph = is_text or text[first] == ">"
+        is_lazy = text[first] == ">"  # perhaps
+        in_paragraph = is_text or is_lazy
         if fence:
             code_end, end = -1, -1
             if len(items) > 1 and "\t" not in text:
@@ -140,3 +155,14 @@ def _code_by_lines(text: str) -> Iterator[Code | None]:
                 return
             yield Code(start, end, column, (at, code_end), fence["marks"], fence["info"])
             at = end
+    if table >= 0:
+        yield Table(table, len(text))
+
+
+def _fits(head: str, delimiters: str) -> bool:
+    cells = _cells(delimiters)
+    return len(_cells(head)) == len(cells) and all(map(_DELIMITER.fullmatch, cells))
+
+
+def _cells(row: str) -> list[str]:
+    return row.strip().removeprefix("|").removesuffix("|").split("|")

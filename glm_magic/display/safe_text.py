@@ -200,28 +200,30 @@ def _prose(pieces: tuple[str, ...]) -> Iterator[_Part]:
             if _ONE_LINE.fullmatch(piece):  # no code, and nothing that goes on in another line
                 yield prose.neutralised(piece)
                 continue
-        if layout.is_table(piece):
-            yield from (prose.neutralised(row, in_table=True) for row in piece.splitlines(keepends=True))
-        elif None in (code_in := [*layout.code_in(piece)]) or (code_in and has_display(piece)):
+        found = [*layout.code_and_tables(piece)]
+        if None in found or (found and has_display(piece)):
             yield from _parsed(piece)
         elif has_display(piece):
             yield prose.neutralised(piece)  # a line of display maths may look like another block
         else:
-            yield from _laid_out(piece, filter(None, code_in))
+            yield from _laid_out(piece, filter(None, found))
 
 
-def _laid_out(piece: str, code_in: Iterable[layout.Code]) -> Iterator[str]:
-    """Neutralise a piece that has this code and otherwise paragraphs."""
+def _laid_out(piece: str, code_and_tables: Iterable[layout.Code | layout.Table]) -> Iterator[str]:
+    """Neutralise a piece that has this code, these tables and otherwise paragraphs."""
     done = 0
-    for found in code_in:
+    for found in code_and_tables:
         yield from map(prose.neutralised, layout.paragraphs(piece[done : found.start]))
+        done = found.end
         source = piece[found.start : found.end]
+        if isinstance(found, layout.Table):
+            yield from (prose.neutralised(row, in_table=True) for row in source.splitlines(keepends=True))
+            continue
         content = re.sub(rf"^ {{0,{found.column}}}", "", piece[slice(*found.content)], flags=re.MULTILINE)
         if found.marks:
             yield _nested_fence(source, found.marks, found.info, content)
         else:
             yield _nested_code(source, " " * found.column, content)
-        done = found.end
     yield from map(prose.neutralised, layout.paragraphs(piece[done:]))
 
 
@@ -243,7 +245,9 @@ def _nested_code(source: str, prefix: str, content: str) -> str:
 
 def _is_plain(text: str) -> bool:
     """Whether it does not matter for any mark in `text` which block it is in."""
-    return not _FENCE_MARKS.search(text) and not layout.has_spans(text) and not any(True for _ in layout.code_in(text))
+    if _FENCE_MARKS.search(text) or layout.has_spans(text):
+        return False
+    return not any(True for _ in layout.code_and_tables(text))
 
 
 def _parsed(text: str) -> Iterator[_Part]:

@@ -70,6 +70,8 @@ PIECES = {
     "lists of indented code": "- a\n\n      <b>\n",
     "lists of code spans": "- a\n  - `<b>`\n",
     "tables in lists": "- | a |\n  |---|\n  | <b> |\n",
+    "tables of code in lists": "- | a | b |\n  |---|---|\n  | `<b>` | ``c`` |\n",
+    "tables in quotes": "> | a |\n> |---|\n> | <b> |\n",
     "quotes of code": "> ```\n> <b>\n> ```\n\n",
     "half links": "](\n",
     "link definitions": "[a]: b\n",

@@ -15,32 +15,37 @@ LINES = [
     *("text\n", "# head\n", "\n", "\n\n", "- a\n", "  - b\n", "    - c\n", "1. d\n", "2. e\n", "10. g\n"),
     *("- ```py\n", "  ```\n", "   ```\n", "    ```\n", "   ~~~~\n", "  x\n", "   y\n", "    z\n", "        code\n"),
     *("-\ttab\n", "-     far\n", "> q\n", "---\n", "-\n", "`a`\n", "      - h\n"),
+    *("| a |\n", "|---|\n", "- | a |\n", "  | b |\n", "  |---|\n", "  a | b\n", "  --|:-:\n", "    |---|\n"),
 ]
 
 
-def code_by_lines(text: str) -> list[tuple[int, str]] | None:
-    """The first line and the code of each block of code, or None."""
-    found = []
-    for code in layout.code_in(text):
-        if code is None:
+def told_by_lines(text: str) -> list[tuple[int, str]] | None:
+    """The first line and the code of each block of code, and the first line and the rows of each table; or None."""
+    told = []
+    for found in layout.code_and_tables(text):
+        if found is None:
             return None
-        content = re.sub(rf"^ {{0,{code.column}}}", "", text[slice(*code.content)], flags=re.MULTILINE)
-        found.append((text.count("\n", 0, code.start), content.rstrip("\n")))
-    return found
+        line = text.count("\n", 0, found.start)
+        if isinstance(found, layout.Table):
+            told.append((line, text.count("\n", found.start, found.end)))
+        else:
+            content = re.sub(rf"^ {{0,{found.column}}}", "", text[slice(*found.content)], flags=re.MULTILINE)
+            told.append((line, content.rstrip("\n")))
+    return told
 
 
-def code_parsed(text: str) -> list[tuple[int, str]]:
+def parsed(text: str) -> list[tuple[int, str | int]]:
     return [
-        (token.map[0], token.content.rstrip("\n"))
+        (token.map[0], token.map[1] - token.map[0] if token.type == "table_open" else token.content.rstrip("\n"))
         for token in block_parser().parse(text)
-        if token.map and token.type in ("fence", "code_block")
+        if token.map and token.type in ("fence", "code_block", "table_open")
     ]
 
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(LINES), max_size=14).map("".join))
-def test_lines_that_tell_the_code_tell_what_a_parse_finds(text: str) -> None:
-    assert code_by_lines(text) in (None, code_parsed(text))
+def test_lines_that_tell_tell_what_a_parse_finds(text: str) -> None:
+    assert told_by_lines(text) in (None, parsed(text))
 
 
 @pytest.mark.parametrize(
@@ -56,27 +61,42 @@ def test_lines_that_tell_the_code_tell_what_a_parse_finds(text: str) -> None:
     ],
 )
 def test_the_lines_of_ordinary_lists_tell(text: str) -> None:
-    assert code_by_lines(text) == code_parsed(text)
+    assert told_by_lines(text) == parsed(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "is_one"),
+    "text",
     [
-        ("| a | b |\n|---|:-:|\n| `x|y` | |\n\n", True),
-        ("a | b\n--|--\nx | y\n", True),
-        ("| a | b |\n|---|\n| x | y |\n", False),
-        ("| a |\n|---|\n- x\n", False),
-        ("| a |\n| b |\n", False),
-        ("http://a|\n-\n", False),
-        ("1. a | b\n--|--\n", False),
-        ("a | b\n- | -\n", False),
-        ("| `a|b` |\n|---|---|\n", False),
+        "| a | b |\n|---|:-:|\n| `x|y` | |\n\n",
+        "a | b\n--|--\nx | y\n",
+        "| a | b |\n|---|\n| x | y |\n",
+        "| a |\n|---|\n- x\n",
+        "| a |\n| b |\n",
+        "text\n| a |\n|---|\n| b |\n",
+        "- | a |\n  |---|\n  | `b` |\n- | c |\n  |---|\n",
+        "1. text\n\n   | a |\n   |---|\n   | b |\n\n   more\n2. | x\n",
+        "- | a |\n  |---|\nnext\n",
+        "- | a |\n  |---|\n      code\n",
+        "a | b\n- | -\n",
     ],
 )
-def test_a_table_is_told_by_its_lines(text: str, is_one: bool) -> None:
-    assert layout.is_table(text) == is_one
-    kinds = [token.type for token in block_parser().parse(text) if token.level == 0 and token.nesting >= 0]
-    assert not is_one or kinds == ["table_open"]
+def test_the_lines_of_tables_tell(text: str) -> None:
+    assert told_by_lines(text) == parsed(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1. a | b\n--|--\n",
+        "> q\n| a |\n|---|\n",
+        "| `a|b` |\n|---|---|\n",
+        "- | a |\n|---|\n",
+        "| a |\n---\n",
+        "> | a |\n> |---|\n> | `b` |\n",
+    ],
+)
+def test_the_lines_of_what_parsers_may_read_otherwise_do_not_tell(text: str) -> None:
+    assert told_by_lines(text) is None
 
 
 @pytest.mark.parametrize(
