@@ -22,8 +22,8 @@ from environment import ROOT, make, run
 
 # What the browser tests need from the system (the second font is for Chinese and Korean), what runs an exported .sh
 # script, and what nbstripout is a filter of.
-DEBIAN_PACKAGES = ("chromium", "fonts-dejavu", "fonts-noto-cjk", "curl", "git")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+DEBIAN_PACKAGES = ("chromium-headless-shell", "fonts-dejavu", "fonts-noto-cjk", "curl", "git")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 # the oldest IPython and ipykernel that are supported, and what the tests of the magics need beside them
 OLDEST = (
     ".[mcp]",
@@ -48,12 +48,11 @@ KNOW_NO_IPYTHON = tuple(
     }.items()
     for name in names.split()
 )
-ATTACKS = "tests/browser/test_attacks.py"
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 TWO = ("-n", "2", "--dist", "loadfile")
 # Chromium, the server and the kernel are three programs, and now and then a message between them is late or lost: what
 # fails is tried once more, and named.
-BROWSER = (*PYTEST, "-m", "browser", "--reruns", "1", "-rR")
+BROWSER = ("-m", "browser", "--reruns", "1", "-rR", "tests/browser")
 QUICKSTART = ("--nbval-lax", "--nbval-cell-timeout=900", "notebooks/quickstart.ipynb")
 # beside other work the threads of the embedded model wait for each other, and take ten times as long
 ON_ONE_CORE = """
@@ -77,11 +76,11 @@ def main() -> None:
         python, old_python = newest.result(), oldest.result()
         programs.result()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would the checks
-    # Chromium keeps one core busy, and the rest the other. The attacks are what makes them equal.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of some hundred kernels would compile every module again
     checks = Checks()
     checks.run_beside_each_other(
         [
-            ("the browser", [python, *BROWSER, f"--ignore={ATTACKS}"]),
+            ("the browser", [python, *PYTEST, *TWO, *BROWSER]),
         ],
         [
             ("ruff", [python, "-m", "ruff", "check"]),
@@ -91,7 +90,6 @@ def main() -> None:
             ("the quickstart", [python, "-c", ON_ONE_CORE, *PYTEST[2:], *QUICKSTART]),
             ("the oldest IPython", [old_python, *PYTEST, *TWO, *KNOW_NO_IPYTHON, "tests/magics", "tests/kernel"]),
             ("all but the browser", [python, *PYTEST, *TWO, "-m", "not browser"]),
-            ("attacks in the browser", [python, *BROWSER, ATTACKS]),
         ],
     )
 

@@ -32,7 +32,7 @@ SECONDS = 60.0  # the longest wait for anything; two cores that have other work 
 SIZE = (1280, 900)
 KERNEL = "glm-magic-browser"
 LOG = "server.log"
-CHROMIUM = "/usr/bin/chromium"
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")  # as in tests/run.py
 FOREIGN = ("GLM_", "ZAI_", "ZHIPUAI_", "JUPYTER", "JPY_", "IPYTHON")
 PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 USER_SETTINGS: dict[str, dict[str, Any]] = {
@@ -183,9 +183,9 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], url: str, log: Path)
 @contextmanager
 def headless_chromium() -> Iterator[Browser]:
     """Run a Chromium without a window."""
-    executable = next(filter(None, map(shutil.which, (CHROMIUM, "chromium", "chromium-browser", "google-chrome"))), "")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), "")
     if not executable:
-        pytest.fail("These tests need a Chromium: apt-get install chromium, or leave them out with -m 'not browser'.")
+        pytest.fail(f"These tests need a Chromium ({BROWSERS[0]} of apt-get will do). Without one: -m 'not browser'.")
     arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-proxy-server"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=arguments)

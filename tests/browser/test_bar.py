@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-EVERYWHERE = pytest.mark.parametrize("lab", ["JupyterLab", "Notebook 7"], indirect=True)
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TURN = "application/vnd.glm-magic.turn+json"
 THOUGHTS = ("The moon pulls the water.\n", "And the <b>sun</b> a little.\n", "So both.")
@@ -72,7 +71,6 @@ def gates() -> list[threading.Event]:
     return [threading.Event() for _ in range(4)]
 
 
-@EVERYWHERE
 def test_thinking_is_folded_above_the_answer(lab: Lab, server: GlmServer, gates: list[threading.Event]) -> None:
     first, second, third = map(thought, THOUGHTS)
     server.answer(stream(first, gates[0], second, gates[1], third, "Because of both.", gates[2], " The end."))
@@ -161,7 +159,6 @@ def test_it_counts_and_says_what_happens_to_everyone(lab: Lab, server: GlmServer
     expect(line).to_have_count(0)
 
 
-@EVERYWHERE
 def test_a_bar_that_nobody_serves_says_so(lab: Lab, server: GlmServer, gates: list[threading.Event]) -> None:
     server.answer(*(stream("Half an answer, ", gate, "and the rest.") for gate in gates))
     lab.open_new(f"dead-{lab.front_end}", setup(server), "%%glm\nWhy tides?", "%%glm\nAnd ebbs?")

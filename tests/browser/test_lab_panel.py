@@ -130,7 +130,6 @@ def test_a_key_is_kept_and_stands_nowhere(lab: Lab, server: GlmServer) -> None:
     assert "canary" not in lab.page.content()
 
 
-@pytest.mark.parametrize("lab", ["JupyterLab", "Notebook 7"], indirect=True)
 def test_the_saved_panel_is_a_table_without_a_kernel(lab: Lab, server: GlmServer) -> None:
     lab.open_new(f"saved-{lab.front_end}", setup(server), "%glm_config")
     lab.run_cell(0, 1)

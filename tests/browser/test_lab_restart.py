@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from lab import Lab
 
 pytestmark = pytest.mark.browser
-EVERYWHERE = pytest.mark.parametrize("lab", ["JupyterLab", "Notebook 7"], indirect=True)
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 LOAD, FIRST, SECOND, ALONE = range(4)
@@ -44,9 +43,7 @@ def sent(server: GlmServer, since: int) -> list[Any]:
     return [request.messages for request in server.requests[since:]]
 
 
-@pytest.mark.parametrize(
-    ("lab", "replay"), [("JupyterLab", "off"), ("JupyterLab", "notebook"), ("Notebook 7", "off")], indirect=["lab"]
-)
+@pytest.mark.parametrize("replay", ["off", "notebook"])
 def test_attempts_come_back_whether_or_not_they_were_saved(lab: Lab, server: GlmServer, replay: str) -> None:
     opened(lab, server, "attempts", replay)
     assert attempts(lab, FIRST) == ["one", "uno", "eins"]
@@ -89,7 +86,7 @@ def test_attempts_come_back_whether_or_not_they_were_saved(lab: Lab, server: Glm
     lab.wait_for_text(FIRST, "attempt 6 of 6, 5 from before")
 
 
-@EVERYWHERE
+@pytest.mark.parametrize("lab", ["JupyterLab", "Notebook 7"], indirect=True)
 def test_restart_and_run_all_sends_what_it_sent_before(lab: Lab, server: GlmServer) -> None:
     opened(lab, server, "all", "off")
     runs = []
@@ -108,7 +105,6 @@ def test_restart_and_run_all_sends_what_it_sent_before(lab: Lab, server: GlmServ
     lab.wait_for_text(FIRST, "attempt 6 of 6, 5 from before", "saved turn is not sent: %glm_history --restore")
 
 
-@EVERYWHERE
 def test_what_was_under_way_when_the_kernel_ended_says_nothing_that_is_no_longer_so(
     lab: Lab, server: GlmServer
 ) -> None:
