@@ -93,7 +93,6 @@ def with_scores(run: Run, found: Scored) -> Run:
         run,
         scores={**run.scores, **found.values},
         score_errors={**run.score_errors, **found.errors},
-        judge_cost=found.cost,
     )
 
 
