@@ -76,7 +76,7 @@ def compared(
     if may_ask and (wishes.in_batch or batches.are_there):
         known = submitting.collect_and_submit(batches, asked, known)
     appraiser, pool = Appraiser(found_scores, judges, has_table), executor(workers) if workers is not None else None
-    comparing = Comparing(session, Planned(asked, known, keeping, appraiser, batches, may_ask, workers=pool), keeper)
+    comparing = Comparing(Planned(asked, known, appraiser, batches, may_ask, workers=pool))
     comparison = comparing.comparison
     comparison.hands = Hands(cancel=batches.cancel)
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from glm_magic.asking.question import Question
 from glm_magic.comparing.appraisal import Appraiser
-from glm_magic.comparing.kept import Keeping, Known
+from glm_magic.comparing.kept import Known
 from glm_magic.comparing.pending import PendingBatches
 from glm_magic.comparing.plan import Plan
 
@@ -21,7 +21,6 @@ class Planned:
 
     plan: Plan
     known: Known
-    keeping: Keeping
     appraiser: Appraiser
     batches: PendingBatches
     may_ask: bool = True

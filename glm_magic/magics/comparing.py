@@ -70,7 +70,7 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
         workers = executor(names.executor(line.executor, shared.names, known=known_names), line.executor)
     if may_ask:
         submitting.check_missing(batches, asked, known, limited=not line.dry_run)
-    return Planned(asked, known, keeping, appraiser, batches, may_ask, notes, workers)
+    return Planned(asked, known, appraiser, batches, may_ask, notes, workers)
 
 
 def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
@@ -92,7 +92,7 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     try:
         asked = _batched(shared, asked, line)
         until = Until(line.until_decided, line.margin)
-        comparing = Comparing(shared.session, asked, shared.kept_runs, until=until)  # which scores what is kept
+        comparing = Comparing(asked, until=until)  # which scores what is kept
     except BaseException as error:
         shared.keep_on_page(asked.plan.place)
         if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
@@ -230,7 +230,7 @@ class _Page:
 
     def _attached(self) -> dict[str, Any]:
         """Return what the notebook keeps: the comparison, and the turn, if it has an answer or earlier ones."""
-        if not self._asked.keeping.save or self._comparison.is_blind:  # a bundle names the configurations
+        if not self._asked.batches.keeping.save or self._comparison.is_blind:  # a bundle names the configurations
             return {}
         history, first = self._shared.session.history, self._asked.plan.questions[0][0]
         kept = history.kept_without_answer(first)
@@ -266,20 +266,20 @@ class _Page:
 
     def _judged(self, run: Run) -> None:
         assert run.saved is not None, "only an answer is rated"
-        self._shared.kept_runs.judge(self._asked.keeping, self._asked.plan.key(run.spot), run.saved)
+        self._shared.kept_runs.judge(self._asked.batches.keeping, self._asked.plan.key(run.spot), run.saved)
 
-    def _pick(self, run: Run | None) -> None:
+    def _pick(self, run: Run) -> None:
         key = self._asked.plan.key
         saved = {key(other.spot): other.saved for other in self._comparison if other.saved is not None}
-        self._shared.kept_runs.pick(self._asked.keeping, saved)
-        if run is not None and run.saved is not None:
+        self._shared.kept_runs.pick(self._asked.batches.keeping, saved)
+        if run.saved is not None:
             self._shared.session.history.commit(self._asked.plan.question(run.spot), run.saved.attempt)
 
     def _more(self, repeats: int) -> None:
         asked, shared = self._asked, self._shared
         wanted = replace(asked.plan.wanted, repeats=asked.plan.wanted.repeats + repeats)
         plan = shared.kept_runs.latest = replace(asked.plan, wanted=wanted)
-        known = replace(asked.known, kept=shared.kept_runs.of(asked.keeping, plan.fingerprints), failed={})
+        known = replace(asked.known, kept=shared.kept_runs.of(asked.batches.keeping, plan.fingerprints), failed={})
         more = replace(asked, plan=plan, known=asked.batches.known(known, fresh=self._line.fresh), may_ask=True)
         submitting.check_missing(more.batches, plan, more.known)
         with shared.interrupts:
@@ -288,7 +288,7 @@ class _Page:
                 self._comparison.notes = (*more.notes, *more.batches.notes)
             self._asked = more
             until = Until(margin=self._line.margin)
-            comparing = Comparing(shared.session, more, shared.kept_runs, until=until, comparison=self._comparison)
+            comparing = Comparing(more, until=until, comparison=self._comparison)
             self.view.begin(self._comparison.grid())
             _follow(comparing, self, shared.interrupts.check)
 
