@@ -349,7 +349,7 @@ class Comparison(Sequence[Run]):
     @property
     def judged(self) -> list[SavedRun]:
         """The answers of the judges that scored it, in the order of their fingerprints: they come in any order."""
-        judges = [appraiser.judges for appraiser in self._appraisers if appraiser.judges is not None]
+        judges = [appraiser.judges for appraiser in self._appraisers]
         found = {saved.attempt.id: saved for judge in judges for saved in judge.saved.values()}
         return sorted(found.values(), key=lambda saved: saved.key.fingerprint)
 

@@ -60,7 +60,7 @@ class Running:
         *,
         at_once: int,
         keep: Callable[[SavedRun], None],
-        circumstances: Circumstances | None = None,
+        circumstances: Circumstances,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._session = session
@@ -70,15 +70,15 @@ class Running:
             self._left.setdefault(self._asked_of(spot), deque()).append(spot)
         self._at_once = at_once
         self._keep = keep
+        self._stopping = threading.Event()
         self._code = threading.RLock()  # functions of the notebook run one at a time
-        self._given = circumstances or Circumstances()
-        self._circumstances = replace(self._given, stopped=self.is_stopped, acting=self._acting)
+        self._given = circumstances
+        self._circumstances = replace(circumstances, stopped=self._stopping.is_set, acting=self._acting)
         self._wall = wall
         self._lock = threading.Condition()
         self._news = News()
         self._threads: list[threading.Thread] = []
         self._working = 0
-        self._stopping = threading.Event()
         self._hopeless: dict[tuple[str, str], GlmError] = {}
 
     def start(self) -> None:
@@ -91,10 +91,6 @@ class Running:
         self._working = len(self._threads)
         for thread in self._threads:
             thread.start()
-
-    def is_stopped(self) -> bool:
-        """Whether it was stopped."""
-        return self._stopping.is_set()
 
     @property
     def is_over(self) -> bool:
@@ -133,20 +129,16 @@ class Running:
                     spot = left.popleft()
                 except IndexError:
                     return
-                self._tell(began=spot)
-                self._tell(ended=self._ended(spot))
+                with self._lock:
+                    self._news.began.append(spot)
+                run = self._ended(spot)
+                with self._lock:
+                    self._news.grown.pop(spot, None)
+                    self._news.ended.append(run)
         finally:
             with self._lock:
                 self._working -= 1
                 self._lock.notify_all()
-
-    def _tell(self, *, began: Spot | None = None, ended: Run | None = None) -> None:
-        with self._lock:
-            if began is not None:
-                self._news.began.append(began)
-            if ended is not None:
-                self._news.grown.pop(ended.spot, None)
-                self._news.ended.append(ended)
 
     def _ended(self, spot: Spot) -> Run:
         """Ask the run at a spot, and return what came of it."""
