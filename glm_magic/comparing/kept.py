@@ -81,7 +81,7 @@ class Known:
     """The runs of a place that need not be asked: those kept, by key, and those of a recording that is replayed.
 
     Nor are those asked that are `pending` in a batch, each with what is said of it, and those that have `failed` in
-    one just now. Where a cell asks `by_batch`, nothing else is asked directly either.
+    one just now.
     """
 
     place: Place
@@ -89,7 +89,6 @@ class Known:
     recorded: RecordedRuns = field(default_factory=RecordedRuns)
     pending: Mapping[RunKey, str] = field(default_factory=dict)
     failed: Mapping[RunKey, GlmError] = field(default_factory=dict)
-    by_batch: bool = False
 
     def lacks(self, key: RunKey) -> bool:
         """Whether a run is to be asked."""

@@ -67,7 +67,7 @@ class Comparing:
         self._asked_of = list(dict.fromkeys((each.endpoint, each.model) for each in plan.questions[0]))
         runs = [self._known(spot) for spot in plan.spots()]
         self._kept = sum(run.is_done for run in runs)
-        missing = [] if planned.known.by_batch else [run.spot for run in runs if run.state == "waiting"]
+        missing = [] if plan.wanted.wishes.in_batch else [run.spot for run in runs if run.state == "waiting"]
         self._not_recorded = _not_recorded(plan, missing) if missing and not planned.may_ask else None
         if self._not_recorded is not None and not until.decided:
             raise self._not_recorded

@@ -13,17 +13,16 @@ from typing import Any
 from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Wishes
-from glm_magic.asking.recordings import OFF, source_of
+from glm_magic.asking.recordings import source_of
 from glm_magic.chat.place import Place
 from glm_magic.comparing import axes, submitting
-from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.hands import Hands
-from glm_magic.comparing.kept import Keeping, RecordedRuns
+from glm_magic.comparing.kept import Keeping
 from glm_magic.comparing.pending import PendingBatches
-from glm_magic.comparing.plan import Wanted, plan
-from glm_magic.comparing.planned import Planned
+from glm_magic.comparing.plan import Wanted
+from glm_magic.comparing.planned import Planned, batched, prepared
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import scorer
@@ -53,24 +52,21 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     source = source_of(settings["replay"], replay=line.replay)
     keeping = Keeping(place, bool(settings["save_turns"]), str(settings["record"] or ""), source)
     circumstances = Circumstances(acting=answering.marked_as_acting)
-    batches = PendingBatches(shared.session, shared.kept_runs, keeping, settings, circumstances)
-    recorded = RecordedRuns() if line.fresh else shared.kept_runs.recorded(source)
-    may_ask = settings["replay_missing"] != "error" or source == OFF
-    with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
-        asked = plan(shared.session, wanted, place, recorded.requests(ask=may_ask), ask=may_ask)
-    shared.kept_runs.latest = asked
-    if not line.blind:
-        asked = pinned(asked, shared.kept_runs.shown_at(place, save=keeping.save))
-    known = submitting.known_before(batches, asked, recorded, ask=may_ask, by_batch=line.batch, fresh=line.fresh)
-    judges = Judges(shared.session, shared.kept_runs, keeping, known, may_ask)
-    appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
-    notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
     workers = None
     if line.executor:
         workers = executor(names.executor(line.executor, shared.names, known=known_names), line.executor)
-    if may_ask:
-        submitting.check_missing(batches, asked, known, limited=not line.dry_run)
-    return Planned(asked, known, appraiser, batches, may_ask, notes, workers)
+    asked = prepared(
+        PendingBatches(shared.session, shared.kept_runs, keeping, settings, circumstances),
+        wanted,
+        scores,
+        fresh=line.fresh,
+        limited=not line.dry_run,
+        acting=shared.interrupts.acting_at_once,
+        notes=shadowed(wanted.rows[0], known_names) if wanted.has_table else (),
+        workers=workers,
+    )
+    before = None if line.blind else shared.kept_runs.shown_at(place, save=keeping.save)
+    return replace(asked, plan=pinned(asked.plan, before))
 
 
 def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
@@ -110,14 +106,8 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
 
 
 def _batched(shared: Shared, asked: Planned, line: AskLine) -> Planned:
-    """Collect what is pending in batches, and submit what is missing if the cell asks by batch."""
-    if not asked.may_ask or not (line.batch or asked.batches.are_there):
-        return asked
     with shared.interrupts.acting_at_once():
-        known = submitting.collect_and_submit(
-            asked.batches, asked.plan, asked.known, fresh=line.fresh, saying=shared.outputs.saying
-        )
-    return replace(asked, known=known)
+        return batched(asked, fresh=line.fresh, saying=shared.outputs.saying)
 
 
 def _in_background(shared: Shared, asked: Planned, line: AskLine, comparing: Comparing) -> Comparison:
