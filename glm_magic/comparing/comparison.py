@@ -49,18 +49,16 @@ class Comparison(Sequence[Run]):
         *,
         margin: float | None = None,
         anytime: bool = False,
-        blind: bool = False,
-        baseline: int = 0,
     ) -> None:
-        """`margin` and `anytime` are those of `verdict.paired`; a `blind` one hides what tells the columns apart."""
+        """`margin` and `anytime` are those of `verdict.paired`. A blind one hides what tells the columns apart."""
         self._plan = plan
         self._runs = list(runs)
         self.states: Counter[State] = Counter(run.state for run in runs)  # how many runs are in which state
         self._appraisers = [appraiser]
         self._margin = margin
         self._anytime = anytime
-        self._baseline = baseline
-        self._is_blind = blind
+        self._baseline = plan.wanted.baseline
+        self._is_blind = plan.wanted.is_blind
         self._lock = threading.Lock()
         self.progress = Progress()
         self.notes: tuple[str, ...] = ()  # that the title of the grid ends with
@@ -166,10 +164,16 @@ class Comparison(Sequence[Run]):
         sentences = {summary.column.label: text for summary, text in compared}
         return frames.frame(frames.summary_records(self._plan, found, sentences))
 
-    def summaries(self) -> tuple[Summary, ...]:
-        """Return what each column comes to."""
+    def summaries(self, *, with_intervals: bool = True) -> tuple[Summary, ...]:
+        """Return what each column comes to; without intervals, which take time, the scores are means alone."""
         return summaries(
-            self._plan.wanted.configurations, self._runs, self._baseline, margin=self._margin, anytime=self._anytime
+            self._plan.wanted.configurations,
+            self._runs,
+            self._baseline,
+            margin=self._margin,
+            anytime=self._anytime,
+            declared=self.scored_by,
+            with_intervals=with_intervals,
         )
 
     def verdict(self) -> str:
@@ -372,6 +376,7 @@ class Comparison(Sequence[Run]):
         """Go on with a plan that asks more, and its runs; their scores are worked out anew."""
         with self._lock:
             self._plan, self._runs = plan, list(runs)
+            self.states = Counter(run.state for run in runs)
 
     def at(self, spot: tuple[int, int, int]) -> Run:
         """Return the run at a spot."""

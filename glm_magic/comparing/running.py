@@ -61,7 +61,6 @@ class Running:
         at_once: int,
         keep: Callable[[SavedRun], None],
         circumstances: Circumstances,
-        wall: Callable[[], float] = time.time,
     ) -> None:
         self._session = session
         self._plan = plan
@@ -74,7 +73,6 @@ class Running:
         self._code = threading.RLock()  # functions of the notebook run one at a time
         self._given = circumstances
         self._circumstances = replace(circumstances, stopped=self._stopping.is_set, acting=self._acting)
-        self._wall = wall
         self._lock = threading.Condition()
         self._news = News()
         self._threads: list[threading.Thread] = []
@@ -98,7 +96,7 @@ class Running:
         with self._lock:
             return not self._working
 
-    def news(self, timeout: float = PULL_SECONDS) -> News:
+    def news(self, timeout: float) -> News:
         """Wait for at most `timeout` seconds for the end, and return what has happened meanwhile."""
         with self._lock:
             self._lock.wait_for(lambda: not self._working, timeout)
@@ -148,7 +146,7 @@ class Running:
         who = self._asked_of(spot)
         if who in self._hopeless:
             return replace(run, state="failed", error=self._hopeless[who])
-        created = self._wall()
+        created = time.time()
         under_way = self._session.loop(question, self._circumstances)
         try:
             reply = self._followed(spot, under_way)

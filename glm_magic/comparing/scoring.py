@@ -46,11 +46,6 @@ class Function:
     named: Mapping[str, str]
     wants: frozenset[str]
 
-    @property
-    def takes(self) -> set[str]:
-        """The arguments that it takes."""
-        return {*self.positional, *self.named.values()}
-
 
 class Scorer:
     """The score functions of a comparison. The first score of the first function decides."""
@@ -71,7 +66,7 @@ class Scorer:
     @property
     def is_pairwise(self) -> bool:
         """Whether a function compares answers with the baseline's, so that another baseline changes its scores."""
-        return any("baseline" in one.takes for one in self._functions)
+        return any("baseline" in (*one.positional, *one.named.values()) for one in self._functions)
 
     def score(
         self,

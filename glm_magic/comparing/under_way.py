@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,6 @@ from glm_magic.comparing.planned import Planned
 from glm_magic.comparing.running import PULL_SECONDS, News, Running
 from glm_magic.comparing.runs import Run, blank, kept
 from glm_magic.comparing.shown import Progress
-from glm_magic.comparing.summary import summaries
 from glm_magic.display.grid import Answer, Changes, Spot
 from glm_magic.errors import GlmError, NotRecorded
 from glm_magic.notebook.comparison import RunAt, encode
@@ -54,13 +53,11 @@ class Comparing:
         *,
         until: Until = ALL,
         comparison: Comparison | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         plan = self._plan = planned.plan
         self._planned = planned
         self._appraiser = planned.appraiser
         self._until = until
-        self._clock = clock
         self._session = planned.batches.session
         self._keeper, self._keeping = planned.batches.keeper, planned.batches.keeping
         self._at_once = int(number(plan.questions[0][0].settings, "concurrency"))
@@ -79,12 +76,10 @@ class Comparing:
             planned.appraiser,
             margin=until.margin,
             anytime=until.decided,
-            blind=plan.wanted.is_blind,
-            baseline=plan.wanted.baseline,
         )
         self._rounds = rounds.by_units(plan, missing) if until.decided else rounds.all_at_once(missing)
         self._asked = len(missing) if planned.may_ask else 0
-        self._began = clock()
+        self._began = time.monotonic()
         self._ended = 0
         self._heads_at = 0.0
         self._running = self._asking(())
@@ -110,7 +105,7 @@ class Comparing:
 
     def changes(self) -> Iterator[Changes]:
         """Ask and score until the end, and yield what changes, at least ten times a second."""
-        self._began = self._clock()
+        self._began = time.monotonic()
         yield from self._judged_changes()  # of what is kept
         if self._not_recorded is not None and not self._is_decided():
             raise self._not_recorded
@@ -207,18 +202,12 @@ class Comparing:
         """Add the title, and about once a second what the columns come to: intervals are worked out at the end."""
         comparison = self.comparison
         title = (*shown.title(self._plan, comparison.states, comparison.progress, ()), *comparison.notes)
-        now = self._clock()
+        now = time.monotonic()
         if now < self._heads_at:
             return replace(changes, title=title)
-        found = summaries(
-            comparison.columns,
-            comparison,
-            comparison.baseline_index,
-            declared=comparison.scored_by,
-            with_intervals=False,
-        )
+        found = comparison.summaries(with_intervals=False)
         heads = shown.columns(self._plan, found, comparison.primary, comparison.baseline_index)
-        taken = self._clock() - now
+        taken = time.monotonic() - now
         self._heads_at = now + max(_HEAD_SECONDS, _HEAD_SHARE * taken)
         return replace(changes, title=title, columns=heads)
 
@@ -227,7 +216,7 @@ class Comparing:
             kept=self._kept,
             asked=self._asked,
             ended=self._ended,
-            seconds=self._clock() - self._began,
+            seconds=time.monotonic() - self._began,
             in_flight=in_flight,
             why=why,
             with_workers=self._planned.workers is not None,
