@@ -67,17 +67,12 @@ def compared(
     comparing = Comparing(batched(prepared(batches, wanted, found_scores, workers=pool)))
     comparison = comparing.comparison
     comparison.hands = Hands(cancel=batches.cancel)
-    try:
+    with comparing:
         for _ in comparing.changes():
             pass
-    except BaseException:
-        comparing.stop()
-        raise
-    comparing.end()
     comparison.notes += (*batches.notes, *session.recordings.problems())
-    failed = comparison.failed
-    if failed and len(failed) == len(comparison) and failed[0].error is not None:
-        raise failed[0].error
+    if comparison.error is not None:
+        raise comparison.error
     return comparison
 
 

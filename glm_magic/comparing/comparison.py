@@ -140,6 +140,12 @@ class Comparison(Sequence[Run]):
         return [run for run in self._runs if run.state == "failed"]
 
     @property
+    def error(self) -> GlmError | None:
+        """The first error, if all runs have failed."""
+        failed = self.failed
+        return failed[0].error if len(failed) == len(self) else None
+
+    @property
     def picked(self) -> Run | None:
         """The run whose answer is the turn's answer, if any."""
         return next((run for run in self._runs if run.is_picked), None)

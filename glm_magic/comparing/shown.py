@@ -207,9 +207,7 @@ def grid(
 def _offer(plan: Plan, found: Sequence[Summary]) -> str:
     """Return what asking each question once more would be, and about what it would cost."""
     requests = len(plan.wanted.rows) * len(plan.wanted.configurations)
-    done = max(sum(each.done for each in found), 1)
-    cost = _money({currency: cost / done * requests for currency, cost in _together(found).items()})
-    return f"ask {requests:,} more" + "".join(f" ≈ {amount}" for amount in cost)
+    return f"ask {requests:,} more" + "".join(f" ≈ {amount}" for amount in _expected(requests, found))
 
 
 def shadowed(columns: Collection[str], known: Collection[str]) -> tuple[str, ...]:
@@ -249,6 +247,12 @@ def _money(costs: Mapping[str, float]) -> list[str]:
     return [" + ".join(amounts)] if amounts else []
 
 
+def _expected(requests: int, found: Sequence[Summary]) -> list[str]:
+    """Return about what more requests would cost in words, after what those that are answered have cost."""
+    done = max(sum(each.done for each in found), 1)
+    return _money({currency: cost / done * requests for currency, cost in _together(found).items()})
+
+
 def _interval(found: Estimate | Verdict | None) -> Interval | None:
     return None if found is None or found.mean is None else Interval(found.mean, found.low, found.high)
 
@@ -259,9 +263,7 @@ def _more(plan: Plan, verdict: Verdict, found: Sequence[Summary]) -> str:
     needed = more_needed(verdict, per_unit=per_unit)
     if not needed:
         return ""
-    done = sum(each.done for each in found)
-    costs = {currency: cost / max(done, 1) * needed for currency, cost in _together(found).items()}
-    cost = "".join(f" (about {amount})" for amount in _money(costs))
+    cost = "".join(f" (about {amount})" for amount in _expected(needed, found))
     return f"a difference of this size takes about {needed:,} more requests to show{cost}"
 
 

@@ -40,7 +40,7 @@ ALL = Until()
 
 
 class Comparing:
-    """A comparison under way: iterate over its `changes`. `stop` ends it early; `end` notes that it has ended.
+    """A comparison under way: iterate over its `changes`, in its own context, which stops it where there is an error.
 
     Only runs that are neither known nor pending in a batch are asked. Raises `NotRecorded` if there are some and
     nothing may be asked: at once, or in `changes` if what is there may decide enough. A `comparison` that is given goes
@@ -160,13 +160,14 @@ class Comparing:
     def _keep(self, saved: SavedRun) -> None:
         self._keeper.add(self._keeping, saved)
 
-    def stop(self) -> None:
-        """Stop what is under way; what has finished is kept. No code of the notebook runs any more."""
-        for run in self._running.stop().ended:
-            self.comparison.put(run)
+    def __enter__(self) -> Comparing:  # noqa: PYI034 - Self is of Python 3.11
+        return self
 
-    def end(self) -> None:
-        """Note that nothing is under way any more."""
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Stop what is under way after an error, and note that nothing is; no code of the notebook runs any more."""
+        if error is not None:
+            for run in self._running.stop().ended:
+                self.comparison.put(run)
         for run in self.comparison:
             if run.state == "running":  # it did not let go of its connection in time
                 self.comparison.put(replace(run, state="interrupted"))

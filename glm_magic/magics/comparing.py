@@ -146,28 +146,19 @@ def _follow(comparing: Comparing, page: _Page, check: Callable[[], None]) -> Non
     """
     comparison = comparing.comparison
     try:
-        for changes in comparing.changes():
-            page.view.paint(changes)
-            check()
+        with comparing:
+            for changes in comparing.changes():
+                page.view.paint(changes)
+                check()
     except KeyboardInterrupt:
-        comparing.stop()
-        comparing.end()
-        page.settle()
         done = sum(run.is_done for run in comparison)
         raise Interrupted(
             f"Stopped. {done:,} of {len(comparison):,} answers are kept.", "Run the cell again for the rest."
         ) from None
-    except BaseException:
-        comparing.stop()
-        comparing.end()
+    finally:
         page.settle()
-        raise
-    comparing.end()
-    page.settle()
-    if comparison.failed and len(comparison.failed) == len(comparison):
-        error = comparison.failed[0].error
-        assert error is not None, "it has failed"
-        raise error
+    if comparison.error is not None:
+        raise comparison.error
 
 
 class _Page:
