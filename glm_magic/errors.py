@@ -200,15 +200,7 @@ class AnswerMismatch(AnswerError):
 
 
 class JudgeError(AnswerError):
-    """A model that was to judge an answer gave no verdict.
-
-    `raw` are its answers as far as there are any, `cost` is what they cost (None if that is not known).
-    """
-
-    def __init__(self, what: str, remedy: str = "", *, raw: Sequence[str] = (), cost: float | None = 0.0) -> None:
-        super().__init__(what, remedy)
-        self.raw = tuple(raw)
-        self.cost = cost
+    """A model that was to judge an answer gave no verdict."""
 
 
 class ServiceError(AnswerError):

@@ -91,6 +91,16 @@ def test_a_summary_begins_with_the_scores_and_ends_with_the_verdict(server: GlmS
     assert list(summary["score.runs"]) == [1, 1]
 
 
+def fails(reply: object) -> float:
+    raise ValueError("no number")
+
+
+def test_a_score_that_always_raises_decides_nothing_and_no_other_decides_in_its_place(server: GlmServer) -> None:
+    found = glm_magic.compare("{{ text }}", temperature=[0, 1], rows=ROWS * 5, score=[fails, len_of])
+    assert found.verdict() == "B: nothing to compare with A."
+    assert found.summary()["difference"].isna().all()
+
+
 def test_a_difference_shows_two_answers_beside_each_other(server: GlmServer) -> None:
     found = glm_magic.compare({"a": "one two", "b": "one three"})
     assert "two" in repr(found.diff(0, 1))

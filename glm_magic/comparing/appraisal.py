@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from glm_magic.asking.ask import attempt_of, priced
 from glm_magic.asking.question import Question, Wishes
@@ -39,7 +37,6 @@ class Judges:
     keeping: Keeping
     known: Known  # from before
     may_ask: bool = True
-    wall: Callable[[], float] = time.time
     saved: dict[str, SavedRun] = field(default_factory=dict)  # that this comparison has, by fingerprint
     _stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -52,7 +49,7 @@ class Judges:
             return found.attempt.reply(request=question.body, embedded=question.is_embedded, replayed=True)
         if not self.may_ask:
             raise NotRecorded("The judge's answer is not recorded; nothing was sent.")
-        created = self.wall()
+        created = self.keeper.wall()
         with contextlib.closing(iter(self.session.loop(question))) as events:  # type: ignore[type-var]
             reply = Reply("")
             for event in events:
@@ -93,7 +90,6 @@ def with_scores(run: Run, found: Scored) -> Run:
         run,
         scores={**run.scores, **found.values},
         score_errors={**run.score_errors, **found.errors},
-        judge_cost=found.cost,
     )
 
 
@@ -102,7 +98,7 @@ class Appraiser:
     """Scores runs by a `scorer`. Functions of the notebook are called within `acting`."""
 
     scorer: Scorer
-    judges: Judges | None = None
+    judges: Judges
     has_rows: bool = False
     acting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
 
@@ -119,7 +115,7 @@ class Appraiser:
             run.reply,
             row=run.row if self.has_rows else None,
             baseline=baseline.reply if baseline is not None and baseline.is_done else None,
-            ask=self.judges.ask if self.judges is not None else None,
+            ask=self.judges.ask,
         )
         return with_scores(run, found)
 
@@ -142,17 +138,14 @@ class Appraiser:
                     yield None
                 yield future.result()
         except BaseException:
-            if self.judges is not None:
-                self.judges.stop()
+            self.judges.stop()
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def unknown(self, runs: Iterable[tuple[Run, Run | None]]) -> int:
         """Return how many requests to judges scoring these runs would take."""
-        if self.judges is None:
-            return 0
-        prompts: dict[Any, None] = {}
+        prompts: set[str] = set()
         for judge in self.scorer.judges:
             for run, baseline in runs:
                 if run.reply is None or (judge.is_pairwise and baseline is None):
@@ -160,5 +153,5 @@ class Appraiser:
                 against = baseline.reply if baseline is not None else None
                 for prompt in judge.prompts(run.reply, against, run.row if self.has_rows else None):
                     if not self.judges.is_known(prompt, judge.settings):
-                        prompts[prompt] = None
+                        prompts.add(prompt)
         return len(prompts)

@@ -6,18 +6,17 @@ import time
 from collections.abc import Mapping, Sequence
 
 from glm_magic.asking.question import Wishes
-from glm_magic.asking.recordings import OFF, source_of
+from glm_magic.asking.recordings import source_of
 from glm_magic.asking.session import Session
 from glm_magic.chat.place import Place
-from glm_magic.comparing import axes, submitting
-from glm_magic.comparing.appraisal import Appraiser, Judges
+from glm_magic.comparing import axes
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.hands import Hands
 from glm_magic.comparing.kept import Keeping, KeptRuns
 from glm_magic.comparing.pending import PendingBatches
-from glm_magic.comparing.plan import Wanted, plan
-from glm_magic.comparing.planned import Planned
+from glm_magic.comparing.plan import Wanted
+from glm_magic.comparing.planned import batched, prepared
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.scoring import scorer
 from glm_magic.comparing.under_way import Comparing
@@ -61,35 +60,19 @@ def compared(
         has_table=has_table,
     )
     settings = session.layers.values(wishes.options)
-    source = source_of(settings["replay"])
-    keeping = Keeping(Place(""), save=False, record=str(settings["record"] or ""), source=source)
-    keeper = KeptRuns(session.recordings, time.time)
-    recorded = keeper.recorded(source)
+    keeping = Keeping(Place(""), save=False, record=str(settings["record"] or ""), source=source_of(settings["replay"]))
+    batches = PendingBatches(session, KeptRuns(session.recordings, time.time), keeping, settings)
     found_scores = scorer(scores, has_rows=has_table)
-    may_ask = settings["replay_missing"] != "error" or source == OFF
-    asked = plan(session, wanted, keeping.place, recorded.requests(ask=may_ask), ask=may_ask)
-    batches = PendingBatches(session, keeper, keeping, settings)
-    known = submitting.known_before(batches, asked, recorded, ask=may_ask, by_batch=wishes.in_batch)
-    if may_ask:
-        submitting.check_missing(batches, asked, known)
-    judges = Judges(session, keeper, keeping, known, may_ask)
-    if may_ask and (wishes.in_batch or batches.are_there):
-        known = submitting.collect_and_submit(batches, asked, known)
-    appraiser, pool = Appraiser(found_scores, judges, has_table), executor(workers) if workers is not None else None
-    comparing = Comparing(session, Planned(asked, known, keeping, appraiser, batches, may_ask, workers=pool), keeper)
+    pool = executor(workers) if workers is not None else None
+    comparing = Comparing(batched(prepared(batches, wanted, found_scores, workers=pool)))
     comparison = comparing.comparison
     comparison.hands = Hands(cancel=batches.cancel)
-    try:
+    with comparing:
         for _ in comparing.changes():
             pass
-    except BaseException:
-        comparing.stop()
-        raise
-    comparing.end()
     comparison.notes += (*batches.notes, *session.recordings.problems())
-    failed = comparison.failed
-    if failed and len(failed) == len(comparison) and failed[0].error is not None:
-        raise failed[0].error
+    if comparison.error is not None:
+        raise comparison.error
     return comparison
 
 

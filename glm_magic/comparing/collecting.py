@@ -57,7 +57,7 @@ class BatchAtService:
     now: float
     circumstances: Circumstances
     keep: Callable[..., bool]
-    found: Collected = field(default_factory=Collected)
+    found: Collected
     _failed: dict[RunKey, GlmError] = field(default_factory=dict)
     _useless: list[Reply] = field(default_factory=list)
     _is_written: bool = True

@@ -49,18 +49,16 @@ class Comparison(Sequence[Run]):
         *,
         margin: float | None = None,
         anytime: bool = False,
-        blind: bool = False,
-        baseline: int = 0,
     ) -> None:
-        """`margin` and `anytime` are those of `verdict.paired`; a `blind` one hides what tells the columns apart."""
+        """`margin` and `anytime` are those of `verdict.paired`. A blind one hides what tells the columns apart."""
         self._plan = plan
         self._runs = list(runs)
         self.states: Counter[State] = Counter(run.state for run in runs)  # how many runs are in which state
         self._appraisers = [appraiser]
         self._margin = margin
         self._anytime = anytime
-        self._baseline = baseline
-        self._is_blind = blind
+        self._baseline = plan.wanted.baseline
+        self._is_blind = plan.wanted.is_blind
         self._lock = threading.Lock()
         self.progress = Progress()
         self.notes: tuple[str, ...] = ()  # that the title of the grid ends with
@@ -142,6 +140,12 @@ class Comparison(Sequence[Run]):
         return [run for run in self._runs if run.state == "failed"]
 
     @property
+    def error(self) -> GlmError | None:
+        """The first error, if all runs have failed."""
+        failed = self.failed
+        return failed[0].error if len(failed) == len(self) else None
+
+    @property
     def picked(self) -> Run | None:
         """The run whose answer is the turn's answer, if any."""
         return next((run for run in self._runs if run.is_picked), None)
@@ -166,10 +170,16 @@ class Comparison(Sequence[Run]):
         sentences = {summary.column.label: text for summary, text in compared}
         return frames.frame(frames.summary_records(self._plan, found, sentences))
 
-    def summaries(self) -> tuple[Summary, ...]:
-        """Return what each column comes to."""
+    def summaries(self, *, with_intervals: bool = True) -> tuple[Summary, ...]:
+        """Return what each column comes to; without intervals, which take time, the scores are means alone."""
         return summaries(
-            self._plan.wanted.configurations, self._runs, self._baseline, margin=self._margin, anytime=self._anytime
+            self._plan.wanted.configurations,
+            self._runs,
+            self._baseline,
+            margin=self._margin,
+            anytime=self._anytime,
+            declared=self.scored_by,
+            with_intervals=with_intervals,
         )
 
     def verdict(self) -> str:
@@ -349,7 +359,7 @@ class Comparison(Sequence[Run]):
     @property
     def judged(self) -> list[SavedRun]:
         """The answers of the judges that scored it, in the order of their fingerprints: they come in any order."""
-        judges = [appraiser.judges for appraiser in self._appraisers if appraiser.judges is not None]
+        judges = [appraiser.judges for appraiser in self._appraisers]
         found = {saved.attempt.id: saved for judge in judges for saved in judge.saved.values()}
         return sorted(found.values(), key=lambda saved: saved.key.fingerprint)
 
@@ -372,6 +382,7 @@ class Comparison(Sequence[Run]):
         """Go on with a plan that asks more, and its runs; their scores are worked out anew."""
         with self._lock:
             self._plan, self._runs = plan, list(runs)
+            self.states = Counter(run.state for run in runs)
 
     def at(self, spot: tuple[int, int, int]) -> Run:
         """Return the run at a spot."""

@@ -16,32 +16,14 @@ from glm_magic.comparing.shown import as_json
 from glm_magic.comparing.summary import Summary
 from glm_magic.errors import HistoryError, SetupError
 
-_OWN = frozenset(
-    [
-        *("column", "variant", "model", "row", "repeat", "state", "text", "finish_reason", "prompt_tokens"),
-        *(
-            "completion_tokens",
-            "cost",
-            "currency",
-            "seconds",
-            "first_token_seconds",
-            "rating",
-            "rated_blind",
-            "note",
-            "picked",
-            "error",
-        ),
-    ]
-)
-
 
 def records(plan: Plan, runs: Sequence[Run]) -> list[dict[str, Any]]:
     """Return a dict per run: its configuration, the fields of its row, its answer, its scores, its error.
 
     A field of the row, or a score, that has the name of another value gets ``row.`` or ``score.`` before its name.
     """
-    varied = dict.fromkeys(name for column in plan.wanted.configurations for name in column.options)
-    return [_record(plan, run, [name for name in varied if name != "model"]) for run in runs]
+    varied = _varied(plan)
+    return [_record(plan, run, varied) for run in runs]
 
 
 def blind_records(plan: Plan, runs: Sequence[Run]) -> list[dict[str, Any]]:
@@ -57,11 +39,8 @@ def _record(plan: Plan, run: Run, varied: Sequence[str]) -> dict[str, Any]:
     question = plan.question(run.spot)
     reply = run.reply
     usage = reply.usage if reply is not None else None
-    record: dict[str, Any] = {"column": run.column.label, **_configuration(run.column, question.model, varied)}
-    record["row"] = run.spot[0]
-    for name, value in as_json(run.row).items():
-        record[name if name not in _OWN and name not in record else f"row.{name}"] = value
-    record |= {
+    before = {**_configuration(run.column, question.model, varied), "row": run.spot[0]}
+    answer = {
         "repeat": run.spot[2],
         "state": run.state,
         "text": reply.text if reply is not None else None,
@@ -73,24 +52,36 @@ def _record(plan: Plan, run: Run, varied: Sequence[str]) -> dict[str, Any]:
         "seconds": (reply.seconds or None) if reply is not None else None,  # of a batch, nobody knows
         "first_token_seconds": reply.first_token_seconds if reply is not None else None,
     }
-    for name, value in run.scores.items():
-        record[name if name not in record and name not in _OWN else f"score.{name}"] = value
     errors = [run.error.what] if run.error is not None else []
     errors += [f"{name}: {what}" for name, what in run.score_errors.items()]
-    return {
-        **record,
+    after = {
         "rating": run.rating,
         "rated_blind": run.saved is not None and run.saved.was_blind,
         "note": run.note,
         "picked": run.is_picked,
         "error": "; ".join(errors) or None,
     }
+    own = {*before, *answer, *after, "variant"}  # which is also kept free where there is one wording
+    fields = {f"row.{name}" if name in own else name: value for name, value in as_json(run.row).items()}
+    taken = {*own, *fields}
+    scores = {f"score.{name}" if name in taken else name: value for name, value in run.scores.items()}
+    return {**before, **fields, **answer, **scores, **after}
+
+
+def _varied(plan: Plan) -> list[str]:
+    """Return the names of the settings that are varied, but for the model."""
+    names = dict.fromkeys(name for column in plan.wanted.configurations for name in column.options)
+    return [name for name in names if name != "model"]
 
 
 def _configuration(column: Configuration, model: str, varied: Sequence[str]) -> dict[str, Any]:
-    variant = {"variant": column.variant} if column.variant else {}
-    variant |= {"preset": column.preset} if column.preset else {}
-    return {**variant, "model": model, **{name: column.options.get(name) for name in varied}}
+    return {
+        "column": column.label,
+        **({"variant": column.variant} if column.variant else {}),
+        **({"preset": column.preset} if column.preset else {}),
+        "model": model,
+        **{name: column.options.get(name) for name in varied},
+    }
 
 
 def summary_records(plan: Plan, found: Sequence[Summary], sentences: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -99,12 +90,11 @@ def summary_records(plan: Plan, found: Sequence[Summary], sentences: Mapping[str
     `sentences` are the verdicts by the columns' labels. Wide tables are shown without their middle, so the first and
     the last of these are what matters most.
     """
-    varied = dict.fromkeys(name for column in plan.wanted.configurations for name in column.options)
+    varied = _varied(plan)
     rows = []
     for at, summary in enumerate(found):
         column = summary.column
-        others = [name for name in varied if name != "model"]
-        row = {"column": column.label, **_configuration(column, plan.questions[0][at].model, others)}
+        row = _configuration(column, plan.questions[0][at].model, varied)
         taken = {
             "runs": summary.runs,
             "answers": summary.done,

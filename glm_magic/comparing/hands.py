@@ -29,14 +29,14 @@ class Hands:
     """What a comparison does beyond itself; what is None needs a notebook.
 
     `changed` shows and keeps it again, `judged` keeps a run's rating and note. `pick` makes a run's answer the turn's
-    answer, or none; `use` sets a column's configuration and returns the line that says so; `more` asks each question
+    answer; `use` sets a column's configuration and returns the line that says so; `more` asks each question
     so many times more. In the background, `pending` waits for its end and stops it. `cancel` cancels what is pending in
     batches, and returns what came of that.
     """
 
     changed: Callable[[], None] = lambda: None
     judged: Callable[[Run], None] = lambda _: None
-    pick: Callable[[Run | None], None] | None = None
+    pick: Callable[[Run], None] | None = None
     use: Callable[[Configuration], str] | None = None
     more: Callable[[int], None] | None = None
     pending: Pending | None = None

@@ -90,15 +90,6 @@ def _checked(made: Judge) -> Judge:
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What a judge found: the score, its `raw` answers, and their cost (None if it is not known)."""
-
-    value: float | bool
-    raw: tuple[str, ...] = ()
-    cost: float | None = 0.0
-
-
 @dataclass(frozen=True)
 class Judge:
     """A score that a model gives, made by `judge` and `prefers`.
@@ -145,26 +136,21 @@ class Judge:
             return WON if verdicts == ["1", "2"] else LOST if verdicts == ["2", "1"] else TIED
         return verdicts[0] == "yes" if self.scale is None else float(verdicts[0])
 
-    def score(self, ask: Ask, reply: Reply, baseline: Reply | None = None, row: Row = None) -> Judgement:
-        """Return what the model finds.
+    def score(self, ask: Ask, reply: Reply, baseline: Reply | None = None, row: Row = None) -> float | bool:
+        """Return the score that the model gives.
 
         Raises `JudgeError` if the model cannot be asked, or gives no verdict, and `PromptError` as `prompts` does.
         """
-        raw: list[str] = []
-        cost: float | None = 0.0
+        answers: list[str] = []
         for prompt in self.prompts(reply, baseline, row):
             try:
                 answer = ask(prompt, self.settings)
             except Exception as error:  # whatever it is, the answer itself is sound
-                raise JudgeError(f"The judge could not be asked: {described(error)}", raw=raw, cost=cost) from error
-            raw.append(answer.text)
-            cost = None if cost is None or answer.cost is None else cost + answer.cost
+                raise JudgeError(f"The judge could not be asked: {described(error)}") from error
+            answers.append(answer.text)
             if answer.finish_reason == "length":  # of a 10, the 1 may have arrived
-                raise JudgeError("The judge's answer was cut off.", "Raise its max_tokens.", raw=raw, cost=cost)
-        try:
-            return Judgement(self.read(raw) if raw else TIED, tuple(raw), cost)
-        except JudgeError as error:
-            raise JudgeError(error.what, error.remedy, raw=raw, cost=cost) from None
+                raise JudgeError("The judge's answer was cut off.", "Raise its max_tokens.")
+        return self.read(answers) if answers else TIED
 
     # --- what is asked --------------------------------------------------------------------------
 

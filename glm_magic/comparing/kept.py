@@ -81,7 +81,7 @@ class Known:
     """The runs of a place that need not be asked: those kept, by key, and those of a recording that is replayed.
 
     Nor are those asked that are `pending` in a batch, each with what is said of it, and those that have `failed` in
-    one just now. Where a cell asks `by_batch`, nothing else is asked directly either.
+    one just now.
     """
 
     place: Place
@@ -89,7 +89,6 @@ class Known:
     recorded: RecordedRuns = field(default_factory=RecordedRuns)
     pending: Mapping[RunKey, str] = field(default_factory=dict)
     failed: Mapping[RunKey, GlmError] = field(default_factory=dict)
-    by_batch: bool = False
 
     def lacks(self, key: RunKey) -> bool:
         """Whether a run is to be asked."""
@@ -170,19 +169,17 @@ class KeptRuns:
         return () if data is None else comparison.decode(data, problems)
 
     def _pasted(self, path: str, place: Place, asked: frozenset[str], problems: list[str]) -> list[SavedRun]:
-        archive, runs, batches = self.recordings.archive, self._store.runs, self._store.batches
-        gone = [
-            old
-            for old in dict.fromkeys([*runs.places(path), *batches.places(path)])
-            if old.cell != place.cell and old not in self._here and not archive.has_cell(old.cell)
-        ]
-        common = {old: asked & (runs.fingerprints(path, old) | batches.fingerprints(path, old)) for old in gone}
-        old = max(common, key=lambda old: len(common[old]), default=None)
+        has_cell = self.recordings.archive.has_cell
+        common = {
+            old: len(asked & known)
+            for old, known in self._store.compared(path).items()
+            if old.cell != place.cell and old not in self._here and not has_cell(old.cell)
+        }
+        old = max(common, key=lambda old: common[old], default=None)
         if old is None or not common[old]:
             return []
-        runs.move(path, old, place)
-        batches.move(path, old, place)
-        return runs.at(path, place, problems)
+        self._store.move_comparison(path, old, place)
+        return self._store.runs.at(path, place, problems)
 
     def batches(self, keeping: Keeping) -> BatchesOfCell | None:
         """Return the batches of a place; None where nothing keeps them."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from glm_magic.comparing.appraisal import Appraiser, with_scores
 from glm_magic.comparing.plan import Plan
-from glm_magic.comparing.running import PULL_SECONDS, News, with_reply
+from glm_magic.comparing.running import News, with_reply
 from glm_magic.comparing.runs import Run, blank
 from glm_magic.comparing.task import packed, result_of
 from glm_magic.comparing.workers import take_back
@@ -92,7 +92,7 @@ class OnExecutor:
         with self._lock:
             return not self._waiting
 
-    def news(self, timeout: float = PULL_SECONDS) -> News:
+    def news(self, timeout: float) -> News:
         """Wait for at most `timeout` seconds for the end, and return what has happened meanwhile."""
         with self._lock:
             self._lock.wait_for(lambda: not self._waiting, timeout)

@@ -60,8 +60,7 @@ class Running:
         *,
         at_once: int,
         keep: Callable[[SavedRun], None],
-        circumstances: Circumstances | None = None,
-        wall: Callable[[], float] = time.time,
+        circumstances: Circumstances,
     ) -> None:
         self._session = session
         self._plan = plan
@@ -70,15 +69,14 @@ class Running:
             self._left.setdefault(self._asked_of(spot), deque()).append(spot)
         self._at_once = at_once
         self._keep = keep
+        self._stopping = threading.Event()
         self._code = threading.RLock()  # functions of the notebook run one at a time
-        self._given = circumstances or Circumstances()
-        self._circumstances = replace(self._given, stopped=self.is_stopped, acting=self._acting)
-        self._wall = wall
+        self._given = circumstances
+        self._circumstances = replace(circumstances, stopped=self._stopping.is_set, acting=self._acting)
         self._lock = threading.Condition()
         self._news = News()
         self._threads: list[threading.Thread] = []
         self._working = 0
-        self._stopping = threading.Event()
         self._hopeless: dict[tuple[str, str], GlmError] = {}
 
     def start(self) -> None:
@@ -92,17 +90,13 @@ class Running:
         for thread in self._threads:
             thread.start()
 
-    def is_stopped(self) -> bool:
-        """Whether it was stopped."""
-        return self._stopping.is_set()
-
     @property
     def is_over(self) -> bool:
         """Whether nothing is under way any more."""
         with self._lock:
             return not self._working
 
-    def news(self, timeout: float = PULL_SECONDS) -> News:
+    def news(self, timeout: float) -> News:
         """Wait for at most `timeout` seconds for the end, and return what has happened meanwhile."""
         with self._lock:
             self._lock.wait_for(lambda: not self._working, timeout)
@@ -133,20 +127,16 @@ class Running:
                     spot = left.popleft()
                 except IndexError:
                     return
-                self._tell(began=spot)
-                self._tell(ended=self._ended(spot))
+                with self._lock:
+                    self._news.began.append(spot)
+                run = self._ended(spot)
+                with self._lock:
+                    self._news.grown.pop(spot, None)
+                    self._news.ended.append(run)
         finally:
             with self._lock:
                 self._working -= 1
                 self._lock.notify_all()
-
-    def _tell(self, *, began: Spot | None = None, ended: Run | None = None) -> None:
-        with self._lock:
-            if began is not None:
-                self._news.began.append(began)
-            if ended is not None:
-                self._news.grown.pop(ended.spot, None)
-                self._news.ended.append(ended)
 
     def _ended(self, spot: Spot) -> Run:
         """Ask the run at a spot, and return what came of it."""
@@ -156,7 +146,7 @@ class Running:
         who = self._asked_of(spot)
         if who in self._hopeless:
             return replace(run, state="failed", error=self._hopeless[who])
-        created = self._wall()
+        created = time.time()
         under_way = self._session.loop(question, self._circumstances)
         try:
             reply = self._followed(spot, under_way)

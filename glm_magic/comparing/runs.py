@@ -24,7 +24,7 @@ class Run:
     `spot` is its row, column and repeat, each from 0. Its `reply` is None where it has failed or was not asked; an
     interrupted one has what had arrived. `pending` says in which batch it is, if in any. `scores` are numbers or bools
     by name; `score_errors` say what a score raised. A `rating` is from 1 to 5. `saved` is what is kept of it, None if
-    it has no whole answer. `judge_cost` is what judges took to score it, in CNY, None where that is not known.
+    it has no whole answer.
     """
 
     spot: Spot
@@ -39,7 +39,6 @@ class Run:
     note: str = ""
     is_picked: bool = False
     saved: SavedRun | None = None
-    judge_cost: float | None = 0.0
     is_blind: bool = False
     pending: str = ""
 

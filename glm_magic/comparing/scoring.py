@@ -26,17 +26,10 @@ _LAMBDA = "score"  # what a function without a name is called
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """The scores of one answer: their `values` by name, and `errors` by the names of the functions that failed.
-
-    `raw` are a judge's answers, by the judge's name, and `cost` is what all judges cost, None if that is not known.
-    `unjudged` names the errors that are a judge's, rather than the answer's or the function's.
-    """
+    """The scores of one answer: their `values` by name, and `errors` by the names of the functions that failed."""
 
     values: Mapping[str, Value] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
-    raw: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    unjudged: frozenset[str] = frozenset()
-    cost: float | None = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +45,6 @@ class Function:
     positional: tuple[str, ...]
     named: Mapping[str, str]
     wants: frozenset[str]
-
-    @property
-    def takes(self) -> set[str]:
-        """The arguments that it takes."""
-        return {*self.positional, *self.named.values()}
 
 
 class Scorer:
@@ -78,7 +66,7 @@ class Scorer:
     @property
     def is_pairwise(self) -> bool:
         """Whether a function compares answers with the baseline's, so that another baseline changes its scores."""
-        return any("baseline" in one.takes for one in self._functions)
+        return any("baseline" in (*one.positional, *one.named.values()) for one in self._functions)
 
     def score(
         self,
@@ -95,13 +83,9 @@ class Scorer:
         """
         given = {"reply": reply, "row": None if row is None else dict(row), "baseline": baseline}
         parts = [_scored(one, given, ask) for one in self._functions]
-        costs = [part.cost for part in parts]
         return Scored(
             values={name: value for part in parts for name, value in part.values.items()},
             errors={name: error for part in parts for name, error in part.errors.items()},
-            raw={name: answers for part in parts for name, answers in part.raw.items()},
-            unjudged=frozenset[str]().union(*(part.unjudged for part in parts)),
-            cost=None if None in costs else math.fsum(cost for cost in costs if cost is not None),
         )
 
 
@@ -224,11 +208,9 @@ def _scored(one: Function, given: Mapping[str, Any], ask: Ask | None) -> Scored:
             return Scored(_values(one.name, _called(one, given)))
         if ask is None:
             raise JudgeError("No model can be asked here.")
-        found = one.call.score(ask, given["reply"], given["baseline"], given["row"])
-        return Scored({one.name: found.value}, raw={one.name: found.raw}, cost=found.cost)
+        return Scored({one.name: one.call.score(ask, given["reply"], given["baseline"], given["row"])})
     except JudgeError as error:
-        errors = {one.name: error.what}
-        return Scored(errors=errors, raw={one.name: error.raw}, unjudged=frozenset(errors), cost=error.cost)
+        return Scored(errors={one.name: error.what})
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # the person's own code, which may raise SystemExit

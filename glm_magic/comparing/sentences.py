@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from glm_magic.comparing.plan import counted
 from glm_magic.comparing.verdict import FIRST_LOOK, Verdict
 
 WITHOUT_SCIPY = 'Intervals and verdicts need scipy: pip install "glm_magic[explore]"'
@@ -18,17 +19,17 @@ def sentence(verdict: Verdict, *, name: str, baseline: str, score: str, columns:
     if verdict.mean is None:
         return f"{name}: nothing to compare with {baseline}."
     mean, *ends = signed(verdict.mean, *(end for end in (verdict.low, verdict.high) if end is not None))
-    counted = _counted(verdict)
+    units = _units(verdict)
     tail = f"; {more}." if more else "."
     if verdict.why == "too few":
         first = f", the first look is at {FIRST_LOOK}" if verdict.method == "anytime" else ""
-        return f"{name}: too few to say ({counted}{first}){tail}"
+        return f"{name}: too few to say ({units}{first}){tail}"
     if verdict.why == "no spread":
-        return f"{name}: {score} differs from {baseline} by {mean} everywhere, so there is no interval ({counted})."
+        return f"{name}: {score} differs from {baseline} by {mean} everywhere, so there is no interval ({units})."
     if verdict.why == "no scipy":
-        return f"{name}: {score} {mean} ({counted}), undecided without scipy."
+        return f"{name}: {score} {mean} ({units}), undecided without scipy."
     level = 100 * (1 - columns * (1 - verdict.level))
-    numbers = f"{score} {mean} ({level:.3g}%: {ends[0]} to {ends[1]}, {counted})"
+    numbers = f"{score} {mean} ({level:.3g}%: {ends[0]} to {ends[1]}, {units})"
     if verdict.spread == 0:
         numbers += ", the same difference everywhere"
     here = " on the one row" if verdict.is_one_row else ""
@@ -52,12 +53,8 @@ def _signed(number: float, decimals: int) -> str:
     return text.replace("-", "−") if float(text) else text[1:]
 
 
-def _counted(verdict: Verdict) -> str:
+def _units(verdict: Verdict) -> str:
     if verdict.is_one_row:
         each = " each" if verdict.method == "anytime" else " each, not paired"
-        return _plural(verdict.units, "repeat") + each
-    return _plural(verdict.units, "row") + (f" × {verdict.repeats}" if verdict.repeats > 1 else "")
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+        return counted(verdict.units, "repeat") + each
+    return counted(verdict.units, "row") + (f" × {verdict.repeats}" if verdict.repeats > 1 else "")

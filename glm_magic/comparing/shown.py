@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.plan import Plan, counted
 from glm_magic.comparing.rows import is_missing
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.sentences import WITHOUT_SCIPY, sentence
@@ -17,6 +17,7 @@ from glm_magic.comparing.verdict import Estimate, Verdict, more_needed
 from glm_magic.display.grid import Answer, Column, Grid, Interval, Row, State
 from glm_magic.display.reply_facts import flaws, in_json
 from glm_magic.display.tables import shorten
+from glm_magic.notebook.database import text_of
 
 _SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}
 _LONGEST_SETTING = 40  # characters
@@ -93,7 +94,7 @@ def columns(plan: Plan, found: Sequence[Summary], primary: str, baseline: int) -
                 _column_facts(summary),
                 _interval(summary.scores.get(primary)),
                 primary,
-                _difference(verdict) if at != baseline else None,
+                _interval(verdict) if at != baseline else None,
                 verdict.decided if verdict is not None and verdict.decided != "undecided" else "",
                 column.prompt if several else "",
             )
@@ -151,28 +152,26 @@ def title(plan: Plan, states: Mapping[State, int], progress: Progress, found: Se
             facts.append(progress.why)
     facts += _money(_together(found))
     if plan.before:
-        facts.append(f"{len(plan.before)} earlier {'turn' if len(plan.before) == 1 else 'turns'} sent")
+        facts.append(f"{counted(len(plan.before), 'earlier turn')} sent")
     return tuple(facts)
 
 
 def verdicts(plan: Plan, found: Sequence[Summary], primary: str, baseline: int) -> tuple[str, ...]:
     """Return what is decided between the columns and the baseline, a sentence for each."""
-    compared = [summary for summary in found if summary.difference is not None]
-    if not compared:
-        return ()
-    if all(summary.difference is not None and summary.difference.why == "no scipy" for summary in compared):
+    compared = {each.column.label: each.difference for each in found if each.difference is not None}
+    if compared and all(verdict.why == "no scipy" for verdict in compared.values()):
         return (WITHOUT_SCIPY,)
+    against = found[baseline].column.label
     return tuple(
         sentence(
-            summary.difference,
-            name=summary.column.label,
-            baseline=found[baseline].column.label,
+            verdict,
+            name=name,
+            baseline=against,
             score=primary,
             columns=len(compared),
-            more=_more(plan, summary, found),
+            more=_more(plan, verdict, found),
         )
-        for summary in compared
-        if summary.difference is not None
+        for name, verdict in compared.items()
     )
 
 
@@ -208,9 +207,7 @@ def grid(
 def _offer(plan: Plan, found: Sequence[Summary]) -> str:
     """Return what asking each question once more would be, and about what it would cost."""
     requests = len(plan.wanted.rows) * len(plan.wanted.configurations)
-    done = max(sum(each.done for each in found), 1)
-    cost = _money({currency: cost / done * requests for currency, cost in _together(found).items()})
-    return f"ask {requests:,} more" + "".join(f" ≈ {amount}" for amount in cost)
+    return f"ask {requests:,} more" + "".join(f" ≈ {amount}" for amount in _expected(requests, found))
 
 
 def shadowed(columns: Collection[str], known: Collection[str]) -> tuple[str, ...]:
@@ -250,30 +247,23 @@ def _money(costs: Mapping[str, float]) -> list[str]:
     return [" + ".join(amounts)] if amounts else []
 
 
-def _interval(estimate: Estimate | None) -> Interval | None:
-    if estimate is None or estimate.mean is None:
-        return None
-    return Interval(estimate.mean, estimate.low, estimate.high)
+def _expected(requests: int, found: Sequence[Summary]) -> list[str]:
+    """Return about what more requests would cost in words, after what those that are answered have cost."""
+    done = max(sum(each.done for each in found), 1)
+    return _money({currency: cost / done * requests for currency, cost in _together(found).items()})
 
 
-def _difference(verdict: Verdict | None) -> Interval | None:
-    if verdict is None or verdict.mean is None:
-        return None
-    return Interval(verdict.mean, verdict.low, verdict.high)
+def _interval(found: Estimate | Verdict | None) -> Interval | None:
+    return None if found is None or found.mean is None else Interval(found.mean, found.low, found.high)
 
 
-def _more(plan: Plan, summary: Summary, found: Sequence[Summary]) -> str:
+def _more(plan: Plan, verdict: Verdict, found: Sequence[Summary]) -> str:
     """Return about how many more requests would decide an undecided column, and what they would cost."""
-    verdict = summary.difference
-    if verdict is None:
-        return ""
     per_unit = len(found) * (1 if verdict.is_one_row else plan.wanted.repeats)
     needed = more_needed(verdict, per_unit=per_unit)
     if not needed:
         return ""
-    done = sum(each.done for each in found)
-    costs = {currency: cost / max(done, 1) * needed for currency, cost in _together(found).items()}
-    cost = "".join(f" (about {amount})" for amount in _money(costs))
+    cost = "".join(f" (about {amount})" for amount in _expected(needed, found))
     return f"a difference of this size takes about {needed:,} more requests to show{cost}"
 
 
@@ -288,12 +278,15 @@ def _time_left(progress: Progress) -> str:
 def _text(value: object) -> str:
     if is_missing(value):
         return ""
-    text = str(value)
-    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+    return _cut(str(value), _LONGEST_VALUE)
 
 
 def _name(column: str) -> str:
-    return column if len(column) <= _LONGEST_NAME else f"{column[: _LONGEST_NAME - 1]}…"
+    return _cut(column, _LONGEST_NAME)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _plain(value: Any) -> str:
@@ -302,7 +295,7 @@ def _plain(value: Any) -> str:
 
 def as_json(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a row as JSON: what JSON does not have becomes text."""
-    return {_sent(name): _json(value) for name, value in values.items()}
+    return {text_of(name): _json(value) for name, value in values.items()}
 
 
 def _json(value: Any) -> Any:
@@ -315,9 +308,4 @@ def _json(value: Any) -> Any:
             return _text(value)
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
-    return _sent(str(value))
-
-
-def _sent(text: str) -> str:
-    """Return text that can be written as UTF-8: half a character is written as its number."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text_of(str(value))

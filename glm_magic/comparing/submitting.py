@@ -7,16 +7,14 @@ import hashlib
 import io
 import itertools
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from glm_magic.asking.ask import attempt_of
 from glm_magic.asking.question import Question
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing import batch_words
-from glm_magic.comparing.kept import BatchesOfCell, Known, RecordedRuns
+from glm_magic.comparing.kept import BatchesOfCell, Known
 from glm_magic.comparing.pending import PendingBatches
 from glm_magic.comparing.plan import Plan, counted
 from glm_magic.display.grid import Spot
@@ -27,34 +25,8 @@ from glm_magic.protocol.batch_files import Batch, files, in_batch, read_result
 from glm_magic.service.batch import CELL, LABEL, WITHOUT, Batches
 from glm_magic.service.endpoint import Endpoint
 
-# Shows what is being done, as long as it is done.
-Saying: TypeAlias = Callable[[str], AbstractContextManager[object]]
-
 _NO_KEY, _TIMEOUT, _TOO_MANY = 401, 408, 429
 _MOST_LISTED = 1_000  # of the latest batches, among which one is looked for that the store has lost
-
-
-def known_before(
-    pending: PendingBatches,
-    plan: Plan,
-    recorded: RecordedRuns,
-    *,
-    ask: bool = True,
-    by_batch: bool = False,
-    fresh: bool = False,
-) -> Known:
-    """Return what is known of a plan before anything is sent: what is recorded, kept, and pending in batches.
-
-    A `fresh` comparison takes nothing that is kept, unless batches of it are under way: then it goes on with what they
-    have answered. Where nobody may `ask`, batches do not matter.
-    """
-    keeping = pending.keeping
-    kept = pending.keeper.of(keeping, plan.fingerprints)  # first: it takes over the batches of a cell that was pasted
-    known = Known(keeping.place, kept, recorded, by_batch=by_batch)
-    if ask:
-        known = pending.known(known, fresh=fresh)
-    is_under_way = bool(known.pending) and any(plan.key(spot) in known.pending for spot in plan.spots())
-    return replace(known, kept={}) if fresh and not is_under_way else known
 
 
 def check_missing(pending: PendingBatches, plan: Plan, known: Known, *, limited: bool = True) -> None:
@@ -72,7 +44,7 @@ def check_missing(pending: PendingBatches, plan: Plan, known: Known, *, limited:
             " does not look at.",
             "Cancel or collect them first: %glm_config save_turns=on, and run the cell again.",
         )
-    if known.by_batch and missing:
+    if plan.wanted.wishes.in_batch and missing:
         _check(plan, pending)
     if limited:
         pending.session.check_limits(*map(plan.question, missing))
@@ -94,25 +66,7 @@ def _check(plan: Plan, pending: PendingBatches) -> None:
         )
 
 
-def collect_and_submit(
-    pending: PendingBatches, plan: Plan, known: Known, *, fresh: bool = False, saying: Saying = contextlib.nullcontext
-) -> Known:
-    """Collect what is pending, then submit what is missing if that is asked by batch; return what is known then.
-
-    `saying` tells what it does meanwhile. Raises as `check_missing` and `_submit` do.
-    """
-    pending.notes.clear()
-    with saying("looking at batches"):
-        known = pending.collect(plan, known)
-    check_missing(pending, plan, known)  # which may be more than before: a batch was never created, or has lost some
-    missing = plan.missing(known.lacks) if known.by_batch else []
-    if not missing:
-        return known
-    with saying("submitting"):
-        return _submit(pending, plan, known, missing, fresh=fresh)
-
-
-def _submit(pending: PendingBatches, plan: Plan, known: Known, missing: list[Spot], *, fresh: bool) -> Known:
+def submit(pending: PendingBatches, plan: Plan, known: Known, missing: list[Spot], *, fresh: bool) -> Known:
     """Submit the `missing` runs, a file or more for each model; return what is known then.
 
     The runs of a file that the service refuses have failed. Raises `AnswerError` if the service has no Batch API; then

@@ -6,6 +6,7 @@ own from its environment.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import time
@@ -79,26 +80,18 @@ def packed(question: Question, scorer: Scorer | None = None, row: Mapping[str, A
     Raises `OptionError` for a tool or schema that cannot travel.
     """
     needs_key = question.endpoint is not None and question.endpoint.key is not None
-    scoring = _scoring(scorer, row) if scorer is not None else b""
+    cloudpickle = _cloudpickle()
+    scoring = b""  # the kernel scores
+    if scorer is not None:
+        with contextlib.suppress(Exception):  # one of them cannot travel
+            scoring = bytes(cloudpickle.dumps((scorer, row)))
     task = Task(replace(question, endpoint=None, recorded=None, sent_after=()), needs_key, scoring)
     try:
-        return pickle.dumps(_Call(bytes(_cloudpickle().dumps(task))))
-    except SetupError:
-        raise
+        return pickle.dumps(_Call(bytes(cloudpickle.dumps(task))))
     except Exception as error:
         raise OptionError(
             f"A tool or schema cannot be sent to workers: {described(error)}", "Define it in a module, or leave it out."
         ) from None
-
-
-def _scoring(scorer: Scorer, row: Mapping[str, Any] | None) -> bytes:
-    """Return a scorer and its row, pickled; nothing if one of them cannot be: then the kernel scores."""
-    try:
-        return bytes(_cloudpickle().dumps((scorer, row)))
-    except SetupError:
-        raise
-    except Exception:
-        return b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from glm_magic.asking.session import Session
-from glm_magic.comparing import shown
+from glm_magic.comparing import rounds, shown
 from glm_magic.comparing.comparison import Comparison
-from glm_magic.comparing.kept import KeptRuns
 from glm_magic.comparing.on_executor import OnExecutor
 from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.planned import Planned
-from glm_magic.comparing.rounds import Rounds
 from glm_magic.comparing.running import PULL_SECONDS, News, Running
 from glm_magic.comparing.runs import Run, blank, kept
 from glm_magic.comparing.shown import Progress
-from glm_magic.comparing.summary import summaries
 from glm_magic.display.grid import Answer, Changes, Spot
 from glm_magic.errors import GlmError, NotRecorded
-from glm_magic.notebook.comparison import RunAt, Shown, encode
+from glm_magic.notebook.comparison import RunAt, encode
 from glm_magic.notebook.runs import SavedRun
 from glm_magic.settings.declared import number
 
@@ -44,7 +40,7 @@ ALL = Until()
 
 
 class Comparing:
-    """A comparison under way: iterate over its `changes`. `stop` ends it early; `end` notes that it has ended.
+    """A comparison under way: iterate over its `changes`, in its own context, which stops it where there is an error.
 
     Only runs that are neither known nor pending in a batch are asked. Raises `NotRecorded` if there are some and
     nothing may be asked: at once, or in `changes` if what is there may decide enough. A `comparison` that is given goes
@@ -53,45 +49,23 @@ class Comparing:
 
     def __init__(
         self,
-        session: Session,
         planned: Planned,
-        keeper: KeptRuns,
         *,
         until: Until = ALL,
         comparison: Comparison | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        plan, known, keeping, ask = planned.plan, planned.known, planned.keeping, planned.may_ask
+        plan = self._plan = planned.plan
+        self._planned = planned
         self._appraiser = planned.appraiser
-        self._keeper, self._keeping = keeper, keeping
+        self._until = until
+        self._session = planned.batches.session
+        self._keeper, self._keeping = planned.batches.keeper, planned.batches.keeping
         self._at_once = int(number(plan.questions[0][0].settings, "concurrency"))
-        self._limits = session.services.limits
-        asked_of = {(each.endpoint, each.model): None for each in plan.questions[0]}
-        self._asked_of = list(asked_of)
-        runs: list[Run] = []
-        missing: list[Spot] = []
-        self._kept = 0
-        for spot in plan.spots():
-            run = blank(plan, spot)
-            key = plan.key(spot)
-            saved = known.of(key)
-            if saved is not None:
-                run = kept(saved, run, plan.question(spot), replayed=True)
-                runs.append(self._scored(run))
-                self._kept += 1
-                keeper.note(keeping, key, saved)
-            elif not ask and (failed := known.recorded.failed(key, known.place)) is not None:
-                runs.append(replace(run, state="failed", error=GlmError(failed.error)))
-            elif key in known.failed:
-                runs.append(replace(run, state="failed", error=known.failed[key]))
-            elif key in known.pending:
-                runs.append(replace(run, state="pending", pending=known.pending[key]))
-            elif known.by_batch:
-                runs.append(run)
-            else:
-                missing.append(spot)
-                runs.append(run)
-        self._not_recorded = _not_recorded(plan, missing) if missing and not ask else None
+        self._asked_of = list(dict.fromkeys((each.endpoint, each.model) for each in plan.questions[0]))
+        runs = [self._known(spot) for spot in plan.spots()]
+        self._kept = sum(run.is_done for run in runs)
+        missing = [] if plan.wanted.wishes.in_batch else [run.spot for run in runs if run.state == "waiting"]
+        self._not_recorded = _not_recorded(plan, missing) if missing and not planned.may_ask else None
         if self._not_recorded is not None and not until.decided:
             raise self._not_recorded
         if comparison is not None:
@@ -102,28 +76,36 @@ class Comparing:
             planned.appraiser,
             margin=until.margin,
             anytime=until.decided,
-            blind=plan.wanted.is_blind,
-            baseline=plan.wanted.baseline,
         )
-        rounds = Rounds(plan, missing)
-        self._until = until
-        self._rounds = rounds.by_units() if until.decided else rounds.all_at_once()
-        self.asked = len(missing) if ask else 0
-        self._plan = plan
-        self._clock = clock
-        self._began = clock()
+        self._rounds = rounds.by_units(plan, missing) if until.decided else rounds.all_at_once(missing)
+        self._asked = len(missing) if planned.may_ask else 0
+        self._began = time.monotonic()
         self._ended = 0
         self._heads_at = 0.0
-        self._session = session
-        self._circumstances = planned.batches.circumstances
-        self._workers = planned.workers
         self._running = self._asking(())
         self._scored_spots: set[Spot] = set()
         self._tell(in_flight=0 if missing else None)
 
+    def _known(self, spot: Spot) -> Run:
+        """Return the run at a spot as it is known before anything is asked."""
+        plan, known = self._plan, self._planned.known
+        run, key = blank(plan, spot), plan.key(spot)
+        saved = known.of(key)
+        if saved is not None:
+            self._keeper.note(self._keeping, key, saved)
+            return self._scored(kept(saved, run, plan.question(spot), replayed=True))
+        failed = None if self._planned.may_ask else known.recorded.failed(key, known.place)
+        if failed is not None:
+            return replace(run, state="failed", error=GlmError(failed.error))
+        if key in known.failed:
+            return replace(run, state="failed", error=known.failed[key])
+        if key in known.pending:
+            return replace(run, state="pending", pending=known.pending[key])
+        return run
+
     def changes(self) -> Iterator[Changes]:
         """Ask and score until the end, and yield what changes, at least ten times a second."""
-        self._began = self._clock()
+        self._began = time.monotonic()
         yield from self._judged_changes()  # of what is kept
         if self._not_recorded is not None and not self._is_decided():
             raise self._not_recorded
@@ -139,18 +121,17 @@ class Comparing:
             yield from self._judged_changes()
 
     def _asking(self, spots: Sequence[Spot]) -> Running | OnExecutor:
-        if self._workers is not None:
+        workers = self._planned.workers
+        if workers is not None:
             ledger = self._session.services.ledger
-            return OnExecutor(
-                self._workers, self._plan, spots, keep=self._keep, ledger=ledger, appraiser=self._appraiser
-            )
+            return OnExecutor(workers, self._plan, spots, keep=self._keep, ledger=ledger, appraiser=self._appraiser)
         return Running(
             self._session,
             self._plan,
             spots,
             at_once=self._at_once,
             keep=self._keep,
-            circumstances=self._circumstances,
+            circumstances=self._planned.batches.circumstances,
         )
 
     def _is_decided(self) -> bool:
@@ -179,13 +160,14 @@ class Comparing:
     def _keep(self, saved: SavedRun) -> None:
         self._keeper.add(self._keeping, saved)
 
-    def stop(self) -> None:
-        """Stop what is under way; what has finished is kept. No code of the notebook runs any more."""
-        for run in self._running.stop().ended:
-            self.comparison.put(run)
+    def __enter__(self) -> Comparing:  # noqa: PYI034 - Self is of Python 3.11
+        return self
 
-    def end(self) -> None:
-        """Note that nothing is under way any more."""
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        """Stop what is under way after an error, and note that nothing is; no code of the notebook runs any more."""
+        if error is not None:
+            for run in self._running.stop().ended:
+                self.comparison.put(run)
         for run in self.comparison:
             if run.state == "running":  # it did not let go of its connection in time
                 self.comparison.put(replace(run, state="interrupted"))
@@ -212,7 +194,7 @@ class Comparing:
         if isinstance(self._running, OnExecutor):  # whose limiters are not known here
             self._tell(in_flight=self._running.number)
         else:
-            paces = [self._limits.pace(endpoint, model) for endpoint, model in self._asked_of]
+            paces = [self._session.services.limits.pace(endpoint, model) for endpoint, model in self._asked_of]
             why = next((pace.reason for pace in paces if pace.reason), "")
             self._tell(in_flight=sum(pace.in_flight for pace in paces), why=why)
         return self._with_heads(Changes(answers, news.grown))  # a run may have begun and grown since the last look
@@ -221,30 +203,24 @@ class Comparing:
         """Add the title, and about once a second what the columns come to: intervals are worked out at the end."""
         comparison = self.comparison
         title = (*shown.title(self._plan, comparison.states, comparison.progress, ()), *comparison.notes)
-        now = self._clock()
+        now = time.monotonic()
         if now < self._heads_at:
             return replace(changes, title=title)
-        found = summaries(
-            comparison.columns,
-            comparison,
-            comparison.baseline_index,
-            declared=comparison.scored_by,
-            with_intervals=False,
-        )
+        found = comparison.summaries(with_intervals=False)
         heads = shown.columns(self._plan, found, comparison.primary, comparison.baseline_index)
-        taken = self._clock() - now
+        taken = time.monotonic() - now
         self._heads_at = now + max(_HEAD_SECONDS, _HEAD_SHARE * taken)
         return replace(changes, title=title, columns=heads)
 
     def _tell(self, *, in_flight: int | None, why: str = "") -> None:
         self.comparison.progress = Progress(
             kept=self._kept,
-            asked=self.asked,
+            asked=self._asked,
             ended=self._ended,
-            seconds=self._clock() - self._began,
+            seconds=time.monotonic() - self._began,
             in_flight=in_flight,
             why=why,
-            with_workers=self._workers is not None,
+            with_workers=self._planned.workers is not None,
             is_decided=self._until.decided and in_flight is None and self._is_decided(),
         )
 
@@ -268,17 +244,15 @@ def bundle(comparison: Comparison, chat: str) -> dict[str, Any]:
         for run in comparison
     ]
     return encode(
-        Shown(
-            chat,
-            _columns(plan),
-            [shown.as_json(row) for row in comparison.rows] if plan.wanted.has_table else [],
-            plan.wanted.repeats,
-            runs,
-            tuple(attempt.id for attempt in plan.before),
-            comparison.baseline_index,
-            comparison.judged,
-            plan.place.call,
-        )
+        chat,
+        columns=_columns(plan),
+        rows=[shown.as_json(row) for row in comparison.rows] if plan.wanted.has_table else [],
+        repeats=plan.wanted.repeats,
+        runs=runs,
+        after=[attempt.id for attempt in plan.before],
+        baseline=comparison.baseline_index,
+        judged=comparison.judged,
+        call=plan.place.call,
     )
 
 

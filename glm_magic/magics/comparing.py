@@ -13,17 +13,16 @@ from typing import Any
 from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Wishes
-from glm_magic.asking.recordings import OFF, source_of
+from glm_magic.asking.recordings import source_of
 from glm_magic.chat.place import Place
 from glm_magic.comparing import axes, submitting
-from glm_magic.comparing.appraisal import Appraiser, Judges
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.filling import Filling
 from glm_magic.comparing.hands import Hands
-from glm_magic.comparing.kept import Keeping, RecordedRuns
+from glm_magic.comparing.kept import Keeping
 from glm_magic.comparing.pending import PendingBatches
-from glm_magic.comparing.plan import Wanted, plan
-from glm_magic.comparing.planned import Planned
+from glm_magic.comparing.plan import Wanted
+from glm_magic.comparing.planned import Planned, batched, prepared
 from glm_magic.comparing.rows import Row, rows_of
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.scoring import scorer
@@ -53,24 +52,21 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     source = source_of(settings["replay"], replay=line.replay)
     keeping = Keeping(place, bool(settings["save_turns"]), str(settings["record"] or ""), source)
     circumstances = Circumstances(acting=answering.marked_as_acting)
-    batches = PendingBatches(shared.session, shared.kept_runs, keeping, settings, circumstances)
-    recorded = RecordedRuns() if line.fresh else shared.kept_runs.recorded(source)
-    may_ask = settings["replay_missing"] != "error" or source == OFF
-    with shared.interrupts.acting_at_once():  # the expressions are the notebook's own code
-        asked = plan(shared.session, wanted, place, recorded.requests(ask=may_ask), ask=may_ask)
-    shared.kept_runs.latest = asked
-    if not line.blind:
-        asked = pinned(asked, shared.kept_runs.shown_at(place, save=keeping.save))
-    known = submitting.known_before(batches, asked, recorded, ask=may_ask, by_batch=line.batch, fresh=line.fresh)
-    judges = Judges(shared.session, shared.kept_runs, keeping, known, may_ask)
-    appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
-    notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
     workers = None
     if line.executor:
         workers = executor(names.executor(line.executor, shared.names, known=known_names), line.executor)
-    if may_ask:
-        submitting.check_missing(batches, asked, known, limited=not line.dry_run)
-    return Planned(asked, known, keeping, appraiser, batches, may_ask, notes, workers)
+    asked = prepared(
+        PendingBatches(shared.session, shared.kept_runs, keeping, settings, circumstances),
+        wanted,
+        scores,
+        fresh=line.fresh,
+        limited=not line.dry_run,
+        acting=shared.interrupts.acting_at_once,
+        notes=shadowed(wanted.rows[0], known_names) if wanted.has_table else (),
+        workers=workers,
+    )
+    before = None if line.blind else shared.kept_runs.shown_at(place, save=keeping.save)
+    return replace(asked, plan=pinned(asked.plan, before))
 
 
 def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
@@ -92,7 +88,7 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     try:
         asked = _batched(shared, asked, line)
         until = Until(line.until_decided, line.margin)
-        comparing = Comparing(shared.session, asked, shared.kept_runs, until=until)  # which scores what is kept
+        comparing = Comparing(asked, until=until)  # which scores what is kept
     except BaseException as error:
         shared.keep_on_page(asked.plan.place)
         if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
@@ -110,14 +106,8 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
 
 
 def _batched(shared: Shared, asked: Planned, line: AskLine) -> Planned:
-    """Collect what is pending in batches, and submit what is missing if the cell asks by batch."""
-    if not asked.may_ask or not (line.batch or asked.batches.are_there):
-        return asked
     with shared.interrupts.acting_at_once():
-        known = submitting.collect_and_submit(
-            asked.batches, asked.plan, asked.known, fresh=line.fresh, saying=shared.outputs.saying
-        )
-    return replace(asked, known=known)
+        return batched(asked, fresh=line.fresh, saying=shared.outputs.saying)
 
 
 def _in_background(shared: Shared, asked: Planned, line: AskLine, comparing: Comparing) -> Comparison:
@@ -156,28 +146,19 @@ def _follow(comparing: Comparing, page: _Page, check: Callable[[], None]) -> Non
     """
     comparison = comparing.comparison
     try:
-        for changes in comparing.changes():
-            page.view.paint(changes)
-            check()
+        with comparing:
+            for changes in comparing.changes():
+                page.view.paint(changes)
+                check()
     except KeyboardInterrupt:
-        comparing.stop()
-        comparing.end()
-        page.settle()
         done = sum(run.is_done for run in comparison)
         raise Interrupted(
             f"Stopped. {done:,} of {len(comparison):,} answers are kept.", "Run the cell again for the rest."
         ) from None
-    except BaseException:
-        comparing.stop()
-        comparing.end()
+    finally:
         page.settle()
-        raise
-    comparing.end()
-    page.settle()
-    if comparison.failed and len(comparison.failed) == len(comparison):
-        error = comparison.failed[0].error
-        assert error is not None, "it has failed"
-        raise error
+    if comparison.error is not None:
+        raise comparison.error
 
 
 class _Page:
@@ -230,7 +211,7 @@ class _Page:
 
     def _attached(self) -> dict[str, Any]:
         """Return what the notebook keeps: the comparison, and the turn, if it has an answer or earlier ones."""
-        if not self._asked.keeping.save or self._comparison.is_blind:  # a bundle names the configurations
+        if not self._asked.batches.keeping.save or self._comparison.is_blind:  # a bundle names the configurations
             return {}
         history, first = self._shared.session.history, self._asked.plan.questions[0][0]
         kept = history.kept_without_answer(first)
@@ -266,20 +247,20 @@ class _Page:
 
     def _judged(self, run: Run) -> None:
         assert run.saved is not None, "only an answer is rated"
-        self._shared.kept_runs.judge(self._asked.keeping, self._asked.plan.key(run.spot), run.saved)
+        self._shared.kept_runs.judge(self._asked.batches.keeping, self._asked.plan.key(run.spot), run.saved)
 
-    def _pick(self, run: Run | None) -> None:
+    def _pick(self, run: Run) -> None:
         key = self._asked.plan.key
         saved = {key(other.spot): other.saved for other in self._comparison if other.saved is not None}
-        self._shared.kept_runs.pick(self._asked.keeping, saved)
-        if run is not None and run.saved is not None:
+        self._shared.kept_runs.pick(self._asked.batches.keeping, saved)
+        if run.saved is not None:
             self._shared.session.history.commit(self._asked.plan.question(run.spot), run.saved.attempt)
 
     def _more(self, repeats: int) -> None:
         asked, shared = self._asked, self._shared
         wanted = replace(asked.plan.wanted, repeats=asked.plan.wanted.repeats + repeats)
         plan = shared.kept_runs.latest = replace(asked.plan, wanted=wanted)
-        known = replace(asked.known, kept=shared.kept_runs.of(asked.keeping, plan.fingerprints), failed={})
+        known = replace(asked.known, kept=shared.kept_runs.of(asked.batches.keeping, plan.fingerprints), failed={})
         more = replace(asked, plan=plan, known=asked.batches.known(known, fresh=self._line.fresh), may_ask=True)
         submitting.check_missing(more.batches, plan, more.known)
         with shared.interrupts:
@@ -288,7 +269,7 @@ class _Page:
                 self._comparison.notes = (*more.notes, *more.batches.notes)
             self._asked = more
             until = Until(margin=self._line.margin)
-            comparing = Comparing(shared.session, more, shared.kept_runs, until=until, comparison=self._comparison)
+            comparing = Comparing(more, until=until, comparison=self._comparison)
             self.view.begin(self._comparison.grid())
             _follow(comparing, self, shared.interrupts.check)
 

@@ -7,12 +7,12 @@ import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.place import Place
 from glm_magic.notebook import bundle
-from glm_magic.notebook.database import Database, text_of
+from glm_magic.notebook.database import Database, Value, insert, text_of
 from glm_magic.notebook.runs import RunKey
 from glm_magic.protocol.prices import Price
 
@@ -104,19 +104,19 @@ class BatchTable:
         self, notebook: str, place: Place, batch: PendingBatch, requests: Iterable[PendingRequest], *, now: float
     ) -> bool:
         """Write down a batch before anything is sent; return false if one of its runs is pending already."""
-        where = {"notebook": text_of(notebook), "cell": text_of(place.cell), "call": place.call}
-        row = {
+        where: dict[str, Value] = {"notebook": text_of(notebook), "cell": text_of(place.cell), "call": place.call}
+        row: dict[str, Value] = {
             **where,
             "label": batch.label,
-            "base_url": text_of(batch.base_url),
-            "model": text_of(batch.model),
+            "base_url": batch.base_url,
+            "model": batch.model,
             "price": json.dumps(batch.price and asdict(batch.price)),
             "step": batch.step,
             "since": batch.since,
-            "file": text_of(batch.file),
-            "id": text_of(batch.id),
+            "file": batch.file,
+            "id": batch.id,
         }
-        rows = [{**where, "label": batch.label, "name": each.name, **_columns(each)} for each in requests]
+        rows = [{**where, "label": batch.label, **_columns(each)} for each in requests]
 
         def write(connection: sqlite3.Connection) -> bool:
             taken = (
@@ -125,18 +125,10 @@ class BatchTable:
             )
             if any(connection.execute(taken, each).fetchone() for each in rows):
                 return False
-            connection.execute(
-                "INSERT INTO batches (label, notebook, cell, call, base_url, model, price, step, since, file, id)"
-                " VALUES (:label, :notebook, :cell, :call, :base_url, :model, :price, :step, :since, :file, :id)",
-                row,
-            )
-            connection.executemany(
-                "INSERT INTO batch_requests"
-                " (label, name, notebook, cell, call, service, fingerprint, nth, repeat, turn)"
-                " VALUES (:label, :name, :notebook, :cell, :call, :service, :fingerprint, :nth, :repeat, :turn)",
-                rows,
-            )
-            connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (where["notebook"], now))
+            insert(connection, "batches", row)
+            for each in rows:
+                insert(connection, "batch_requests", each)
+            connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (text_of(notebook), now))
             return True
 
         return bool(self._file.write(write, durable=True))
@@ -144,13 +136,11 @@ class BatchTable:
     def creating(self, label: str, file: str, *, now: float) -> bool:
         """Note that a batch of an uploaded file is being created; return false if it may not be: it was dropped."""
         change = "UPDATE batches SET step = 'creating', file = ?, since = ? WHERE label = ? AND step = 'intended'"
-        values = text_of(file), now, label
-        return bool(self._file.write(lambda c: c.execute(change, values).rowcount == 1, durable=True))
+        return self._file.change(change, file, now, label, durable=True) == 1
 
     def submitted(self, label: str, id_: str) -> None:
         """Note the id of a batch that the service has."""
-        change = "UPDATE batches SET step = 'submitted', id = ? WHERE label = ?"
-        self._file.write(lambda connection: connection.execute(change, (text_of(id_), label)))
+        self._file.change("UPDATE batches SET step = 'submitted', id = ? WHERE label = ?", id_, label)
 
     def answered(self, label: str, names: Iterable[str]) -> None:
         """Note that requests of a batch, by their names, have answers, which are kept elsewhere."""
@@ -168,17 +158,6 @@ class BatchTable:
 
         self._file.write(write)
 
-    def move(self, notebook: str, place: Place, to: Place) -> None:
-        """Give the batches of one place to another."""
-        values = text_of(to.cell), to.call, text_of(notebook), text_of(place.cell), place.call
-
-        def write(connection: sqlite3.Connection) -> None:
-            for table in ("batches", "batch_requests"):
-                change = f"UPDATE {table} SET cell = ?, call = ? WHERE notebook = ? AND cell = ? AND call = ?"  # noqa: S608
-                connection.execute(change, values)
-
-        self._file.write(write)
-
     # --- reading -------------------------------------------------------------------------------
 
     def at(self, notebook: str, place: Place) -> list[PendingBatch]:
@@ -188,11 +167,9 @@ class BatchTable:
             " (SELECT count(*) FROM batch_requests WHERE batch_requests.label = batches.label)"
             " FROM batches WHERE cell = ? AND notebook = ? AND call = ? AND step != 'ended' ORDER BY since, label"
         )
-        values = text_of(place.cell), text_of(notebook), place.call
-        rows: list[Any] = self._file.read(lambda connection: connection.execute(every, values).fetchall(), none=[])
         return [
-            PendingBatch(label, base_url, model, _price(price), since, step, file, id_, requests)
-            for label, base_url, model, price, since, step, file, id_, requests in rows
+            PendingBatch(label, base_url, model, _price(price), *others)
+            for label, base_url, model, price, *others in self._file.rows(every, place.cell, notebook, place.call)
         ]
 
     def waiting(self, notebook: str) -> int:
@@ -201,45 +178,33 @@ class BatchTable:
             "SELECT count(*) FROM batch_requests JOIN batches USING (label)"
             " WHERE batches.notebook = ? AND step IN ('creating', 'submitted')"
         )
-        return self._file.read(lambda c: int(c.execute(count, (text_of(notebook),)).fetchone()[0]), none=0)
+        return sum(number for (number,) in self._file.rows(count, notebook))
 
     def keys(self, label: str) -> list[RunKey]:
         """Return the runs that the requests of a batch are of."""
         every = "SELECT service, fingerprint, nth, repeat FROM batch_requests WHERE label = ?"
-        return self._file.read(lambda c: [RunKey(*row) for row in c.execute(every, (label,))], none=[])
+        return [RunKey(*row) for row in self._file.rows(every, label)]
 
     def request(self, label: str, name: str) -> PendingRequest | None:
         """Return a request of a batch by its name; None if there is none (any more), or it is damaged."""
         found = "SELECT service, fingerprint, nth, repeat, turn FROM batch_requests WHERE label = ? AND name = ?"
-        row = self._file.read(lambda c: c.execute(found, (label, text_of(name))).fetchone(), none=None)
-        if row is None:
+        rows = self._file.rows(found, label, name)
+        if not rows:
             return None
+        *key, turn = rows[0]
         try:
-            return PendingRequest(RunKey(*row[:4]), bundle.attempt_of(json.loads(row[4]), is_answered=False))
+            return PendingRequest(RunKey(*key), bundle.attempt_of(json.loads(turn), is_answered=False))
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
             return None
 
     def labels(self) -> frozenset[str]:
         """Return the labels of all batches, of whatever notebook."""
-        every = "SELECT label FROM batches"
-        return self._file.read(lambda c: frozenset(label for (label,) in c.execute(every)), none=frozenset())
-
-    def places(self, notebook: str) -> list[Place]:
-        """Return the places of a notebook that have batches."""
-        every = "SELECT DISTINCT cell, call FROM batches WHERE notebook = ? AND step != 'ended'"
-        values = (text_of(notebook),)
-        return self._file.read(lambda c: [Place(*found) for found in c.execute(every, values)], none=[])
-
-    def fingerprints(self, notebook: str, place: Place) -> frozenset[str]:
-        """Return the fingerprints of the requests that are pending at a place."""
-        found = "SELECT DISTINCT fingerprint FROM batch_requests WHERE cell = ? AND notebook = ? AND call = ?"
-        values = text_of(place.cell), text_of(notebook), place.call
-        return self._file.read(lambda c: frozenset(each for (each,) in c.execute(found, values)), none=frozenset())
+        return frozenset(label for (label,) in self._file.rows("SELECT label FROM batches"))
 
 
-def _columns(request: PendingRequest) -> dict[str, str | int]:
-    turn = text_of(json.dumps(bundle.fields_of(request.asked), ensure_ascii=False, sort_keys=True))
-    return {**asdict(request.key), "turn": turn}
+def _columns(request: PendingRequest) -> dict[str, Value]:
+    turn = json.dumps(bundle.fields_of(request.asked), ensure_ascii=False, sort_keys=True)
+    return {"name": request.name, **asdict(request.key), "turn": turn}
 
 
 def _price(text: str) -> Price | None:

@@ -6,6 +6,7 @@ those before it. It holds no cell id, no key and nothing about the kernel that w
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -53,6 +54,15 @@ def encode(chat: str, attempt: Attempt, earlier: tuple[Attempt, ...] = (), call:
         **fields_of(attempt),
         "attempts": [fields_of(other) for other in earlier[-MOST_EARLIER_ATTEMPTS:]],
     }
+
+
+def read(text: str) -> Bundle:
+    """Read a bundle that was written as text. Raises `HistoryError` as `decode` does, and if it is not JSON."""
+    try:
+        data = json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        raise HistoryError("not JSON.") from None
+    return decode(data)
 
 
 def decode(bundle: Any) -> Bundle:

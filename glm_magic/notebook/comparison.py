@@ -36,36 +36,30 @@ class RunAt:
     scores: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A comparison as it is shown: its `columns` and `rows` as JSON, and its runs.
+def encode(
+    chat: str,
+    *,
+    columns: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
+    repeats: int,
+    runs: Sequence[RunAt],
+    after: Sequence[str],
+    baseline: int,
+    judged: Sequence[SavedRun],
+    call: int,
+) -> dict[str, Any]:
+    """Return the bundle of a comparison, whose `columns` and `rows` are JSON.
 
-    `call` is the index of its question in one run of its cell. `after` are the ids of the turns that each run was sent
-    after.
-    """
-
-    chat: str
-    columns: Sequence[Mapping[str, Any]]
-    rows: Sequence[Mapping[str, Any]]
-    repeats: int
-    runs: Sequence[RunAt]
-    after: tuple[str, ...] = ()
-    baseline: int = 0
-    judged: Sequence[SavedRun] = ()  # the answers of judges
-    call: int = 0
-
-
-def encode(shown: Shown) -> dict[str, Any]:
-    """Return the bundle of a comparison.
-
-    Where it would have more than two million characters, runs are left out from the end: ``left_out`` says how many.
+    `after` are the ids of the turns that each run was sent after, `judged` the answers of judges. `call` is the index
+    of its question in one run of its cell. Where the bundle would have more than two million characters, runs are left
+    out from the end: ``left_out`` says how many.
     """
     questions: dict[str, int] = {}
     systems: dict[str, int] = {}
     parameters: dict[str, int] = {}
-    runs: list[dict[str, Any]] = []
-    size = len(json.dumps([shown.columns, shown.rows], ensure_ascii=False))
-    for run in shown.runs:
+    written: list[dict[str, Any]] = []
+    size = len(json.dumps([columns, rows], ensure_ascii=False))
+    for run in runs:
         before = len(questions) + len(systems) + len(parameters)
         data = _run(run, questions, systems, parameters)
         size += len(json.dumps(data, ensure_ascii=False))
@@ -73,24 +67,24 @@ def encode(shown: Shown) -> dict[str, Any]:
             size += len(run.saved.attempt.question) + len(run.saved.attempt.system)
         if size > MOST_CHARACTERS:
             break
-        runs.append(data)
-    judged = [_run(RunAt((-1, -1, -1), saved.key, saved), questions, systems, parameters) for saved in shown.judged]
+        written.append(data)
+    judging = [_run(RunAt((-1, -1, -1), saved.key, saved), questions, systems, parameters) for saved in judged]
     return {
         "version": VERSION,
         "kind": "comparison",
-        "chat": shown.chat,
-        "call": shown.call,
-        "after": list(shown.after),
-        "baseline": shown.baseline,
-        "repeats": shown.repeats,
-        "columns": [dict(column) for column in shown.columns],
-        "rows": [dict(row) for row in shown.rows],
+        "chat": chat,
+        "call": call,
+        "after": list(after),
+        "baseline": baseline,
+        "repeats": repeats,
+        "columns": [dict(column) for column in columns],
+        "rows": [dict(row) for row in rows],
         "questions": [json.loads(text) for text in questions],
         "systems": list(systems),
         "parameters": [json.loads(text) for text in parameters],
-        "runs": runs,
-        **({"judged": judged} if judged else {}),
-        "left_out": len(shown.runs) - len(runs),
+        "runs": written,
+        **({"judged": judging} if judging else {}),
+        "left_out": len(runs) - len(written),
     }
 
 

@@ -6,9 +6,9 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import files
@@ -19,6 +19,8 @@ _BUSY_SECONDS = 10.0
 _NETWORK = frozenset(
     ["9p", "afs", "beegfs", "ceph", "cifs", "fuse.sshfs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"]
 )
+
+Value: TypeAlias = "str | int | float | None"
 
 _Result = TypeVar("_Result")
 
@@ -74,6 +76,14 @@ class Database:
                 return write(connection)
 
         return self._guarded(written, "written")
+
+    def rows(self, query: str, *values: Value) -> list[Any]:
+        """Return the rows that a query finds, none if there is no file."""
+        return self.read(lambda connection: connection.execute(query, taken(values)).fetchall(), none=[])
+
+    def change(self, statement: str, *values: Value, create: bool = True, durable: bool = False) -> int:
+        """Let one statement change the file as `write` does, and return how many rows it has changed."""
+        return self.write(lambda c: c.execute(statement, taken(values)).rowcount, create=create, durable=durable) or 0
 
     def _guarded(self, work: Callable[[], _Result], what: str) -> _Result:
         with self._lock:
@@ -224,6 +234,18 @@ def _durable(connection: sqlite3.Connection) -> Iterator[None]:
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether a file is not a database, or a malformed one; what the system refuses has a class of its own."""
     return type(error) is sqlite3.DatabaseError
+
+
+def insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Value], *, or_ignore: bool = False) -> None:
+    """Insert a row, given by its columns; where `or_ignore`, it is left out if the table has it already."""
+    columns, marks = ", ".join(row), ", ".join("?" * len(row))
+    verb = "INSERT OR IGNORE" if or_ignore else "INSERT"
+    connection.execute(f"{verb} INTO {table} ({columns}) VALUES ({marks})", taken(row.values()))
+
+
+def taken(values: Iterable[Value]) -> list[Value]:
+    """Return values as SQLite takes them."""
+    return [text_of(value) if isinstance(value, str) else value for value in values]
 
 
 def text_of(text: str) -> str:

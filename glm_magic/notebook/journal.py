@@ -6,7 +6,7 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,15 +38,9 @@ class Journal:
 
     def turns(self, problems: list[str]) -> list[SavedTurn]:
         """Return the turns, oldest first; append a sentence to `problems` for each damaged line."""
-        try:
-            text = files.read(self.path)
-        except FileNotFoundError:
-            text = b""
         turns: list[SavedTurn] = []
         known: set[str] = set()
-        for number, line in enumerate(text.split(b"\n"), start=1):
-            if not line.strip():
-                continue
+        for number, line in self._lines():
             try:
                 data = json.loads(line)
                 if _is_run(data):
@@ -71,12 +65,8 @@ class Journal:
 
         A sentence is appended to `problems` for each damaged line.
         """
-        try:
-            text = files.read(self.path)
-        except FileNotFoundError:
-            text = b""
         runs: dict[str, tuple[Place, SavedRun]] = {}
-        for number, line in enumerate(text.split(b"\n"), start=1):
+        for number, line in self._lines():
             with contextlib.suppress(ValueError, RecursionError):  # `turns` says it
                 data = json.loads(line)
                 if not _is_run(data):
@@ -91,29 +81,37 @@ class Journal:
                     runs[run.attempt.id] = Place(str(data.get("cell", "")), found.call or 0), run
         return list(runs.values())
 
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the lines that are not blank, with their numbers."""
+        try:
+            text = files.read(self.path)
+        except FileNotFoundError:
+            return
+        for number, line in enumerate(text.split(b"\n"), start=1):
+            if line.strip():
+                yield number, line
+
     def add(self, turns: list[tuple[Place, dict[str, Any]]]) -> None:
         """Append turns, each given as its place and its bundle; those that are already in the file are skipped."""
-        if self._known is None:
-            self.turns([])
-        assert self._known is not None
-        fresh = [(place, turn) for place, turn in turns if turn["id"] not in self._known]
-        if fresh:
-            self._append(b"".join(_line(place, turn) for place, turn in fresh))
-            self._known |= {turn["id"] for _, turn in fresh}
+        self._add({turn["id"]: _line(place, turn) for place, turn in turns})
 
     def add_runs(self, place: Place, runs: list[SavedRun]) -> None:
         """Append runs of a comparison; those whose answers are already in the file are skipped."""
-        if self._known is None:
-            self.turns([])
-        assert self._known is not None
-        fresh = [run for run in runs if run.attempt.id not in self._known]
-        if fresh:
-            self._append(b"".join(_run_line(place, run) for run in fresh))
-            self._known |= {run.attempt.id for run in fresh}
+        self._add({run.attempt.id: _run_line(place, run) for run in runs})
 
     def judge(self, place: Place, run: SavedRun) -> None:
         """Append a run again, with what a person thinks of it now."""
         self._append(_run_line(place, run))
+
+    def _add(self, lines: Mapping[str, bytes]) -> None:
+        """Append lines, given by the ids of their answers, without those of answers that are in the file."""
+        if self._known is None:
+            self.turns([])
+        assert self._known is not None
+        fresh = {id_: line for id_, line in lines.items() if id_ not in self._known}
+        if fresh:
+            self._append(b"".join(fresh.values()))
+            self._known |= fresh.keys()
 
     def _append(self, lines: bytes) -> None:
         try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from glm_magic.errors import HistoryError
-from glm_magic.notebook import files
+from glm_magic.notebook import ipynb
 
 
 class SavedPage:
@@ -26,15 +25,8 @@ class SavedPage:
             status = path.stat()
             state = (path, status.st_mtime_ns, status.st_size)
             if state != self._read[0]:
-                self._read = (state, _ids(path))
-        except (OSError, ValueError, HistoryError, RecursionError):
+                ids = (cell.get("id") for cell in ipynb.cells_as_saved(path))
+                self._read = (state, tuple(id_ for id_ in ids if isinstance(id_, str)))
+        except (OSError, ValueError, HistoryError):  # ValueError: a NUL in the path
             return ()
         return self._read[1]
-
-
-def _ids(path: Path) -> tuple[str, ...]:
-    """Return the ids of the cells. The whole of nbformat is not needed for that, and takes long to load."""
-    notebook = json.loads(files.read(path))
-    cells = notebook.get("cells") if isinstance(notebook, dict) else None
-    ids = (cell.get("id") for cell in cells if isinstance(cell, dict)) if isinstance(cells, list) else ()
-    return tuple(id_ for id_ in ids if isinstance(id_, str))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import bundle
-from glm_magic.notebook.database import Database, text_of
+from glm_magic.notebook.database import Database, Value, insert, text_of
 
 RUNS = """
 CREATE TABLE runs (
@@ -81,49 +80,25 @@ class RunTable:
 
     def add(self, notebook: str, place: Place, runs: Iterable[SavedRun], *, now: float) -> None:
         """Add runs; those that are there, by the id of their answer, are left as they are."""
-        rows = [(text_of(notebook), text_of(place.cell), place.call, *_row(run)) for run in runs]
+        where: dict[str, Value] = {"notebook": notebook, "cell": place.cell, "call": place.call}
+        rows = [{**where, **_columns(run)} for run in runs]
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "INSERT OR IGNORE INTO runs (notebook, cell, call, service, fingerprint, nth, repeat, id, turn,"
-                " rating, note, picked, blind) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            for row in rows:
+                insert(connection, "runs", row, or_ignore=True)
             connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (text_of(notebook), now))
 
         self._file.write(write)
-
-    def move(self, notebook: str, place: Place, to: Place) -> None:
-        """Give the runs of one place to another."""
-        where = text_of(notebook), text_of(place.cell), place.call
-        change = "UPDATE runs SET cell = ?, call = ? WHERE notebook = ? AND cell = ? AND call = ?"
-        self._file.write(lambda connection: connection.execute(change, (text_of(to.cell), to.call, *where)))
 
     def judge(self, notebook: str, place: Place, run: SavedRun, *, now: float) -> None:
         """Note the rating and the note of a run, and whether it is picked; it is added if it is not there."""
         self.add(notebook, place, [run], now=now)
         change = "UPDATE runs SET rating = ?, note = ?, picked = ?, blind = ? WHERE notebook = ? AND id = ?"
-        judged = run.rating, text_of(run.note), int(run.is_picked), int(run.was_blind)
-        values = *judged, text_of(notebook), text_of(run.attempt.id)
-        self._file.write(lambda connection: connection.execute(change, values))
+        self._file.change(change, run.rating, run.note, run.is_picked, run.was_blind, notebook, run.attempt.id)
 
     def ids(self, notebook: str) -> frozenset[str]:
         """Return the ids of the answers of a notebook's runs."""
-        every = "SELECT id FROM runs WHERE notebook = ?"
-        values = (text_of(notebook),)
-        return self._file.read(lambda c: frozenset(id_ for (id_,) in c.execute(every, values)), none=frozenset())
-
-    def places(self, notebook: str) -> list[Place]:
-        """Return the places of a notebook that have runs."""
-        every = "SELECT DISTINCT cell, call FROM runs WHERE notebook = ?"
-        values = (text_of(notebook),)
-        return self._file.read(lambda c: [Place(*found) for found in c.execute(every, values)], none=[])
-
-    def fingerprints(self, notebook: str, place: Place) -> frozenset[str]:
-        """Return the fingerprints of the requests that the runs of a place answer."""
-        found = "SELECT DISTINCT fingerprint FROM runs WHERE cell = ? AND notebook = ? AND call = ?"
-        values = text_of(place.cell), text_of(notebook), place.call
-        return self._file.read(lambda c: frozenset(each for (each,) in c.execute(found, values)), none=frozenset())
+        return frozenset(id_ for (id_,) in self._file.rows("SELECT id FROM runs WHERE notebook = ?", notebook))
 
     def at(self, notebook: str, place: Place, problems: list[str]) -> list[SavedRun]:
         """Return the runs of a place, in the order in which they were written.
@@ -131,33 +106,36 @@ class RunTable:
         A sentence is appended to `problems` for each that is damaged.
         """
         where = " WHERE cell = ? AND notebook = ? AND call = ?"
-        return [run for _, run in self._runs(where, (text_of(place.cell), text_of(notebook), place.call), problems)]
+        return [run for _, run in self._runs(problems, where, place.cell, notebook, place.call)]
 
     def all(self, problems: list[str]) -> list[tuple[Place, SavedRun]]:
         """Return all runs with their places, as `at` does."""
-        return self._runs("", (), problems)
+        return self._runs(problems)
 
-    def _runs(self, where: str, values: tuple[str | int, ...], problems: list[str]) -> list[tuple[Place, SavedRun]]:
+    def _runs(self, problems: list[str], where: str = "", *values: Value) -> list[tuple[Place, SavedRun]]:
         columns = "number, cell, call, service, fingerprint, nth, repeat, turn, rating, note, picked, blind"
         every = f"SELECT {columns} FROM runs{where} ORDER BY number"  # noqa: S608 - our own text
-        rows: list[Any] = self._file.read(lambda connection: connection.execute(every, values).fetchall(), none=[])
         runs: list[tuple[Place, SavedRun]] = []
-        for number, cell, call, service, fingerprint, nth, repeat, turn, rating, note, picked, blind in rows:
+        for number, cell, call, service, fingerprint, nth, repeat, turn, *judged in self._file.rows(every, *values):
             try:
-                attempt = bundle.decode(json.loads(turn)).attempt
-            except (ValueError, TypeError, RecursionError):
-                problems.append(f"Run {number}: not JSON.")
+                attempt = bundle.read(turn).attempt
             except HistoryError as error:
                 problems.append(f"Run {number}: {error.what}")
             else:
+                rating, note, picked, blind = judged
                 key = RunKey(service, fingerprint, nth, repeat)
-                judged = SavedRun(key, attempt, rating, note, is_picked=bool(picked), was_blind=bool(blind))
-                runs.append((Place(cell, call), judged))
+                run = SavedRun(key, attempt, rating, note, is_picked=bool(picked), was_blind=bool(blind))
+                runs.append((Place(cell, call), run))
         return runs
 
 
-def _row(run: SavedRun) -> tuple[str | int | None, ...]:
-    key = run.key
-    turn = text_of(json.dumps(bundle.encode("", run.attempt), ensure_ascii=False, sort_keys=True))
-    judged = run.rating, text_of(run.note), int(run.is_picked), int(run.was_blind)
-    return key.service, key.fingerprint, key.nth, key.repeat, text_of(run.attempt.id), turn, *judged
+def _columns(run: SavedRun) -> dict[str, Value]:
+    return {
+        **asdict(run.key),
+        "id": run.attempt.id,
+        "turn": json.dumps(bundle.encode("", run.attempt), ensure_ascii=False, sort_keys=True),
+        "rating": run.rating,
+        "note": run.note,
+        "picked": run.is_picked,
+        "blind": run.was_blind,
+    }

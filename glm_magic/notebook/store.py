@@ -15,7 +15,7 @@ from glm_magic.chat.place import Place
 from glm_magic.errors import HistoryError
 from glm_magic.notebook import bundle
 from glm_magic.notebook.batches import BATCHES, BatchTable
-from glm_magic.notebook.database import Database, text_of
+from glm_magic.notebook.database import Database, Value, insert, taken, text_of
 from glm_magic.notebook.document import SavedTurn
 from glm_magic.notebook.runs import RUNS, RunTable
 
@@ -41,7 +41,8 @@ CREATE INDEX answers_of_a_cell ON answers (cell, notebook);
 CREATE INDEX answers_to_a_prompt ON answers (notebook, prompt);
 """
 _SCHEMA = (_ANSWERS, RUNS, BATCHES)
-_TABLES = ("answers", "runs", "batches", "batch_requests")
+_OF_COMPARISONS = ("runs", "batches", "batch_requests")
+_TABLES = ("answers", *_OF_COMPARISONS)
 
 
 class Store:
@@ -65,25 +66,38 @@ class Store:
 
     def add(self, notebook: str, turns: Iterable[tuple[Place, dict[str, Any]]], *, now: float) -> None:
         """Add turns, each given as its place and its bundle, with all their attempts; what is there is skipped."""
-        rows = [row for place, turn in turns for row in _rows(text_of(notebook), place, turn)]
+        rows = [row for place, turn in turns for row in _rows(notebook, place, turn)]
 
         def write(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "INSERT OR IGNORE INTO answers (notebook, id, cell, call, prompt, turn) VALUES (?, ?, ?, ?, ?, ?)", rows
-            )
+            for row in rows:
+                insert(connection, "answers", row, or_ignore=True)
             connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (text_of(notebook), now))
 
         self._file.write(write)
 
     def move(self, notebook: str, place: Place, to: Place) -> None:
         """Give the answers of one place to another."""
-        where = text_of(notebook), text_of(place.cell), place.call
-        change = "UPDATE answers SET cell = ?, call = ? WHERE notebook = ? AND cell = ? AND call = ?"
-        self._file.write(lambda connection: connection.execute(change, (text_of(to.cell), to.call, *where)))
+        self._move(["answers"], notebook, place, to)
+
+    def move_comparison(self, notebook: str, place: Place, to: Place) -> None:
+        """Give the runs of one place, and what is pending of them in batches, to another."""
+        self._move(_OF_COMPARISONS, notebook, place, to)
+
+    def _move(self, tables: Iterable[str], notebook: str, place: Place, to: Place) -> None:
+        values = taken([to.cell, to.call, notebook, place.cell, place.call])
+
+        def change(connection: sqlite3.Connection) -> None:
+            for table in tables:
+                connection.execute(
+                    f"UPDATE {table} SET cell = ?, call = ? WHERE notebook = ? AND cell = ? AND call = ?",  # noqa: S608
+                    values,
+                )
+
+        self._file.write(change)
 
     def rename(self, notebook: str, to: str, cells: Iterable[str]) -> None:
         """Give the answers of these cells of one notebook to another; those that it has already are left."""
-        pairs = [(text_of(to), text_of(notebook), text_of(cell)) for cell in cells]
+        pairs = [taken([to, notebook, cell]) for cell in cells]
 
         def change(connection: sqlite3.Connection) -> None:
             for table in _TABLES:
@@ -96,33 +110,27 @@ class Store:
 
     def forget(self, notebook: str) -> None:
         """Delete what a notebook has here, also from the free space of the file."""
-
-        def delete(connection: sqlite3.Connection) -> None:
-            for table in _TABLES:
-                connection.execute(f"DELETE FROM {table} WHERE notebook = ?", (text_of(notebook),))  # noqa: S608
-            connection.execute("DELETE FROM notebooks WHERE path = ?", (text_of(notebook),))
-
-        self._file.write(delete, create=False)
+        self._delete("?", notebook)
         with contextlib.suppress(HistoryError):  # another kernel reads it: then the log is emptied later
-            self._file.read(
-                lambda connection: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall(), none=[]
-            )
+            self._file.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def touch(self, notebook: str, now: float) -> None:
         """Note that a notebook that has something here is used."""
-        change = "UPDATE notebooks SET used = ? WHERE path = ?"
-        self._file.write(lambda connection: connection.execute(change, (now, text_of(notebook))), create=False)
+        self._file.change("UPDATE notebooks SET used = ? WHERE path = ?", now, notebook, create=False)
 
     def sweep(self, before: float) -> None:
         """Delete the answers of notebooks that were last used before a time."""
         old = "SELECT path FROM notebooks WHERE used < ?"
-        if not self._file.read(lambda connection: connection.execute(old, (before,)).fetchall(), none=[]):
-            return
+        if self._file.rows(old, before):
+            self._delete(old, before)
+
+    def _delete(self, notebooks: str, value: Value) -> None:
+        """Delete what the notebooks have whose paths are `notebooks`, in SQL with one `value`."""
 
         def delete(connection: sqlite3.Connection) -> None:
             for table in _TABLES:
-                connection.execute(f"DELETE FROM {table} WHERE notebook IN ({old})", (before,))  # noqa: S608
-            connection.execute("DELETE FROM notebooks WHERE used < ?", (before,))
+                connection.execute(f"DELETE FROM {table} WHERE notebook IN ({notebooks})", taken([value]))  # noqa: S608
+            connection.execute(f"DELETE FROM notebooks WHERE path IN ({notebooks})", taken([value]))  # noqa: S608
 
         self._file.write(delete, create=False)
 
@@ -134,68 +142,69 @@ class Store:
 
     def knows(self, notebook: str) -> bool:
         """Whether anything of a notebook was ever kept here, and not forgotten."""
-        found = "SELECT 1 FROM notebooks WHERE path = ?"
-        return self._file.read(lambda c: c.execute(found, (text_of(notebook),)).fetchone() is not None, none=False)
+        return bool(self._file.rows("SELECT 1 FROM notebooks WHERE path = ?", notebook))
 
     def has(self, notebook: str, id_: str) -> bool:
         """Whether an answer of a notebook is here."""
-        found = "SELECT 1 FROM answers WHERE notebook = ? AND id = ?"
-        values = text_of(notebook), text_of(id_)
-        return self._file.read(lambda connection: connection.execute(found, values).fetchone() is not None, none=False)
+        return bool(self._file.rows("SELECT 1 FROM answers WHERE notebook = ? AND id = ?", notebook, id_))
 
     def turns(self, notebook: str | None, problems: list[str]) -> list[SavedTurn]:
         """Return the answers of a notebook, of all if it is None, in the order in which they were written.
 
         Each is a turn of its own. A sentence is appended to `problems` for each that is damaged.
         """
-        where = "" if notebook is None else " WHERE notebook = ?"
-        return self._turns(where, () if notebook is None else (text_of(notebook),), problems)
+        return self._turns(problems) if notebook is None else self._turns(problems, " WHERE notebook = ?", notebook)
 
     def at(self, notebook: str, place: Place, problems: list[str]) -> list[SavedTurn]:
         """Return the answers of a place, in the order in which they were written."""
         where = " WHERE cell = ? AND notebook = ? AND call = ?"
-        return self._turns(where, (text_of(place.cell), text_of(notebook), place.call), problems)
+        return self._turns(problems, where, place.cell, notebook, place.call)
 
     def calls(self, notebook: str, cell: str) -> frozenset[int]:
         """Return the numbers of the questions of a cell that have answers."""
         found = "SELECT DISTINCT call FROM answers WHERE cell = ? AND notebook = ?"
-        values = text_of(cell), text_of(notebook)
-        return self._file.read(lambda c: frozenset(call for (call,) in c.execute(found, values)), none=frozenset())
+        return frozenset(call for (call,) in self._file.rows(found, cell, notebook))
 
     def places(self, notebook: str, prompt: Message) -> list[Place]:
         """Return the places of a notebook where `prompt` was asked, the latest first."""
         found = "SELECT cell, call FROM answers WHERE notebook = ? AND prompt = ? ORDER BY number DESC"
-        values = text_of(notebook), _prompt([prompt.to_api()])
-        rows: list[Any] = self._file.read(lambda connection: connection.execute(found, values).fetchall(), none=[])
+        rows = self._file.rows(found, notebook, _prompt([prompt.to_api()]))
         return list(dict.fromkeys(Place(cell, call) for cell, call in rows))
+
+    def compared(self, notebook: str) -> dict[Place, set[str]]:
+        """Return the places of a notebook that have comparisons, with the fingerprints of their requests.
+
+        What is pending in batches counts too.
+        """
+        every = (
+            "SELECT cell, call, fingerprint FROM runs WHERE notebook = ?"
+            " UNION SELECT cell, call, fingerprint FROM batch_requests WHERE notebook = ?"
+        )
+        found: dict[Place, set[str]] = {}
+        for cell, call, asked in self._file.rows(every, notebook, notebook):
+            found.setdefault(Place(cell, call), set()).add(asked)
+        return found
 
     def elsewhere(self, notebook: str, cells: Iterable[str]) -> dict[str, set[str]]:
         """Return the other notebooks that have answers of these cells, each with the ids of those cells."""
-        cells = [text_of(cell) for cell in cells]
+        cells = list(cells)
         found: dict[str, set[str]] = {}
-
-        def read(connection: sqlite3.Connection) -> None:
-            for start in range(0, len(cells), _MANY):
-                some = cells[start : start + _MANY]
-                marks = ", ".join("?" * len(some))
-                for table in _TABLES:
-                    every = f"SELECT DISTINCT notebook, cell FROM {table} WHERE cell IN ({marks})"  # noqa: S608
-                    for other, cell in connection.execute(every, some):
-                        if other != text_of(notebook):
-                            found.setdefault(other, set()).add(cell)
-
-        self._file.read(read, none=None)
+        for start in range(0, len(cells), _MANY):
+            some = cells[start : start + _MANY]
+            marks = ", ".join("?" * len(some))
+            for table in _TABLES:
+                every = f"SELECT DISTINCT notebook, cell FROM {table} WHERE cell IN ({marks})"  # noqa: S608
+                for other, cell in self._file.rows(every, *some):
+                    if other != text_of(notebook):
+                        found.setdefault(other, set()).add(cell)
         return found
 
-    def _turns(self, where: str, values: tuple[str | int, ...], problems: list[str]) -> list[SavedTurn]:
+    def _turns(self, problems: list[str], where: str = "", *values: Value) -> list[SavedTurn]:
         every = f"SELECT number, cell, call, turn FROM answers{where} ORDER BY number"  # noqa: S608 - our own text
-        rows: list[Any] = self._file.read(lambda connection: connection.execute(every, values).fetchall(), none=[])
         turns: list[SavedTurn] = []
-        for number, cell, call, turn in rows:
+        for number, cell, call, turn in self._file.rows(every, *values):
             try:
-                found = bundle.decode(json.loads(turn))
-            except (ValueError, TypeError, RecursionError):
-                problems.append(f"Answer {number}: not JSON.")
+                found = bundle.read(turn)
             except HistoryError as error:
                 problems.append(f"Answer {number}: {error.what}")
             else:
@@ -203,21 +212,20 @@ class Store:
         return turns
 
 
-def _rows(notebook: str, place: Place, turn: dict[str, Any]) -> Iterator[tuple[str | int, ...]]:
+def _rows(notebook: str, place: Place, turn: dict[str, Any]) -> Iterator[dict[str, Value]]:
     """Yield a row for each attempt of a turn, the earlier ones first."""
     whole = {name: turn[name] for name in ("version", "chat", "call")}
     for attempt in (*turn["attempts"], turn):
         kind = "turn" if attempt["role"] == "user" else "edit"
         alone = {**attempt, **whole, "kind": kind, "attempts": []}
-        text = json.dumps(alone, ensure_ascii=False, sort_keys=True)
-        yield (
-            notebook,
-            text_of(attempt["id"]),
-            text_of(place.cell),
-            place.call,
-            _prompt(attempt["messages"]),
-            text_of(text),
-        )
+        yield {
+            "notebook": notebook,
+            "id": attempt["id"],
+            "cell": place.cell,
+            "call": place.call,
+            "prompt": _prompt(attempt["messages"]),
+            "turn": json.dumps(alone, ensure_ascii=False, sort_keys=True),
+        }
 
 
 def _prompt(messages: list[dict[str, Any]]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from glm_magic.chat.reply import Reply
-from glm_magic.comparing.judges import Ask, Judge, Judgement
+from glm_magic.comparing.judges import Ask, Judge
 from glm_magic.errors import JudgeError, OptionError, PromptError, RateLimited, SettingError, SetupError
 from glm_magic.scores import judge, prefers
 
@@ -19,27 +19,26 @@ OTHER = Reply("Lyon", request=ANSWER.request)
 class Model:
     """Answers with the given texts, and keeps what it was asked."""
 
-    def __init__(self, *texts: str, cost: float | None = 0.25) -> None:
+    def __init__(self, *texts: str) -> None:
         self.texts = list(texts)
-        self.cost = cost
         self.asked: list[tuple[str, Mapping[str, object]]] = []
 
     def __call__(self, prompt: str, settings: Mapping[str, object]) -> Reply:
         self.asked.append((prompt, settings))
-        return Reply(self.texts.pop(0), cost=self.cost)
+        return Reply(self.texts.pop(0))
 
 
 def verdict(text: str, made: Judge | None = None) -> float | bool:
-    return (made or judge("Polite?")).score(Model(text), ANSWER).value
+    return (made or judge("Polite?")).score(Model(text), ANSWER)
 
 
 # --- what it is asked ---------------------------------------------------------------------------
 
 
-def test_a_judge_is_shown_the_question_and_the_answer_and_keeps_what_it_said() -> None:
+def test_a_judge_is_shown_the_question_and_the_answer() -> None:
     model = Model("It is right.\nVERDICT: 5")
     found = judge("Is it right?", model="GLM-4-Plus", temperature=0).score(model, ANSWER)
-    assert found == Judgement(5.0, ("It is right.\nVERDICT: 5",), 0.25)
+    assert found == 5
     [(prompt, settings)] = model.asked
     assert prompt == (
         "Is it right?\n\n<question>\nThe capital of France?\n</question>\n\n<answer>\nParis\n</answer>\n\n"
@@ -102,7 +101,6 @@ def test_a_verdict_is_read_from_the_last_line(text: str) -> None:
 def test_what_is_no_verdict_is_the_judges_failure(text: str, why: str) -> None:
     with pytest.raises(JudgeError, match=why) as caught:
         verdict(text)
-    assert (caught.value.raw, caught.value.cost) == ((text,), 0.25)
     assert "VERDICT: and a whole number from 1" in caught.value.remedy
 
 
@@ -123,11 +121,10 @@ def test_a_model_that_cannot_be_asked_is_the_judges_failure() -> None:
 
 def test_an_answer_that_was_cut_off_has_no_verdict() -> None:
     def cut(prompt: str, settings: Mapping[str, object]) -> Reply:
-        return Reply("VERDICT: 1", finish_reason="length", cost=0.25)
+        return Reply("VERDICT: 1", finish_reason="length")
 
-    with pytest.raises(JudgeError, match="cut off") as caught:
+    with pytest.raises(JudgeError, match="cut off"):
         judge("Polite?", scale=(0, 10)).score(cut, ANSWER)
-    assert (caught.value.raw, caught.value.cost) == (("VERDICT: 1",), 0.25)
 
 
 def test_an_interrupt_is_not_swallowed() -> None:
@@ -138,16 +135,12 @@ def test_an_interrupt_is_not_swallowed() -> None:
         judge("Polite?").score(stopped, ANSWER)
 
 
-def test_a_cost_that_is_not_known_stays_unknown() -> None:
-    assert judge("Polite?").score(Model("VERDICT: 4", cost=None), ANSWER).cost is None
-
-
 # --- pairs --------------------------------------------------------------------------------------
 
 
 def preferred(first: str, second: str) -> float | bool:
     ask: Ask = Model(f"VERDICT: {first}", f"VERDICT: {second}")
-    return prefers("Which is better?").score(ask, ANSWER, OTHER).value
+    return prefers("Which is better?").score(ask, ANSWER, OTHER)
 
 
 @pytest.mark.parametrize(
@@ -174,14 +167,9 @@ def test_the_orders_are_the_answers_the_other_way_round() -> None:
     assert [prompt.partition("?")[0] for prompt in named] == ["Paris or Lyon", "Lyon or Paris"]
 
 
-def test_both_answers_of_the_judge_are_kept_and_paid() -> None:
-    found = prefers("Which?").score(Model("VERDICT: 1", "VERDICT: 2"), ANSWER, OTHER)
-    assert found == Judgement(1.0, ("VERDICT: 1", "VERDICT: 2"), 0.5)
-
-
 def test_equal_answers_are_a_tie_that_nobody_is_asked_about() -> None:
     model = Model()
-    assert prefers("Which?").score(model, ANSWER, ANSWER) == Judgement(0.5, (), 0.0)
+    assert prefers("Which?").score(model, ANSWER, ANSWER) == 0.5
     assert model.asked == []
 
 

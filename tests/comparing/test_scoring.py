@@ -210,7 +210,6 @@ def test_a_score_that_raises_is_an_error_of_its_own_alone() -> None:
     found = scored(fails, leaves, length)
     assert found.values == {"length": 5.0}
     assert found.errors == {"fails": "ValueError: no number [31m in it", "leaves": "SystemExit: 1"}
-    assert (found.unjudged, found.cost) == (frozenset(), 0.0)
 
 
 def test_an_interrupt_stops_the_scoring() -> None:
@@ -230,25 +229,24 @@ def test_a_function_cannot_change_the_row() -> None:
 # --- judges -------------------------------------------------------------------------------------
 
 
-def test_a_judges_answer_and_cost_are_kept() -> None:
+def test_a_judge_scores_beside_a_function() -> None:
     def ask(prompt: str, settings: Mapping[str, object]) -> Reply:
-        return Reply("VERDICT: 4", cost=0.25)
+        return Reply("VERDICT: 4")
 
     found = scored(judge("Polite?"), length, ask=ask)
-    assert found == Scored({"judge": 4.0, "length": 5.0}, {}, {"judge": ("VERDICT: 4",)}, frozenset(), 0.25)
+    assert found == Scored({"judge": 4.0, "length": 5.0})
 
 
 def test_a_judges_failure_is_told_apart() -> None:
     def ask(prompt: str, settings: Mapping[str, object]) -> Reply:
-        return Reply("Rather polite.", cost=0.25)
+        return Reply("Rather polite.")
 
     found = scored(judge("Polite?"), lambda reply: 1 / 0, ask=ask)
     assert found.errors == {
         "judge": "The judge gave no verdict; it ended with: Rather polite.",
         "score": "ZeroDivisionError: division by zero",
     }
-    assert (found.unjudged, found.raw, found.cost) == ({"judge"}, {"judge": ("Rather polite.",)}, 0.25)
-    assert scored(judge("Polite?")).unjudged == {"judge"}
+    assert scored(judge("Polite?")).errors == {"judge": "No model can be asked here."}
 
 
 def test_a_scorer_says_what_it_needs() -> None:
@@ -260,5 +258,4 @@ def test_a_scorer_says_what_it_needs() -> None:
 
 
 def test_the_baselines_own_answer_is_a_tie_with_itself() -> None:
-    assert scorer(prefers("Which?")).score(BASE, baseline=BASE, ask=None).unjudged == {"prefers"}
     assert scorer(prefers("Which?")).score(BASE, baseline=BASE, ask=lambda *_: BASE).values == {"prefers": 0.5}

@@ -227,6 +227,7 @@ def test_more_is_asked_from_python_and_stands_in_the_same_grid(asked: Notebook) 
     assert len(asked.server.requests) == 6
     assert [run.spot for run in found] == [(0, column, repeat) for column in (0, 1) for repeat in (0, 1, 2)]
     assert all(run.is_done for run in found)
+    assert found.states == Counter(done=6)
     asked.run("%%glm -t 0,1 -n 3\nhi", "a")
     assert len(asked.server.requests) == 6
     with pytest.raises(OptionError):

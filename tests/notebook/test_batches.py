@@ -79,7 +79,6 @@ def test_one_that_has_ended_is_known_by_its_label_alone(table: BatchTable) -> No
     table.end("label", at="intended")
     assert table.at(*HERE) == []
     assert table.keys("label") == []
-    assert table.places(HERE[0]) == []
     assert table.labels() == {"label"}
 
 

@@ -63,10 +63,6 @@ def _stretches(attempts: tuple[Attempt, ...]) -> list[list[Attempt]]:
     return stretches
 
 
-def _messages(system: str, attempts: list[Attempt]) -> list[dict[str, Any]]:
-    return [message.to_api() for message in _sent(system, attempts)]
-
-
 def _sent(system: str, attempts: list[Attempt]) -> list[Message]:
     leading = [Message("system", system)] if system else []
     return [*leading, *(message for made in attempts for message in made.messages)]
@@ -94,10 +90,12 @@ def _lines(conversations: Mapping[str, tuple[Attempt, ...]]) -> Iterator[str]:
     for attempts in conversations.values():
         for stretch in _stretches(attempts):
             asked = _asked(stretch)
-            messages = _messages(stretch[asked[-1]].system if asked else "", stretch)
+            messages = _sent(stretch[asked[-1]].system if asked else "", stretch)
             if messages:
-                tools = _tools(stretch)
-                yield json_text({"messages": messages, **({"tools": tools} if tools else {})}) + "\n"
+                line: dict[str, Any] = {"messages": [message.to_api() for message in messages]}
+                if tools := _tools(stretch):
+                    line["tools"] = tools
+                yield json_text(line) + "\n"
 
 
 def _tools(attempts: list[Attempt]) -> list[Any]:
