@@ -106,7 +106,7 @@ class Batches:
         masking = endpoint.key.masking() if endpoint.key is not None else None
         with self._calls.masked():
             events = _read(result, model, endpoint.url)
-        yield from events if masking is None else [*masking.masked(events), *masking.rest()]
+        yield from events if masking is None else masking.masked(events)
 
     def _pages(self, path: str) -> Iterator[dict[str, Any]]:
         """Yield the entries of a list, page by page."""

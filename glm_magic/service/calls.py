@@ -36,10 +36,11 @@ class Calls:
         `path` comes after the base URL, `content` is httpx's: `json`, or `files` and `data`. Raises `ServiceError` if
         the service refuses, `ConnectionFailed` and the like as a question does.
         """
+        asked = replace(self.endpoint, path=path)
         try:
-            return self._json(replace(self.endpoint, path=path), method, query, content)
+            return self._json(asked, method, query, content)
         except faults.SlashWanted:
-            return self._json(replace(self.endpoint, path=path).with_slash, method, query, content)
+            return self._json(asked.with_slash, method, query, content)
 
     def lines(self, path: str) -> Iterator[bytes]:
         """Yield the lines of a file without their ends. Raises as `json` does, also in the middle of the file."""
