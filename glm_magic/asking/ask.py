@@ -80,7 +80,7 @@ class Asking:
     @property
     def turn(self) -> Turn:
         """The turn that the question belongs to, as it is now."""
-        return self.history.turn(self.question)
+        return self.history.chats.turn(self.question.chat, self.question.place)
 
     @property
     def conversation(self) -> Conversation:

@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from glm_magic.chat.document import Document
+from glm_magic.chat.messages import Document
 from glm_magic.chat.text import without_halves
 from glm_magic.errors import PromptError, SetupError, described, near_miss, quoted
 
@@ -85,7 +85,7 @@ def _readers() -> dict[str, Callable[[bytes], str]]:
         ".pdf": _of_pdf,
         ".docx": _of_word,
         **dict.fromkeys(_HTML, _of_html),
-        **dict.fromkeys(_PLAIN, _of_plain_text),
+        **dict.fromkeys(_PLAIN, _decoded),
     }
 
 
@@ -124,11 +124,7 @@ def _meant(path: Path) -> str:
 # --- kinds of documents ---------------------------------------------------------------------------
 
 
-def _of_plain_text(data: bytes) -> str:
-    return _decoded(data, "utf-8")
-
-
-def _decoded(data: bytes, encoding: str) -> str:
+def _decoded(data: bytes, encoding: str = "utf-8") -> str:
     """Return `data` as text: as its byte order mark says, else in `encoding`."""
     for mark, marked in (
         (codecs.BOM_UTF8, "utf-8-sig"),

@@ -38,7 +38,8 @@ from glm_magic.errors import (
     quoted,
 )
 from glm_magic.tools.schemas import Schema, SchemaMismatch, question_again
-from glm_magic.tools.tool import Call, Outcome, Tool, ToolArgumentsError, arguments
+from glm_magic.tools.signatures import Call
+from glm_magic.tools.tool import Outcome, Tool, ToolArgumentsError, arguments
 
 Stream: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Event]]
 # Whether a call may run: it, or the call with other arguments; None if it may not.
