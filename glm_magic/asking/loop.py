@@ -333,8 +333,7 @@ class Loop:
         tool = self._functions.get(call.name)
         if tool is None:
             there = ", ".join(self._functions)
-            missing = Outcome(f"There is no tool {quoted(call.name)!r}. There are: {there}.", failed=True)
-            return call, lambda: missing
+            return call, lambda: Outcome(f"There is no tool {quoted(call.name)!r}. There are: {there}.", failed=True)
         toolbox = self._toolbox
         try:
             ready = self.run_code(lambda: arguments(tool, call.arguments))
@@ -342,8 +341,7 @@ class Loop:
                 yield ToolCalling(number, call, asks=True)
                 approved = toolbox.approve(tool, call)
                 if approved is None:
-                    refused = Outcome("The person at the notebook did not allow this call.", failed=True)
-                    return call, lambda: refused
+                    return call, lambda: Outcome("The person at the notebook did not allow this call.", failed=True)
                 call = approved
                 ready = self.run_code(lambda: arguments(tool, call.arguments))
         except ToolArgumentsError as error:

@@ -37,15 +37,13 @@ _BUSY = 503
 class Pace:
     """What a limiter does now: requests in flight of at most `limit`, and those that wait.
 
-    `reason` says in a few words why it has slowed down, ``""`` if it has not; `pause` counts the seconds until the
-    next request may start. No text of a service is in it.
+    `reason` says in a few words why it has slowed down, ``""`` if it has not. No text of a service is in it.
     """
 
     in_flight: int
     limit: int
     waiting: int
     reason: str = ""
-    pause: float = 0.0
 
 
 class Limiter:
@@ -100,8 +98,7 @@ class Limiter:
     def pace(self) -> Pace:
         """What it does now."""
         with self._lock:
-            pause = max(0.0, self._opens_at - self._clock()) if self._line else 0.0
-            return Pace(len(self._running), self._limit, len(self._line), self._reason, pause)
+            return Pace(len(self._running), self._limit, len(self._line), self._reason)
 
     # --- for its slots -----------------------------------------------------------------------
 

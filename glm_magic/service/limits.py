@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import os
-import secrets
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from glm_magic.service.embedded_child import ANSWERS_AT_ONCE
 from glm_magic.service.endpoint import Endpoint
-from glm_magic.service.limiter import START, Limiter, Pace
+from glm_magic.service.limiter import START, Limiter
 
 _MOST_REMEMBERED = 500
 _MOST_BYTES = 100_000
@@ -49,10 +49,6 @@ class Limits:
                 limiter = self._limiters[key] = self._embedded() if is_embedded else self._remembered(key)
         return limiter
 
-    def pace(self, endpoint: Endpoint | None, model: str) -> Pace:
-        """Return what the limiter of a model does now."""
-        return self.of(endpoint, model).pace
-
     def _embedded(self) -> Limiter:
         return Limiter(cap=ANSWERS_AT_ONCE, **self._timing)  # its server has so many slots; the rest would queue there
 
@@ -72,13 +68,13 @@ class Limits:
             kept.pop(name, None)
             kept[name] = limit  # the latest stands last
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
             try:
-                with open(temporary, "x", encoding="ascii", opener=_private) as file:
+                with os.fdopen(handle, "w", encoding="ascii") as file:
                     json.dump(dict(list(kept.items())[-_MOST_REMEMBERED:]), file)
-                temporary.replace(path)
+                Path(temporary).replace(path)
             finally:
-                temporary.unlink(missing_ok=True)
+                Path(temporary).unlink(missing_ok=True)
 
     def _read(self) -> dict[str, int]:
         """Return what the file holds, as far as it makes sense."""
@@ -99,10 +95,6 @@ def limits_file() -> Path:
     import platformdirs  # noqa: PLC0415 - only needed here
 
     return Path(platformdirs.user_data_dir("glm_magic", appauthor=False), "limits.json")
-
-
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
 
 
 def _no_wait(name: str, flags: int) -> int:

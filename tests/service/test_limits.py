@@ -105,7 +105,7 @@ def test_a_fork_begins_its_own() -> None:
     slot = limits.of(HERE, "GLM-4-Air").slot()
     list(slot.wait())
     limits._process = os.getpid() + 1
-    assert limits.pace(HERE, "GLM-4-Air").in_flight == 0
+    assert limits.of(HERE, "GLM-4-Air").pace.in_flight == 0
 
 
 def test_the_file_is_in_the_users_data_directory(tmp_path: Path) -> None:
