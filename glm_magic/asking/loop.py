@@ -65,11 +65,6 @@ class Toolbox:
     approve: Approve | None = None
     max_steps: int = 8
 
-    @property
-    def functions(self) -> dict[str, Tool]:
-        """The tools that are functions of the notebook, by name; others run at the service."""
-        return {tool.name: tool for tool in self.tools if tool.function is not None}
-
 
 class Loop:
     """A turn from question to answer. Iterating yields its events; the last is `Finished`.
@@ -99,7 +94,8 @@ class Loop:
         self._schema = schema
         self.run_code = run_code
         self.circumstances = circumstances
-        self._functions = toolbox.functions if toolbox else {}
+        offered = toolbox.tools if toolbox else ()  # of which those without a function run at the service
+        self._functions = {tool.name: tool for tool in offered if tool.function is not None}
         self._started = 0.0
         self._first_token: float | None = None
         self._source: Iterator[Event] = iter(())

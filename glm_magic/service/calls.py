@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from glm_magic.errors import GlmError, SetupError
+from glm_magic.errors import BrokenStream, GlmError, SetupError
 from glm_magic.service import faults, wire
 from glm_magic.service.connection import Connection
 from glm_magic.service.endpoint import Endpoint
@@ -50,7 +50,8 @@ class Calls:
                 *whole, rest = (rest + piece).split(b"\n")
                 yield from whole
                 if len(rest) > wire.LONGEST_BODY:
-                    raise faults.too_long(self.endpoint.base_url)
+                    what = f"{self.endpoint.base_url} sends a file with a line without an end."
+                    raise BrokenStream(what, "Run the cell again.")
         if rest:
             yield rest
 

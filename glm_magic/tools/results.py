@@ -215,15 +215,11 @@ def _bytes(value: bytes) -> str:
     return f"[{len(value):,} bytes that are not text; they begin with {value[:_SHOWN_BYTES]!r}]"
 
 
-def _records(table: Any) -> list[Any]:
+def _records(table: Any) -> Any:
     """Return the rows of a DataFrame as dicts, and the values of a Series."""
     if hasattr(table, "to_dicts"):  # polars
-        rows: list[Any] = table.to_dicts()
-    elif hasattr(table, "columns"):
-        rows = table.to_dict("records")
-    else:
-        rows = table.to_list()
-    return rows
+        return table.to_dicts()
+    return table.to_dict("records") if hasattr(table, "columns") else table.to_list()
 
 
 def _shown(value: object) -> str:
