@@ -15,7 +15,7 @@ from glm_magic.chat.attempt import Attempt, context_digest
 from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.events import Event, Finished
 from glm_magic.chat.messages import Message, ToolCall
-from glm_magic.chat.reply import Reply
+from glm_magic.chat.reply import Reply, details_of
 from glm_magic.errors import AnswerError, GlmError
 from glm_magic.notebook.document import SavedTurn
 from glm_magic.protocol import request
@@ -157,26 +157,21 @@ class Asking:
 
 def attempt_of(question: Question, reply: Reply, created: float) -> Attempt:
     """Return the reply to a question as an attempt of its turn, asked `created` seconds after the epoch."""
-    return Attempt(
-        id=new_id(),
-        messages=(question.message, *reply.steps, Message("assistant", reply.text)),
-        **_context(question),
-        system=question.system,
-        parameters=request.parameters(question.body),
-        fingerprint=question.fingerprint,
-        usage=reply.usage,
-        cost=reply.cost,
-        currency=reply.currency,
-        reasoning=reply.reasoning,
-        finish_reason=reply.finish_reason,
-        model=reply.model,
-        created=round(created, 3),
+    kept = replace(
+        reply,
         seconds=round(reply.seconds, 3),
         first_token_seconds=None if reply.first_token_seconds is None else round(reply.first_token_seconds, 3),
         tool_runs=tuple(run for run in reply.tool_runs if run.id in {step.tool_call_id for step in reply.steps}),
-        sources=reply.sources,
-        interrupted=reply.interrupted,
-        repeats_key=reply.repeats_key,
+    )
+    return Attempt(
+        id=new_id(),
+        messages=(question.message, *reply.steps, Message("assistant", reply.text)),
+        system=question.system,
+        parameters=request.parameters(question.body),
+        fingerprint=question.fingerprint,
+        created=round(created, 3),
+        **_context(question),
+        **details_of(kept),
     )
 
 
