@@ -61,7 +61,7 @@ class Session:
 
     @property
     def services(self) -> Services:
-        """Who answers."""
+        """Who answers; after a fork others, since connections and locks belong to the parent."""
         if self._services is None or self._services.process != os.getpid():
             environ = self.layers.environ
             self._services = shared() if environ is os.environ else Services(environ)

@@ -22,7 +22,7 @@ _MOST_BYTES = 100_000
 
 
 class Limits:
-    """Limiters by endpoint and model. A fork begins its own.
+    """Limiters by endpoint and model.
 
     `file` tells where to remember; None remembers nothing. `timing` is for the limiters: `clock`, `sleep`, `draw`.
     """
@@ -30,17 +30,11 @@ class Limits:
     def __init__(self, file: Callable[[], Path] | None = None, **timing: Any) -> None:
         self._file = file
         self._timing = timing
-        self._begin()
-
-    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._limiters: dict[tuple[str, str], Limiter] = {}
-        self._process = os.getpid()
 
     def of(self, endpoint: Endpoint | None, model: str) -> Limiter:
         """Return the limiter of a model; None is the embedded model's endpoint."""
-        if self._process != os.getpid():  # forked: the requests, and perhaps the lock, belong to the parent
-            self._begin()
         is_embedded = endpoint is None or endpoint.embedded
         key = ("" if endpoint is None or is_embedded else endpoint.base_url, model)
         with self._lock:
