@@ -7,6 +7,7 @@ stay. These are loaded where a file needs them; text files need none.
 from __future__ import annotations
 
 import codecs
+import functools
 import logging
 import warnings
 import zipfile
@@ -42,16 +43,8 @@ def reader() -> Callable[[object], object]:
     It reads each file once. It raises `PromptError` for a file that cannot be read as text, and `SetupError` if the
     library for it is not installed.
     """
-    known: dict[Path, object] = {}
-
-    def read(value: object) -> object:
-        if not isinstance(value, Path):
-            return value
-        if value not in known:
-            known[value] = _document(value)
-        return known[value]
-
-    return read
+    document = functools.cache(_document)
+    return lambda value: document(value) if isinstance(value, Path) else value
 
 
 def _document(path: Path) -> object:
