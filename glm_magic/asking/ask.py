@@ -38,10 +38,8 @@ class Circumstances:
     acting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
     stopped: Callable[[], bool] | None = None
 
-    def toolbox(self, question: Question) -> Toolbox | None:
-        """Return what the model may call; None if that is nothing."""
-        if not question.wishes.tools:
-            return None
+    def toolbox(self, question: Question) -> Toolbox:
+        """Return what the model may call."""
         steps = int(number(question.settings, "max_steps"))
         return Toolbox(question.wishes.tools, self._run, self._agreed if self.approve else None, steps)
 

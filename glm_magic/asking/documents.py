@@ -119,13 +119,10 @@ def _meant(path: Path) -> str:
 
 def _decoded(data: bytes, encoding: str = "utf-8") -> str:
     """Return `data` as text: as its byte order mark says, else in `encoding`."""
-    for mark, marked in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if data.startswith(mark):
-            encoding = marked
+    if data.startswith(codecs.BOM_UTF8):
+        encoding = "utf-8-sig"
+    elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
     if b"\0" in data and encoding != "utf-16":
         raise PromptError("is not text: it holds binary data.", "Insert a text that says what is in it.")
     try:

@@ -145,7 +145,7 @@ class Loop:
         that nobody has answered is in neither.
         """
         text, steps = self._answer.text, list(self._steps)
-        if circumstances.get("interrupted") and not text.strip():
+        if circumstances.get("interrupted"):
             while steps and not text.strip():
                 message = steps.pop()
                 text = message.content if message.role == "assistant" else ""

@@ -16,10 +16,11 @@ from glm_magic.chat.events import (
 )
 from glm_magic.chat.messages import Usage
 from glm_magic.chat.reply import Source
+from glm_magic.chat.text import without_halves
 from glm_magic.errors import BrokenStream, quoted
 from glm_magic.protocol import refusals
 from glm_magic.protocol.choices import Choices, index_of
-from glm_magic.protocol.parts import clean, pieces
+from glm_magic.protocol.parts import pieces
 from glm_magic.protocol.thinking import Thinking
 
 DONE = "[DONE]"
@@ -148,7 +149,7 @@ class AnswerReader:
             and text
         ):
             self._has_deltas = True
-            events.append(TextDelta(clean(text)))
+            events.append(TextDelta(without_halves(text)))
         elif found := self._read(delta):
             self._has_deltas = True
             events += found
@@ -251,4 +252,4 @@ def _sources(found: object) -> tuple[Source, ...]:
 
 
 def _text(value: object) -> str | None:
-    return clean(value) if isinstance(value, str) and value else None
+    return without_halves(value) if isinstance(value, str) and value else None

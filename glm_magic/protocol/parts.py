@@ -22,7 +22,7 @@ def pieces(content: object, kind: type[Piece], depth: int = 0) -> list[Piece]:
     """
     match content:
         case str():
-            return [kind(clean(content))] if content else []
+            return [kind(without_halves(content))] if content else []
         case list() if depth < _DEEPEST:
             return [piece for part in content for piece in pieces(part, kind, depth + 1)]
         case dict() if depth < _DEEPEST:
@@ -36,8 +36,3 @@ def pieces(content: object, kind: type[Piece], depth: int = 0) -> list[Piece]:
             if kind is TextDelta and any(value for name, value in content.items() if name not in _METADATA):
                 return [kind(f"[{quoted(named or ', '.join(map(str, content)))}]")]
     return []
-
-
-def clean(text: str) -> str:
-    """Return text that can be encoded."""
-    return text if text.isascii() else without_halves(text)

@@ -91,12 +91,8 @@ class Secret:
 
     # --- exactly, in a stream ----------------------------------------------------------------
 
-    def is_in(self, text: str) -> bool:
-        """Whether `text` holds all of it."""
-        return self._text in text
-
     def split(self, text: str) -> list[str]:
-        """Return what stands around it in `text`."""
+        """Return what stands around it in `text`: one piece if it is not there."""
         return text.split(self._text)
 
     def begun_at_end_of(self, text: str) -> int:
@@ -237,9 +233,9 @@ class _Text:
     def add(self, text: str) -> str:
         """Return what can be shown now: of what was held back, and of `text`, which comes after it."""
         whole, shown, before = self._end + text, self._shown, ""
-        if self._secret.is_in(whole):
+        *parts, whole = self._secret.split(whole)
+        if parts:
             self.had_it = True
-            *parts, whole = self._secret.split(whole)
             before, shown = self._secret.mask.join([*parts, ""])[min(shown, len(parts[0])) :], 0
         begins_at = len(whole) - self._secret.begun_at_end_of(whole)
         is_held = len(whole) - begins_at >= _HELD_FROM
