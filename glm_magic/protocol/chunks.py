@@ -54,8 +54,8 @@ class AnswerReader:
     """
 
     def __init__(self, *, model: str = "", url: str = "") -> None:
-        self._model = model
-        self._url = url
+        self.model = model
+        self.url = url
         self._known = _NOTHING  # the facts so far
         self._choices = Choices()
         self._thinking: Thinking | None = Thinking()  # None once it is over
@@ -111,7 +111,7 @@ class AnswerReader:
         if data.get("error") or self._error or ("choices" not in data and _is_flat_error(data)):
             self._came_with_error = events
             body = {"error": self._error} if self._error else data
-            raise refusals.refused(0, body, model=self._model, url=self._url)
+            raise refusals.refused(0, body, model=self.model, url=self.url)
         if (found := data.get("web_search")) and (sources := _sources(found)):
             events.append(Sources(sources))
         id_, answering, usage, known = data.get("id"), data.get("model"), data.get("usage"), self._known
