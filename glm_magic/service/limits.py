@@ -32,30 +32,32 @@ class Limits:
         self._timing = timing
         self._lock = threading.Lock()
         self._limiters: dict[tuple[str, str], Limiter] = {}
+        self._known: dict[str, int] = {}  # the limits that were read or written, by the name in the file
 
     def of(self, endpoint: Endpoint | None, model: str) -> Limiter:
         """Return the limiter of a model; None is the embedded model's endpoint."""
-        is_embedded = endpoint is None or endpoint.embedded
-        key = ("" if endpoint is None or is_embedded else endpoint.base_url, model)
+        base_url = "" if endpoint is None or endpoint.embedded else endpoint.base_url
         with self._lock:
-            limiter = self._limiters.get(key)
+            limiter = self._limiters.get((base_url, model))
             if limiter is None:
-                limiter = self._limiters[key] = self._embedded() if is_embedded else self._remembered(key)
+                limiter = self._remembered(base_url, model) if base_url else self._embedded()
+                self._limiters[base_url, model] = limiter
         return limiter
 
     def _embedded(self) -> Limiter:
         return Limiter(cap=ANSWERS_AT_ONCE, **self._timing)  # its server has so many slots; the rest would queue there
 
-    def _remembered(self, key: tuple[str, str]) -> Limiter:
-        name = hashlib.sha256("\n".join(key).encode(errors="replace")).hexdigest()[:32]  # no address and no name
-        known = self._read().get(name, START)
-        return Limiter(known, at_rest=functools.partial(self._remember, name, [known]), **self._timing)
+    def _remembered(self, base_url: str, model: str) -> Limiter:
+        whose = f"{base_url}\n{model}".encode(errors="replace")
+        name = hashlib.sha256(whose).hexdigest()[:32]  # so that neither stands in the file
+        self._known[name] = self._read().get(name, START)
+        return Limiter(self._known[name], at_rest=functools.partial(self._remember, name), **self._timing)
 
-    def _remember(self, name: str, known: list[int], limit: int) -> None:
+    def _remember(self, name: str, limit: int) -> None:
         """Keep the limit, if it has changed; a file that cannot be written is left as it is."""
-        if self._file is None or known[0] == limit:
+        if self._file is None or self._known[name] == limit:
             return
-        known[0] = limit
+        self._known[name] = limit
         with contextlib.suppress(OSError), self._lock:
             path = self._file()
             kept = self._read()

@@ -150,8 +150,7 @@ class Services:
         from glm_magic.service import listing  # noqa: PLC0415 - as in `_asking`
 
         with self._calls(endpoint, settings) as calls:
-            found = listing.models(calls)
-        self.listed = found if endpoint.key is None else tuple(map(endpoint.key.hidden_in, found))
+            self.listed = tuple(map(calls.hidden, listing.models(calls)))
         return self.listed
 
     @contextlib.contextmanager
