@@ -22,6 +22,7 @@ from glm_magic.chat.events import (
     ToolCalling,
     ToolResult,
 )
+from glm_magic.chat.fragments import Calls
 from glm_magic.chat.growing import ReplyBuilder
 from glm_magic.chat.messages import Message, ToolCall, Usage
 from glm_magic.chat.reply import Reply, Source, ToolRun
@@ -277,8 +278,7 @@ class Loop:
         self._sources += answer.sources
         self._earlier.append(answer.usage)
         self._answer = ReplyBuilder(
-            len(self._calls),
-            frozenset(call.id for call in self._calls),
+            Calls([call.id for call in self._calls]),
             id=answer.id,
             model=answer.model,
             repeats_key=answer.repeats_key,
@@ -311,7 +311,7 @@ class Loop:
         self._rounds += 1
         ran: list[ToolCall] = []
         results: list[Message] = []
-        for number, asked in enumerate(calls, self._answer.first_call):
+        for number, asked in enumerate(calls, len(self._calls)):
             call, run_it = yield from self._readied(number, asked)
             begun = self._clock()  # the time that a person takes to agree is not the tool's
             outcome = run_it()
