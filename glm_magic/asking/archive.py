@@ -210,14 +210,10 @@ class Archive:
             self._tell(f"The journal: {problem}")
 
     def _copy(self, path: Path, turns: Iterable[SavedTurn]) -> None:
-        def lacks() -> list[tuple[Place, dict[str, Any]]]:
-            return [
-                (turn.place, turn.bundle)
-                for turn in turns
-                if not all(self.store.has(str(path), attempt.id) for attempt in (turn.attempt, *turn.earlier))
-            ]
+        def lacks(turn: SavedTurn) -> bool:
+            return not all(self.store.has(str(path), attempt.id) for attempt in (turn.attempt, *turn.earlier))
 
-        if missing := self._try(lacks):
+        if missing := self._try(lambda: [(turn.place, turn.bundle) for turn in turns if lacks(turn)]):
             self._add(path, missing)
 
     def _add(self, path: Path, turns: list[tuple[Place, dict[str, Any]]]) -> None:

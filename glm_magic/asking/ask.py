@@ -15,7 +15,7 @@ from glm_magic.chat.attempt import Attempt, context_digest
 from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.events import Event, Finished
 from glm_magic.chat.messages import Message, ToolCall
-from glm_magic.chat.reply import Reply
+from glm_magic.chat.reply import Reply, details_of
 from glm_magic.errors import AnswerError, GlmError
 from glm_magic.notebook.document import SavedTurn
 from glm_magic.protocol import request
@@ -38,10 +38,8 @@ class Circumstances:
     acting: Callable[[], AbstractContextManager[None]] = contextlib.nullcontext
     stopped: Callable[[], bool] | None = None
 
-    def toolbox(self, question: Question) -> Toolbox | None:
-        """Return what the model may call; None if that is nothing."""
-        if not question.wishes.tools:
-            return None
+    def toolbox(self, question: Question) -> Toolbox:
+        """Return what the model may call."""
         steps = int(number(question.settings, "max_steps"))
         return Toolbox(question.wishes.tools, self._run, self._agreed if self.approve else None, steps)
 
@@ -80,7 +78,7 @@ class Asking:
     @property
     def turn(self) -> Turn:
         """The turn that the question belongs to, as it is now."""
-        return self.history.turn(self.question)
+        return self.history.chats.turn(self.question.chat, self.question.place)
 
     @property
     def conversation(self) -> Conversation:
@@ -157,26 +155,21 @@ class Asking:
 
 def attempt_of(question: Question, reply: Reply, created: float) -> Attempt:
     """Return the reply to a question as an attempt of its turn, asked `created` seconds after the epoch."""
-    return Attempt(
-        id=new_id(),
-        messages=(question.message, *reply.steps, Message("assistant", reply.text)),
-        **_context(question),
-        system=question.system,
-        parameters=request.parameters(question.body),
-        fingerprint=question.fingerprint,
-        usage=reply.usage,
-        cost=reply.cost,
-        currency=reply.currency,
-        reasoning=reply.reasoning,
-        finish_reason=reply.finish_reason,
-        model=reply.model,
-        created=round(created, 3),
+    kept = replace(
+        reply,
         seconds=round(reply.seconds, 3),
         first_token_seconds=None if reply.first_token_seconds is None else round(reply.first_token_seconds, 3),
         tool_runs=tuple(run for run in reply.tool_runs if run.id in {step.tool_call_id for step in reply.steps}),
-        sources=reply.sources,
-        interrupted=reply.interrupted,
-        repeats_key=reply.repeats_key,
+    )
+    return Attempt(
+        id=new_id(),
+        messages=(question.message, *reply.steps, Message("assistant", reply.text)),
+        system=question.system,
+        parameters=request.parameters(question.body),
+        fingerprint=question.fingerprint,
+        created=round(created, 3),
+        **_context(question),
+        **details_of(kept),
     )
 
 

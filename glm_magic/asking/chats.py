@@ -58,18 +58,13 @@ class Chats(Mapping[str, Conversation]):
 
         A one-shot question takes only its attempts: its turn keeps the place for when it is sent again.
         """
+        leave = Conversation.retire if chat == ONE_SHOT else Conversation.without
         moved: tuple[Attempt, ...] = ()
         for name, conversation in self.items():
             if name != chat and (turn := conversation.find(place)) is not None and not turn.forked:
                 moved = (*moved, *turn.attempts)
-                if chat == ONE_SHOT:
-                    self.swap(name, lambda current: current.retire(place))
-                else:
-                    self.swap(name, lambda current: current.without(place))
-        if moved:
-            self.swap(chat, lambda current: current.adopt(place, moved, message))
-        else:
-            self.swap(chat, lambda current: current.reserve(place, message))
+                self.swap(name, lambda current: leave(current, place))
+        self.swap(chat, lambda current: current.adopt(place, moved, message))
 
     def retire(self, place: Place) -> None:
         """Retire the turn at `place` in the conversation that holds it."""

@@ -26,16 +26,14 @@ class PriceLists:
 
         Raises `SettingError` if the setting `prices` names a file that is no price list.
         """
-        price = self._price(question)
-        return replace(question, price=price.in_batch if price is not None and question.wishes.in_batch else price)
-
-    def _price(self, question: Question) -> Price | None:
-        file = question.settings["prices"]
-        if question.endpoint is None:
-            return None
+        file, endpoint = question.settings["prices"], question.endpoint
+        if endpoint is None:
+            return question
         if file:
-            return self.read(str(file)).get(question.model.lower())
-        return models.list_price(question.model, question.endpoint.host)
+            price = self.read(str(file)).get(question.model.lower())
+        else:
+            price = models.list_price(question.model, endpoint.host)
+        return replace(question, price=price.in_batch if price is not None and question.wishes.in_batch else price)
 
     def read(self, file: str) -> dict[str, Price]:
         """Return the prices in a file, by model in lower case. Raises `SettingError` if it is no price list."""

@@ -7,6 +7,7 @@ stay. These are loaded where a file needs them; text files need none.
 from __future__ import annotations
 
 import codecs
+import functools
 import logging
 import warnings
 import zipfile
@@ -15,7 +16,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from glm_magic.chat.document import Document
+from glm_magic.chat.messages import Document
 from glm_magic.chat.text import without_halves
 from glm_magic.errors import PromptError, SetupError, described, near_miss, quoted
 
@@ -42,16 +43,8 @@ def reader() -> Callable[[object], object]:
     It reads each file once. It raises `PromptError` for a file that cannot be read as text, and `SetupError` if the
     library for it is not installed.
     """
-    known: dict[Path, object] = {}
-
-    def read(value: object) -> object:
-        if not isinstance(value, Path):
-            return value
-        if value not in known:
-            known[value] = _document(value)
-        return known[value]
-
-    return read
+    document = functools.cache(_document)
+    return lambda value: document(value) if isinstance(value, Path) else value
 
 
 def _document(path: Path) -> object:
@@ -85,7 +78,7 @@ def _readers() -> dict[str, Callable[[bytes], str]]:
         ".pdf": _of_pdf,
         ".docx": _of_word,
         **dict.fromkeys(_HTML, _of_html),
-        **dict.fromkeys(_PLAIN, _of_plain_text),
+        **dict.fromkeys(_PLAIN, _decoded),
     }
 
 
@@ -124,19 +117,12 @@ def _meant(path: Path) -> str:
 # --- kinds of documents ---------------------------------------------------------------------------
 
 
-def _of_plain_text(data: bytes) -> str:
-    return _decoded(data, "utf-8")
-
-
-def _decoded(data: bytes, encoding: str) -> str:
+def _decoded(data: bytes, encoding: str = "utf-8") -> str:
     """Return `data` as text: as its byte order mark says, else in `encoding`."""
-    for mark, marked in (
-        (codecs.BOM_UTF8, "utf-8-sig"),
-        (codecs.BOM_UTF16_LE, "utf-16"),
-        (codecs.BOM_UTF16_BE, "utf-16"),
-    ):
-        if data.startswith(mark):
-            encoding = marked
+    if data.startswith(codecs.BOM_UTF8):
+        encoding = "utf-8-sig"
+    elif data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
     if b"\0" in data and encoding != "utf-16":
         raise PromptError("is not text: it holds binary data.", "Insert a text that says what is in it.")
     try:

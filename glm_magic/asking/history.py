@@ -50,10 +50,6 @@ class History:
 
     # --- questions ---------------------------------------------------------------------------
 
-    def turn(self, question: Question) -> Turn:
-        """Return the turn that a question belongs to."""
-        return self.chats.turn(question.chat, question.place)
-
     def take_place(self, question: Question) -> None:
         """Take a question's place in its conversation, with the attempts of its turn that other kernels have made."""
         if not question.keep:

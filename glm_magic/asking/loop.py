@@ -22,6 +22,7 @@ from glm_magic.chat.events import (
     ToolCalling,
     ToolResult,
 )
+from glm_magic.chat.fragments import Calls
 from glm_magic.chat.growing import ReplyBuilder
 from glm_magic.chat.messages import Message, ToolCall, Usage
 from glm_magic.chat.reply import Reply, Source, ToolRun
@@ -38,7 +39,8 @@ from glm_magic.errors import (
     quoted,
 )
 from glm_magic.tools.schemas import Schema, SchemaMismatch, question_again
-from glm_magic.tools.tool import Call, Outcome, Tool, ToolArgumentsError, arguments
+from glm_magic.tools.signatures import Call
+from glm_magic.tools.tool import Outcome, Tool, ToolArgumentsError, arguments
 
 Stream: TypeAlias = Callable[[Mapping[str, Any]], Iterator[Event]]
 # Whether a call may run: it, or the call with other arguments; None if it may not.
@@ -63,11 +65,6 @@ class Toolbox:
     run: Callable[[Tool, Call], Outcome]
     approve: Approve | None = None
     max_steps: int = 8
-
-    @property
-    def functions(self) -> dict[str, Tool]:
-        """The tools that are functions of the notebook, by name; others run at the service."""
-        return {tool.name: tool for tool in self.tools if tool.function is not None}
 
 
 class Loop:
@@ -98,7 +95,8 @@ class Loop:
         self._schema = schema
         self.run_code = run_code
         self.circumstances = circumstances
-        self._functions = toolbox.functions if toolbox else {}
+        offered = toolbox.tools if toolbox else ()  # of which those without a function run at the service
+        self._functions = {tool.name: tool for tool in offered if tool.function is not None}
         self._started = 0.0
         self._first_token: float | None = None
         self._source: Iterator[Event] = iter(())
@@ -148,7 +146,7 @@ class Loop:
         that nobody has answered is in neither.
         """
         text, steps = self._answer.text, list(self._steps)
-        if circumstances.get("interrupted") and not text.strip():
+        if circumstances.get("interrupted"):
             while steps and not text.strip():
                 message = steps.pop()
                 text = message.content if message.role == "assistant" else ""
@@ -280,8 +278,7 @@ class Loop:
         self._sources += answer.sources
         self._earlier.append(answer.usage)
         self._answer = ReplyBuilder(
-            len(self._calls),
-            frozenset(call.id for call in self._calls),
+            Calls([call.id for call in self._calls]),
             id=answer.id,
             model=answer.model,
             repeats_key=answer.repeats_key,
@@ -314,7 +311,7 @@ class Loop:
         self._rounds += 1
         ran: list[ToolCall] = []
         results: list[Message] = []
-        for number, asked in enumerate(calls, self._answer.first_call):
+        for number, asked in enumerate(calls, len(self._calls)):
             call, run_it = yield from self._readied(number, asked)
             begun = self._clock()  # the time that a person takes to agree is not the tool's
             outcome = run_it()
@@ -332,8 +329,7 @@ class Loop:
         tool = self._functions.get(call.name)
         if tool is None:
             there = ", ".join(self._functions)
-            missing = Outcome(f"There is no tool {quoted(call.name)!r}. There are: {there}.", failed=True)
-            return call, lambda: missing
+            return call, lambda: Outcome(f"There is no tool {quoted(call.name)!r}. There are: {there}.", failed=True)
         toolbox = self._toolbox
         try:
             ready = self.run_code(lambda: arguments(tool, call.arguments))
@@ -341,8 +337,7 @@ class Loop:
                 yield ToolCalling(number, call, asks=True)
                 approved = toolbox.approve(tool, call)
                 if approved is None:
-                    refused = Outcome("The person at the notebook did not allow this call.", failed=True)
-                    return call, lambda: refused
+                    return call, lambda: Outcome("The person at the notebook did not allow this call.", failed=True)
                 call = approved
                 ready = self.run_code(lambda: arguments(tool, call.arguments))
         except ToolArgumentsError as error:

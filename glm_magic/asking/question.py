@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from glm_magic.asking.chats import DEFAULT_CHAT
@@ -102,10 +102,6 @@ class Question:
             named = " and ".join(name for name in effort.FIELDS if name in self.wishes.extra)
             raise OptionError(f"--think {level} and the field {named} say the same thing twice.", "Keep one of them.")
 
-    def with_recorded(self, turn: SavedTurn) -> Question:
-        """Return the question, answered by a recorded turn."""
-        return replace(self, recorded=turn)
-
 
 @dataclass(frozen=True, slots=True)
 class Draft:
@@ -139,15 +135,7 @@ class Draft:
             extra=fields,
         )
         return Question(
-            self.place,
-            self.message,
-            wishes,
-            settings,
-            system,
-            self.sent_after,
-            body,
-            endpoint,
-            is_embedded,
+            self.place, self.message, wishes, settings, system, self.sent_after, body, endpoint, is_embedded
         )
 
     @property

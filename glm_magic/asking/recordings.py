@@ -166,7 +166,10 @@ class Recordings:
                 )
             if not path.parent.is_dir():
                 raise HistoryError(f"There is no folder {path.parent}.", "Create it, or name another file.")
-            self._files[record] = Journal(path) if path.suffix == LINES else _checked(Store(path))
+            file = Journal(path) if path.suffix == LINES else Store(path)
+            if isinstance(file, Store):
+                file.check()
+            self._files[record] = file
         return self._files[record]
 
     def forget(self, *, force: bool = False) -> Path:
@@ -229,12 +232,6 @@ def _path(source: str) -> Path:
         return Path(source).expanduser()
     except RuntimeError as error:  # no such user
         raise HistoryError(f"{source} cannot be read: {error}") from None
-
-
-def _checked(store: Store) -> Store:
-    """Return a store that can be written. Raises `HistoryError`."""
-    store.check()
-    return store
 
 
 def _distance(place: Place, asked: Place | None) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class Session:
 
     @property
     def services(self) -> Services:
-        """Who answers."""
+        """Who answers; after a fork others, since connections and locks belong to the parent."""
         if self._services is None or self._services.process != os.getpid():
             environ = self.layers.environ
             self._services = shared() if environ is os.environ else Services(environ)
@@ -126,19 +127,9 @@ class Session:
         for budget in budgets:
             forecast.check_budget(expected, budget, self.services.ledger)
 
-    def as_recorded(
-        self,
-        message: Message,
-        place: Place,
-        wishes: Wishes,
-        before: tuple[Attempt, ...],
-        settings: Mapping[str, Value] | None = None,
-    ) -> Iterator[Question]:
+    def as_recorded(self, draft: Draft) -> Iterator[Question]:
         """Yield the question as it is put to each model that a recorded answer may have come from."""
-        if settings is None:
-            settings = self.layers.values(wishes.options)
-        draft = Draft(place, message, wishes, settings, before)
-        for model in self.services.recorded_models(settings):
+        for model in self.services.recorded_models(draft.settings):
             yield draft.to(model, is_embedded=model == self.services.embedded.name)
 
     def sent_before(self, place: Place, wishes: Wishes, message: Message | None = None) -> tuple[Attempt, ...]:
@@ -153,11 +144,10 @@ class Session:
         source = source_of(settings["replay"], replay=draft.wishes.replay)
         if source == OFF:
             return None
-        for model in self.services.recorded_models(settings):
-            question = draft.to(model, is_embedded=model == self.services.embedded.name)
+        for question in self.as_recorded(draft):
             found = self.recordings.find(source, question.fingerprint, draft.place, save=bool(settings["save_turns"]))
             if found:
-                return question.with_recorded(found)
+                return replace(question, recorded=found)
         if settings["replay_missing"] == "error":
             raise NotRecorded(
                 f"No answer to this request is recorded in {source}; nothing was sent.",

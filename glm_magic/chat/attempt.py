@@ -10,23 +10,21 @@ from typing import Any
 from glm_magic.chat import strict_json
 from glm_magic.chat.events import Event, ReasoningDelta, Sources, TextDelta, ToolCalling, ToolResult
 from glm_magic.chat.fingerprint import canonical
-from glm_magic.chat.messages import Message, ToolCall, Usage
-from glm_magic.chat.reply import CURRENCY, Reply, Source, ToolRun
+from glm_magic.chat.messages import Message, ToolCall
+from glm_magic.chat.reply import Details, Reply, ToolRun, details_of
 
 _INSERTED = ("system", "assistant")  # the roles of a message that `--role` inserts
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Details):
     """One answered question, or one message inserted without asking.
 
     `messages` are its own: question, tool calls with their results, answer. `after` are the ids of the attempts
     that were sent before it, `context` is the digest of their messages (``""`` if not known). `new` is a
     boundary: nothing before it is sent. `role` is ``"user"`` for a question, else the role of the inserted message.
-    `system` is the leading system message of the request (``""`` if none). `created` is in seconds since the
-    epoch, `cost` in `currency` (None if not known). `reasoning` is never sent back. `tool_runs` are the times and
-    failures of the tool calls, `sources` the pages that the service read. An answer that `repeats_key` held the key,
-    which is masked in it.
+    `system` is the leading system message of the request (``""`` if none). `created` is in seconds since the epoch.
+    The other fields are those of its `Reply`; `reasoning` is never sent back.
     """
 
     id: str
@@ -38,19 +36,7 @@ class Attempt:
     system: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
     fingerprint: str = ""
-    usage: Usage | None = None
-    cost: float | None = None
-    currency: str = CURRENCY
-    reasoning: str = ""
-    finish_reason: str = ""
-    model: str = ""
     created: float = 0.0
-    seconds: float = 0.0
-    first_token_seconds: float | None = None
-    tool_runs: tuple[ToolRun, ...] = ()
-    sources: tuple[Source, ...] = ()
-    interrupted: bool = False
-    repeats_key: bool = False
 
     @property
     def question(self) -> str:
@@ -88,20 +74,9 @@ class Attempt:
         """Return the answer as it was given; `circumstances` are the fields that an attempt does not have."""
         return Reply(
             self.answer,
-            self.reasoning,
             tool_calls=tuple(call for message in self.messages for call in message.tool_calls),
             steps=self.messages[1:-1],
-            tool_runs=self.tool_runs,
-            sources=self.sources,
-            finish_reason=self.finish_reason,
-            usage=self.usage,
-            cost=self.cost,
-            currency=self.currency,
-            model=self.model,
-            seconds=self.seconds,
-            first_token_seconds=self.first_token_seconds,
-            interrupted=self.interrupted,
-            repeats_key=self.repeats_key,
+            **details_of(self),
             **circumstances,
         )
 

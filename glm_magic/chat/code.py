@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,12 +16,15 @@ def blocks(text: str) -> list[tuple[str, str]]:
     Fenced and indented blocks count, also within lists and quotes, and an unfinished one at the end. The language is
     the first word after the fence; an indented block has none.
     """
-    return [*_blocks(text)]
+    tokens = block_parser().parse(text)
+    return [
+        (next(iter(token.info.split()), ""), token.content) for token in tokens if token.type in ("fence", "code_block")
+    ]
 
 
 def code(text: str) -> str:
     """Return the code of all blocks, separated by blank lines; ``""`` if there is none."""
-    return "\n\n".join(code.strip("\n") for _, code in _blocks(text) if code.strip())
+    return "\n\n".join(code.strip("\n") for _, code in blocks(text) if code.strip())
 
 
 def only_code(text: str) -> str:
@@ -31,13 +33,7 @@ def only_code(text: str) -> str:
     A text cut between two top-level blocks gives the same result in two parts. The result is still a model's text:
     the display must neutralise it.
     """
-    return "".join(fenced(language, code) for language, code in _blocks(text) if code.strip())
-
-
-def _blocks(text: str) -> Iterator[tuple[str, str]]:
-    for token in block_parser().parse(text):
-        if token.type in ("fence", "code_block"):
-            yield next(iter(token.info.split()), ""), token.content
+    return "".join(fenced(language, code) for language, code in blocks(text) if code.strip())
 
 
 def fenced(language: str, code: str) -> str:

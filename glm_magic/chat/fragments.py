@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from glm_magic.chat.events import ToolCallDelta
@@ -36,14 +37,14 @@ _IN_STRING = re.compile(r'["\\]')
 
 
 class Calls:
-    """The calls of an answer while they grow.
+    """The calls of an answer while they grow; `earlier` are the ids of those before it in its turn.
 
-    `first` is the number in its turn of the first one, `taken` the ids of the calls before it.
+    `first` is the number of the first one in the turn.
     """
 
-    def __init__(self, first: int = 0, taken: frozenset[str] = frozenset()) -> None:
-        self._first = first
-        self._taken = set(taken)
+    def __init__(self, earlier: Collection[str] = ()) -> None:
+        self.first = len(earlier)
+        self._taken = set(earlier)
         self._calls: list[_Call] = []
         self._latest: dict[int | None, int] = {}  # by index; None for the latest of all
         self._of_id: dict[tuple[int | None, str], int] = {}  # by index and id; None for the latest of all with that id
@@ -91,7 +92,7 @@ class Calls:
         return at
 
     def _own_id(self, given: str, at: int) -> str:
-        number = self._first + at
+        number = self.first + at
         id_ = given or f"call_{number}"
         while id_ in self._taken:
             id_ = f"{id_}_{number}"

@@ -16,17 +16,11 @@ from glm_magic.chat.reply import Reply, Source
 
 @dataclass(slots=True)
 class ReplyBuilder:
-    """The answer to one request while it grows. `add` takes every event; the others read what has come so far.
+    """The answer to one request while it grows. `add` takes every event; the others read what has come so far."""
 
-    `first_call` is the number in its turn that its first call has, `taken` the ids of the calls before it.
-    """
-
-    first_call: int = 0
-    taken: frozenset[str] = frozenset()
-
+    _calls: Calls = field(default_factory=Calls)
     _text: list[str] = field(default_factory=list)
     _reasoning: list[str] = field(default_factory=list)
-    _calls: Calls = field(init=False)
     _sources: dict[Source, None] = field(default_factory=dict)
     id: str = ""
     model: str = ""
@@ -34,9 +28,6 @@ class ReplyBuilder:
     usage: Usage | None = None
     repeats_key: bool = False
     unread: tuple[str, ...] = ()  # fields that came instead of an answer
-
-    def __post_init__(self) -> None:
-        self._calls = Calls(self.first_call, self.taken)
 
     def add(self, event: Event) -> None:
         """Take in one event; those that are not part of a reply change nothing."""
@@ -88,7 +79,7 @@ class ReplyBuilder:
     def calling(self, delta: ToolCallDelta) -> tuple[int, GrowingCall]:
         """Add a fragment of a call; return the number of the call in its turn, and the call as it stands."""
         at = self._calls.add(delta)
-        return self.first_call + at, self._calls.growing(at)
+        return self._calls.first + at, self._calls.growing(at)
 
     def reply(self, **circumstances: Any) -> Reply:
         """Return the reply as it stands; `circumstances` are the fields that it does not have."""

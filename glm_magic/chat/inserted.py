@@ -12,8 +12,8 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any
 
-from glm_magic.chat.document import Document
 from glm_magic.chat.images import is_one_of
+from glm_magic.chat.messages import Document
 from glm_magic.errors import PromptError, described
 
 _PANDAS = ("pandas.DataFrame", "pandas.Series")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from glm_magic.chat import images
-from glm_magic.chat.document import Document
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -62,6 +61,14 @@ class GrowingCall:
     def arguments(self) -> str:
         """The JSON text so far."""
         return self.read(self.fragments)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The `text` of the file `name`, all of it, as it is inserted into a prompt."""
+
+    name: str
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from glm_magic.chat.document import Document
 from glm_magic.chat.images import image_part, is_one_of, is_picture
 from glm_magic.chat.inserted import text_of
-from glm_magic.chat.messages import Message
+from glm_magic.chat.messages import Document, Message
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import LITERALLY, pieces
 from glm_magic.errors import PromptError, SetupError, described, near_miss

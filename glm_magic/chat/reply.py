@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from glm_magic.chat.messages import Message, ToolCall, Usage
@@ -32,17 +32,38 @@ class ToolRun:
     failed: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What is known of an answer beside its text and its tool calls; a `Reply` says what each field means."""
+
+    reasoning: str = ""
+    finish_reason: str = ""
+    tool_runs: tuple[ToolRun, ...] = ()
+    sources: tuple[Source, ...] = ()
+    usage: Usage | None = None
+    cost: float | None = None
+    currency: str = CURRENCY
+    model: str = ""
+    seconds: float = 0.0
+    first_token_seconds: float | None = None
+    interrupted: bool = False
+    repeats_key: bool = False
+
+
+def details_of(answer: Details) -> dict[str, Any]:
+    """Return the details of an answer by name."""
+    return {each.name: getattr(answer, each.name) for each in fields(Details)}
+
+
 @dataclass(frozen=True, slots=True, repr=False)
-class Reply:
+class Reply(Details):
     """An answer, text first: ``str(reply)`` is its text.
 
     `finish_reason` is the service's (``stop``, ``length``, …), ``""`` if it sent none, as after an interrupt. `usage`
     is None if the service did not count. `cost` is in `currency` by the price list, None where that does not have the
-    model at this service.
-    `seconds` is the time from the request to the end (0 for an answer in a batch), `first_token_seconds` to the first
-    text. `request` is the body
-    of the first request; it holds no key. A `replayed` answer keeps the times and cost of its recording.
-    Where the service `repeats_key`, the key is masked in the answer.
+    model at this service. `seconds` is the time from the request to the end (0 for an answer in a batch),
+    `first_token_seconds` to the first text. `request` is the body of the first request; it holds no key. A `replayed`
+    answer keeps the times and cost of its recording. Where the service `repeats_key`, the key is masked in the answer.
 
     `tool_calls` are all calls that the model asked for before it answered, `steps` the messages between the
     prompt and the answer, which are these calls and their results, and `tool_runs` how each went. Tokens,
@@ -51,25 +72,13 @@ class Reply:
     """
 
     text: str
-    reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
-    finish_reason: str = ""
     steps: tuple[Message, ...] = ()
-    tool_runs: tuple[ToolRun, ...] = ()
-    sources: tuple[Source, ...] = ()
     parsed: Any = None
-    usage: Usage | None = None
-    cost: float | None = None
-    currency: str = CURRENCY
-    model: str = ""
     id: str = ""
-    seconds: float = 0.0
-    first_token_seconds: float | None = None
     request: Mapping[str, Any] = field(default_factory=dict)
-    interrupted: bool = False
     embedded: bool = False
     replayed: bool = False
-    repeats_key: bool = False
     put_in_cell: Callable[[str], object] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from glm_magic.asking.ask import attempt_of, priced
-from glm_magic.asking.question import Question, Wishes
+from glm_magic.asking.question import Draft, Question, Wishes
 from glm_magic.asking.session import Session
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
@@ -75,7 +75,8 @@ class Judges:
         message = Message("user", prompt)
         if self.may_ask:
             return self.session.plan(message, Place(""), wishes)
-        put = list(self.session.as_recorded(message, Place(""), wishes, ()))
+        settings = self.session.layers.values(wishes.options)
+        put = list(self.session.as_recorded(Draft(Place(""), message, wishes, settings, ())))
         return next((question for question in put if self._kept(question) is not None), put[0])
 
     def _kept(self, question: Question) -> SavedRun | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from glm_magic.asking.question import Question, Wishes
+from glm_magic.asking.question import Draft, Question, Wishes
 from glm_magic.asking.session import Session
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message
@@ -141,7 +141,7 @@ def plan(
 
     def asked(message: Message, wishes: Wishes, settings: Mapping[str, Value]) -> Question:
         if recorded or not ask:
-            put = session.as_recorded(message, place, wishes, before, settings)
+            put = session.as_recorded(Draft(place, message, wishes, settings, before))
             found = max(put, key=recorded_repeats)
             if not ask or recorded_repeats(found) == wanted.repeats:
                 return found

@@ -194,7 +194,7 @@ class Comparing:
         if isinstance(self._running, OnExecutor):  # whose limiters are not known here
             self._tell(in_flight=self._running.number)
         else:
-            paces = [self._session.services.limits.pace(endpoint, model) for endpoint, model in self._asked_of]
+            paces = [self._session.services.limits.of(endpoint, model).pace for endpoint, model in self._asked_of]
             why = next((pace.reason for pace in paces if pace.reason), "")
             self._tell(in_flight=sum(pace.in_flight for pace in paces), why=why)
         return self._with_heads(Changes(answers, news.grown))  # a run may have begun and grown since the last look

@@ -16,10 +16,11 @@ from glm_magic.chat.events import (
 )
 from glm_magic.chat.messages import Usage
 from glm_magic.chat.reply import Source
+from glm_magic.chat.text import without_halves
 from glm_magic.errors import BrokenStream, quoted
 from glm_magic.protocol import refusals
 from glm_magic.protocol.choices import Choices, index_of
-from glm_magic.protocol.parts import clean, pieces
+from glm_magic.protocol.parts import pieces
 from glm_magic.protocol.thinking import Thinking
 
 DONE = "[DONE]"
@@ -53,8 +54,8 @@ class AnswerReader:
     """
 
     def __init__(self, *, model: str = "", url: str = "") -> None:
-        self._model = model
-        self._url = url
+        self.model = model
+        self.url = url
         self._known = _NOTHING  # the facts so far
         self._choices = Choices()
         self._thinking: Thinking | None = Thinking()  # None once it is over
@@ -110,7 +111,7 @@ class AnswerReader:
         if data.get("error") or self._error or ("choices" not in data and _is_flat_error(data)):
             self._came_with_error = events
             body = {"error": self._error} if self._error else data
-            raise refusals.refused(0, body, model=self._model, url=self._url)
+            raise refusals.refused(0, body, model=self.model, url=self.url)
         if (found := data.get("web_search")) and (sources := _sources(found)):
             events.append(Sources(sources))
         id_, answering, usage, known = data.get("id"), data.get("model"), data.get("usage"), self._known
@@ -148,7 +149,7 @@ class AnswerReader:
             and text
         ):
             self._has_deltas = True
-            events.append(TextDelta(clean(text)))
+            events.append(TextDelta(without_halves(text)))
         elif found := self._read(delta):
             self._has_deltas = True
             events += found
@@ -251,4 +252,4 @@ def _sources(found: object) -> tuple[Source, ...]:
 
 
 def _text(value: object) -> str | None:
-    return clean(value) if isinstance(value, str) and value else None
+    return without_halves(value) if isinstance(value, str) and value else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TypeAlias
 
 from glm_magic.chat.events import ReasoningDelta, TextDelta
@@ -16,29 +15,16 @@ _TEXT_FIELDS = ("text", "thinking", "reasoning", "refusal", "content", "summary"
 _METADATA = ("type", "index", "id", "format", "signature", "annotations", "logprobs")
 
 
-def pieces(content: object, kind: type[Piece]) -> list[Piece]:
+def pieces(content: object, kind: type[Piece], depth: int = 0) -> list[Piece]:
     """Return the text in `content`; parts of reasoning are `ReasoningDelta`, all others `kind`.
 
     A part of an unknown type is named where it stands: ``[audio]``.
     """
-    if isinstance(content, str):
-        return [kind(clean(content))] if content else []
-    return list(_pieces(content, kind, 0))
-
-
-def clean(text: str) -> str:
-    """Return text that can be encoded."""
-    return text if text.isascii() else without_halves(text)
-
-
-def _pieces(content: object, kind: type[Piece], depth: int) -> Iterator[Piece]:
     match content:
         case str():
-            if content:
-                yield kind(clean(content))
+            return [kind(without_halves(content))] if content else []
         case list() if depth < _DEEPEST:
-            for part in content:
-                yield from _pieces(part, kind, depth + 1)
+            return [piece for part in content for piece in pieces(part, kind, depth + 1)]
         case dict() if depth < _DEEPEST:
             type_ = content.get("type")
             named = type_ if isinstance(type_, str) else ""
@@ -46,8 +32,7 @@ def _pieces(content: object, kind: type[Piece], depth: int) -> Iterator[Piece]:
                 kind = ReasoningDelta
             inner = next((content[name] for name in _TEXT_FIELDS if content.get(name)), None)
             if isinstance(inner, (str, list, dict)):
-                yield from _pieces(inner, kind, depth + 1)
-            elif kind is TextDelta and any(value for name, value in content.items() if name not in _METADATA):
-                yield kind(f"[{quoted(named or ', '.join(map(str, content)))}]")
-        case _:
-            pass
+                return pieces(inner, kind, depth + 1)
+            if kind is TextDelta and any(value for name, value in content.items() if name not in _METADATA):
+                return [kind(f"[{quoted(named or ', '.join(map(str, content)))}]")]
+    return []

@@ -49,7 +49,7 @@ class Batches:
     def check(self) -> None:
         """Raise `ServiceError` if the endpoint has no Batch API; nothing is uploaded for that."""
         with self._route():
-            self._page("/batches", {"limit": "1"})
+            self._page({"limit": "1"})
 
     def upload(self, file: BinaryIO, name: str) -> str:
         """Upload a file of requests, and return its id."""
@@ -62,7 +62,10 @@ class Batches:
                     error.what = f"The service does not take a file of this size: {error.what}"
                     error.remedy = "Ask fewer at a time: a part of the rows, or one model after the other."
                 raise
-        return self._id(body)
+        id_ = body.get("id") if isinstance(body, dict) else None
+        if not isinstance(id_, str) or not id_:
+            raise self._unread(body)
+        return self._calls.hidden(id_)
 
     def create(self, file: str, metadata: Mapping[str, str]) -> Batch:
         """Create a batch of an uploaded file. `metadata` is what it is found by in the list: `LABEL` and `CELL`."""
@@ -79,9 +82,15 @@ class Batches:
 
     def all(self) -> Iterator[Batch]:
         """Yield the batches that the service tells of, mostly the latest first."""
-        for entry in self._pages("/batches"):
-            if (found := read_batch(entry)) is not None:
-                yield self._without_key(found)
+        after: dict[str, str] = {}
+        for _ in range(_MOST_PAGES):
+            entries, has_more = self._page({"limit": str(_PAGE), **after})
+            yield from map(self._without_key, filter(None, map(read_batch, entries)))
+            last = entries[-1].get("id") if entries else None
+            if not has_more or not isinstance(last, str) or after.get("after") == last:
+                return
+            after = {"after": last}
+        raise ServiceError(f"{self._calls.endpoint.base_url} lists more than {_PAGE * _MOST_PAGES:,} batches.")
 
     def find(self, label: str, file: str) -> Batch | None:
         """Return the batch with this label in its metadata, or, as some lists leave that out, of this input file."""
@@ -106,22 +115,11 @@ class Batches:
         masking = endpoint.key.masking() if endpoint.key is not None else None
         with self._calls.masked():
             events = _read(result, model, endpoint.url)
-        yield from events if masking is None else [*masking.masked(events), *masking.rest()]
+        yield from events if masking is None else masking.masked(events)
 
-    def _pages(self, path: str) -> Iterator[dict[str, Any]]:
-        """Yield the entries of a list, page by page."""
-        after: dict[str, str] = {}
-        for _ in range(_MOST_PAGES):
-            entries, has_more = self._page(path, {"limit": str(_PAGE), **after})
-            yield from entries
-            last = entries[-1].get("id") if entries else None
-            if not has_more or not isinstance(last, str) or after.get("after") == last:
-                return
-            after = {"after": last}
-        raise ServiceError(f"{self._calls.endpoint.base_url} lists more than {_PAGE * _MOST_PAGES:,} batches.")
-
-    def _page(self, path: str, query: Mapping[str, str]) -> tuple[list[dict[str, Any]], bool]:
-        body = self._calls.json("GET", path, query)
+    def _page(self, query: Mapping[str, str]) -> tuple[list[dict[str, Any]], bool]:
+        """Return a page of the list, and whether there are more."""
+        body = self._calls.json("GET", "/batches", query)
         entries = body.get("data") if isinstance(body, dict) else None
         if not isinstance(body, dict) or not isinstance(entries, list):
             raise self._unread(body)
@@ -160,12 +158,6 @@ class Batches:
             problems=tuple(map(hidden, batch.problems)),
             metadata={name: hidden(text) for name, text in batch.metadata.items()},
         )
-
-    def _id(self, body: object) -> str:
-        id_ = body.get("id") if isinstance(body, dict) else None
-        if not isinstance(id_, str) or not id_:
-            raise self._unread(body)
-        return self._calls.hidden(id_)
 
     def _unread(self, body: object) -> ServiceError:
         said = self._calls.hidden(quoted(str(body)))[:200]

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from glm_magic.errors import GlmError, SetupError
+from glm_magic.errors import BrokenStream, GlmError, SetupError
 from glm_magic.service import faults, wire
 from glm_magic.service.connection import Connection
 from glm_magic.service.endpoint import Endpoint
@@ -36,10 +36,11 @@ class Calls:
         `path` comes after the base URL, `content` is httpx's: `json`, or `files` and `data`. Raises `ServiceError` if
         the service refuses, `ConnectionFailed` and the like as a question does.
         """
+        asked = replace(self.endpoint, path=path)
         try:
-            return self._json(replace(self.endpoint, path=path), method, query, content)
+            return self._json(asked, method, query, content)
         except faults.SlashWanted:
-            return self._json(replace(self.endpoint, path=path).with_slash, method, query, content)
+            return self._json(asked.with_slash, method, query, content)
 
     def lines(self, path: str) -> Iterator[bytes]:
         """Yield the lines of a file without their ends. Raises as `json` does, also in the middle of the file."""
@@ -49,7 +50,8 @@ class Calls:
                 *whole, rest = (rest + piece).split(b"\n")
                 yield from whole
                 if len(rest) > wire.LONGEST_BODY:
-                    raise faults.too_long(self.endpoint.base_url)
+                    what = f"{self.endpoint.base_url} sends a file with a line without an end."
+                    raise BrokenStream(what, "Run the cell again.")
         if rest:
             yield rest
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import ssl
 import threading
@@ -67,7 +66,6 @@ class Client:
         # base URLs of servers that refuse `stream_options`, and of those that want a slash at the end of the path
         self._without_usage: set[str] = set()
         self._with_slash: set[str] = set()
-        self._process = os.getpid()
         self._tls: ssl.SSLContext | None = None  # 15 ms to make, so made once
 
     def stream(self, endpoint: Endpoint, request: Mapping[str, Any], patience: Patience) -> Iterator[Event]:
@@ -167,8 +165,6 @@ class Client:
 
     def _connection_to(self, endpoint: Endpoint) -> tuple[Connection, bool]:
         """Return a connection to ask on, and whether it was kept from an earlier answer."""
-        if self._process != os.getpid():  # forked: the connections, and perhaps the lock, belong to the parent
-            self._process, self._lock, self._idle = os.getpid(), threading.Lock(), []
         with self._lock:
             for connection in reversed(self._idle):  # the one that was used last is the likeliest to be open
                 if connection.base_url == endpoint.base_url:

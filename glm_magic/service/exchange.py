@@ -21,6 +21,7 @@ import httpx
 
 from glm_magic.chat.events import Event, Tick, joined
 from glm_magic.errors import SetupError
+from glm_magic.protocol.chunks import AnswerReader
 from glm_magic.service import faults, wire
 from glm_magic.service.connection import Connection, unchanged
 from glm_magic.service.limiter import Slot
@@ -181,7 +182,7 @@ class Exchange:
         faults.check_encoding(response)
         pieces = response.iter_raw()
         heap = self._heap
-        for events in wire.read(pieces, wire.Asked(model, self._endpoint.url)):
+        for events in wire.read(pieces, AnswerReader(model=model, url=self._endpoint.url)):
             heap += events
             self._has_content = True
             if not self._slot.has_begun:

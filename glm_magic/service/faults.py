@@ -71,11 +71,6 @@ def _encoding(response: httpx.Response) -> str:
     return "" if encoding.lower() == "identity" else encoding
 
 
-def too_long(base_url: str) -> BrokenStream:
-    """Return the error for a line of a file that does not end."""
-    return BrokenStream(f"{base_url} sends a file with a line without an end.", "Run the cell again.")
-
-
 def stalled(seconds: float) -> Stalled:
     """Return the error for `seconds` without any content."""
     return Stalled(

@@ -27,7 +27,7 @@ class Key:
         """`source` says where it came from. Raises `SetupError` if it cannot be sent in a header."""
         self._secret = secret.strip(" \t")
         del secret  # so that no traceback shows it among the locals
-        self._hidden = Secret(self._secret)
+        self._hidden = Secret(self._secret, self.masked)
         self.source = source
         if not self._secret.isascii() or not self._secret.isprintable():
             odd = next(c for c in self._secret if not (c.isascii() and c.isprintable()))
@@ -47,11 +47,11 @@ class Key:
 
     def hidden_in(self, text: str) -> str:
         """Return a text of the service without the key and its parts: it may repeat what it was sent."""
-        return self._hidden.hidden_in(text, self.masked)
+        return self._hidden.hidden_in(text)
 
     def masking(self) -> Masking | None:
         """Return what masks it in the events of one answer; None if it is too short for a secret (EMPTY, none)."""
-        return Masking(self._hidden, self.masked) if self._hidden else None
+        return Masking(self._hidden) if self._hidden else None
 
     def __repr__(self) -> str:
         return f"Key({self.masked})"

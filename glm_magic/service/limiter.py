@@ -11,15 +11,17 @@ from __future__ import annotations
 import itertools
 import random
 import re
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from glm_magic.chat.events import Event, Notice, Tick
-from glm_magic.errors import AnswerError, RateLimited, ServiceDown
+from glm_magic.errors import RateLimited, ServiceDown, ServiceError
 
 START = 4  # accounts that bear one to four at a time are common (reported)
+NO_CAP = sys.maxsize
 
 LONGEST_PAUSE = 120.0  # seconds; a service that asks for more is not waited for
 
@@ -37,15 +39,13 @@ _BUSY = 503
 class Pace:
     """What a limiter does now: requests in flight of at most `limit`, and those that wait.
 
-    `reason` says in a few words why it has slowed down, ``""`` if it has not; `pause` counts the seconds until the
-    next request may start. No text of a service is in it.
+    `reason` says in a few words why it has slowed down, ``""`` if it has not. No text of a service is in it.
     """
 
     in_flight: int
     limit: int
     waiting: int
     reason: str = ""
-    pause: float = 0.0
 
 
 class Limiter:
@@ -59,13 +59,13 @@ class Limiter:
         self,
         limit: int = START,
         *,
-        cap: int | None = None,
+        cap: int = NO_CAP,
         at_rest: Callable[[int], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._limit = max(1, limit if cap is None else min(limit, cap))
+        self._limit = max(1, min(limit, cap))
         self._cap = cap
         self._at_rest = at_rest
         self._clock = clock
@@ -87,21 +87,19 @@ class Limiter:
         self._opens_at = 0.0  # nobody starts before
         self._asked_until = 0.0  # for how long the service asked to wait; it may be longer than anybody waits
 
-    def slot(self, concurrency: int | None = None, patience: float = 300.0) -> Slot:
+    def slot(self, concurrency: int = NO_CAP, patience: float = 300.0) -> Slot:
         """Return a slot for one request, which is `wait`ed for and `end`s, and then may be had `again`.
 
         It starts while fewer than `concurrency` are in flight. It gives up when the service has refused every request
         for `patience` seconds, but not before a limit of requests a minute has had the time to pass.
         """
-        caps = [cap for cap in (concurrency, self._cap) if cap is not None]
-        return Slot(self, min(caps, default=None), max(patience, LONGEST_PAUSE))
+        return Slot(self, min(concurrency, self._cap), max(patience, LONGEST_PAUSE))
 
     @property
     def pace(self) -> Pace:
         """What it does now."""
         with self._lock:
-            pause = max(0.0, self._opens_at - self._clock()) if self._line else 0.0
-            return Pace(len(self._running), self._limit, len(self._line), self._reason, pause)
+            return Pace(len(self._running), self._limit, len(self._line), self._reason)
 
     # --- for its slots -----------------------------------------------------------------------
 
@@ -109,7 +107,7 @@ class Limiter:
         """Let the request start if it is its turn, and else put it into the line. Raises `RateLimited`: no hope."""
         with self._lock:
             now = slot.seen = self._clock()
-            has_room = len(self._running) < (self._limit if slot.cap is None else min(self._limit, slot.cap))
+            has_room = len(self._running) < min(self._limit, slot.cap)
             if now >= self._opens_at and has_room and self._is_next(slot, now):
                 self._line.pop(slot, None)
                 slot.wave = self._wave
@@ -154,7 +152,7 @@ class Limiter:
                 self._grow(slot)
             self._wake()
 
-    def refuse(self, slot: Slot, error: AnswerError) -> None:
+    def refuse(self, slot: Slot, error: ServiceError) -> None:
         """Note that the service refused: start fewer, and none before the time that it asks for."""
         with self._lock:
             now = self._clock()
@@ -210,12 +208,11 @@ class Limiter:
                 slot.turn.set()
 
     def _grow(self, slot: Slot) -> None:
-        if slot.cap is not None and self._limit >= slot.cap:
+        if self._limit >= slot.cap:
             return
         if not self._refused_at:
             borne = sum(each.has_begun for each in tuple(self._running))
-            more = max(self._limit + 1, 2 * borne)
-            self._limit = more if slot.cap is None else min(more, slot.cap)
+            self._limit = min(max(self._limit + 1, 2 * borne), slot.cap)
             return
         self._accepted += 1
         if self._accepted >= self._limit * (self._caution if self._limit + 1 == self._refused_at else 1):
@@ -262,7 +259,7 @@ class Slot:
     `is_hopeless` that waiting longer does not help.
     """
 
-    def __init__(self, limiter: Limiter, cap: int | None, patience: float, refusals: int = 0) -> None:
+    def __init__(self, limiter: Limiter, cap: int, patience: float, refusals: int = 0) -> None:
         self._limiter = limiter
         self.cap = cap
         self.patience = patience
@@ -303,10 +300,9 @@ class Slot:
         return Slot(self._limiter, self.cap, self.patience, self.refusals)
 
 
-def _label(error: AnswerError) -> str:
+def _label(error: ServiceError) -> str:
     """Return the numbers of a refusal, and nothing else that a service may have put into it."""
-    status, code = getattr(error, "status", 0), getattr(error, "code", "")
-    numbers = [f"HTTP {status}"] if status else []
-    if re.fullmatch("[0-9]{3,4}", code) and code != str(status):
-        numbers.append(f"code {code}")
+    numbers = [f"HTTP {error.status}"] if error.status else []
+    if re.fullmatch("[0-9]{3,4}", error.code) and error.code != str(error.status):
+        numbers.append(f"code {error.code}")
     return ", ".join(numbers) or "too many requests"

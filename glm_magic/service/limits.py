@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 import os
-import secrets
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +15,14 @@ from typing import Any
 
 from glm_magic.service.embedded_child import ANSWERS_AT_ONCE
 from glm_magic.service.endpoint import Endpoint
-from glm_magic.service.limiter import START, Limiter, Pace
+from glm_magic.service.limiter import START, Limiter
 
 _MOST_REMEMBERED = 500
 _MOST_BYTES = 100_000
 
 
 class Limits:
-    """Limiters by endpoint and model. A fork begins its own.
+    """Limiters by endpoint and model.
 
     `file` tells where to remember; None remembers nothing. `timing` is for the limiters: `clock`, `sleep`, `draw`.
     """
@@ -30,55 +30,47 @@ class Limits:
     def __init__(self, file: Callable[[], Path] | None = None, **timing: Any) -> None:
         self._file = file
         self._timing = timing
-        self._begin()
-
-    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._limiters: dict[tuple[str, str], Limiter] = {}
-        self._process = os.getpid()
+        self._known: dict[str, int] = {}  # the limits that were read or written, by the name in the file
 
     def of(self, endpoint: Endpoint | None, model: str) -> Limiter:
         """Return the limiter of a model; None is the embedded model's endpoint."""
-        if self._process != os.getpid():  # forked: the requests, and perhaps the lock, belong to the parent
-            self._begin()
-        is_embedded = endpoint is None or endpoint.embedded
-        key = ("" if endpoint is None or is_embedded else endpoint.base_url, model)
+        base_url = "" if endpoint is None or endpoint.embedded else endpoint.base_url
         with self._lock:
-            limiter = self._limiters.get(key)
+            limiter = self._limiters.get((base_url, model))
             if limiter is None:
-                limiter = self._limiters[key] = self._embedded() if is_embedded else self._remembered(key)
+                limiter = self._remembered(base_url, model) if base_url else self._embedded()
+                self._limiters[base_url, model] = limiter
         return limiter
-
-    def pace(self, endpoint: Endpoint | None, model: str) -> Pace:
-        """Return what the limiter of a model does now."""
-        return self.of(endpoint, model).pace
 
     def _embedded(self) -> Limiter:
         return Limiter(cap=ANSWERS_AT_ONCE, **self._timing)  # its server has so many slots; the rest would queue there
 
-    def _remembered(self, key: tuple[str, str]) -> Limiter:
-        name = hashlib.sha256("\n".join(key).encode(errors="replace")).hexdigest()[:32]  # no address and no name
-        known = self._read().get(name, START)
-        return Limiter(known, at_rest=functools.partial(self._remember, name, [known]), **self._timing)
+    def _remembered(self, base_url: str, model: str) -> Limiter:
+        whose = f"{base_url}\n{model}".encode(errors="replace")
+        name = hashlib.sha256(whose).hexdigest()[:32]  # so that neither stands in the file
+        self._known[name] = self._read().get(name, START)
+        return Limiter(self._known[name], at_rest=functools.partial(self._remember, name), **self._timing)
 
-    def _remember(self, name: str, known: list[int], limit: int) -> None:
+    def _remember(self, name: str, limit: int) -> None:
         """Keep the limit, if it has changed; a file that cannot be written is left as it is."""
-        if self._file is None or known[0] == limit:
+        if self._file is None or self._known[name] == limit:
             return
-        known[0] = limit
+        self._known[name] = limit
         with contextlib.suppress(OSError), self._lock:
             path = self._file()
             kept = self._read()
             kept.pop(name, None)
             kept[name] = limit  # the latest stands last
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}-{secrets.token_hex(8)}")
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
             try:
-                with open(temporary, "x", encoding="ascii", opener=_private) as file:
+                with os.fdopen(handle, "w", encoding="ascii") as file:
                     json.dump(dict(list(kept.items())[-_MOST_REMEMBERED:]), file)
-                temporary.replace(path)
+                Path(temporary).replace(path)
             finally:
-                temporary.unlink(missing_ok=True)
+                Path(temporary).unlink(missing_ok=True)
 
     def _read(self) -> dict[str, int]:
         """Return what the file holds, as far as it makes sense."""
@@ -99,10 +91,6 @@ def limits_file() -> Path:
     import platformdirs  # noqa: PLC0415 - only needed here
 
     return Path(platformdirs.user_data_dir("glm_magic", appauthor=False), "limits.json")
-
-
-def _private(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
 
 
 def _no_wait(name: str, flags: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import astuple, replace
 
 from glm_magic.chat.events import Event, Facts, Notice, ReasoningDelta, Sources, TextDelta, ToolCallDelta, Unread
 from glm_magic.chat.reply import Source
+from glm_magic.errors import GlmError
 
 SECRET_FROM = 12  # characters; what is shorter (EMPTY, none) is no secret, and a run of so many gives one away
 _IN_HEX, _IN_BASE64 = 2 * SECRET_FROM, 4 * SECRET_FROM // 3
@@ -23,20 +24,21 @@ _DEEPEST = 2  # %252E is a full stop that was encoded twice
 
 
 class Secret:
-    """Text to look for. While it is looked for, no local variable holds it."""
+    """Text to look for, and the `mask` that is shown for it. While it is looked for, no local variable holds it."""
 
-    __slots__ = ("_in_base64", "_in_hex", "_parts", "_spellings", "_text")
+    __slots__ = ("_in_base64", "_in_hex", "_parts", "_spellings", "_text", "mask")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, mask: str) -> None:
         self._text = text
+        self.mask = mask
         self._spellings: tuple[str, ...] = ()  # itself and its encodings, made when they are needed
         del text
 
     def __bool__(self) -> bool:
         return len(self._text) >= SECRET_FROM
 
-    def hidden_in(self, text: str, mask: str) -> str:
-        """Return `text` with `mask` in place of the secret, and of any part of at least 12 characters of it.
+    def hidden_in(self, text: str) -> str:
+        """Return `text` with the mask in place of the secret, and of any part of at least 12 characters of it.
 
         It is found in base64, hexadecimal and percent-encoding too, and across the ends of lines.
         """
@@ -48,15 +50,15 @@ class Secret:
             letters, spans = _without_gaps(text, [(at, at + 1) for at in range(len(text))])
             for _ in range(times):
                 letters, spans = _decoded(letters, spans)
-            text = self._masked(text, letters, spans, mask)
+            text = self._masked(text, letters, spans)
         return text
 
-    def _masked(self, text: str, letters: str, spans: list[tuple[int, int]], mask: str) -> str:
+    def _masked(self, text: str, letters: str, spans: list[tuple[int, int]]) -> str:
         pieces, done, at = [], 0, 0
         while at < len(letters):
             end = self._end_of_part(letters, at)
             if end > at:
-                pieces += [text[done : spans[at][0]], mask]
+                pieces += [text[done : spans[at][0]], self.mask]
                 done = spans[end - 1][1]
             at = max(end, at + 1)
         return "".join([*pieces, text[done:]])
@@ -89,12 +91,8 @@ class Secret:
 
     # --- exactly, in a stream ----------------------------------------------------------------
 
-    def is_in(self, text: str) -> bool:
-        """Whether `text` holds all of it."""
-        return self._text in text
-
     def split(self, text: str) -> list[str]:
-        """Return what stands around it in `text`."""
+        """Return what stands around it in `text`: one piece if it is not there."""
         return text.split(self._text)
 
     def begun_at_end_of(self, text: str) -> int:
@@ -139,18 +137,22 @@ class Masking:
     is held back until more has come. Where the key was found, an event of `Facts` says so.
     """
 
-    def __init__(self, secret: Secret, mask: str) -> None:
+    def __init__(self, secret: Secret) -> None:
         self._secret = secret
-        self._mask = mask
         self._texts: dict[type[TextDelta | ReasoningDelta], _Text] = {}
         self._calls: dict[int | None, list[_Text]] = {}
         self._facts: dict[str, str] = {}  # every chunk repeats them
         self._has_told = False
 
     def masked(self, events: Iterable[Event]) -> Iterator[Event]:
-        """Yield the events without the key."""
-        for event in events:
-            yield from self.add(event)
+        """Yield the events without the key; what was held back follows, also before an error that ends them."""
+        try:
+            for event in events:
+                yield from self.add(event)
+        except GlmError:
+            yield from self.rest()
+            raise
+        yield from self.rest()
 
     def add(self, event: Event) -> list[Event]:
         """Return the events to show now, without the key."""
@@ -158,7 +160,7 @@ class Masking:
             case TextDelta(text) | ReasoningDelta(text):
                 channel = self._texts.get(type(event))
                 if channel is None:
-                    channel = self._texts[type(event)] = self._new_text()
+                    channel = self._texts[type(event)] = _Text(self._secret)
                 shown = channel.add(text)
                 events: list[Event] = [event if shown is text else type(event)(shown)] if shown else []
                 return [*events, *self._told()] if channel.had_it else events
@@ -170,15 +172,11 @@ class Masking:
             case Sources(sources):
                 return [Sources(tuple(self._source(source) for source in sources))]
             case Unread(fields):
-                return [Unread(tuple(map(self.hidden_in, fields)))]
+                return [Unread(tuple(map(self._secret.hidden_in, fields)))]
             case Notice(_, text):
-                return [replace(event, text=self.hidden_in(text))]
+                return [replace(event, text=self._secret.hidden_in(text))]
             case _:
                 return [event]
-
-    def hidden_in(self, text: str) -> str:
-        """Return what a service says beside the answer, without the key and its parts."""
-        return self._secret.hidden_in(text, self._mask)
 
     def rest(self, *, is_cut: bool = False) -> list[Event]:
         """Return what was held back and is not the key, when nothing more comes.
@@ -189,16 +187,13 @@ class Masking:
         texts: list[Event] = [kind(held) for kind, text in self._texts.items() if (held := text.rest(is_cut=is_cut))]
         return [*texts, *(event for index in self._calls for event in self._rest_of_calls(index, is_cut=is_cut))]
 
-    def _new_text(self) -> _Text:
-        return _Text(self._secret, self._mask)
-
     def _call(self, event: ToolCallDelta) -> list[Event]:
         calls = self._calls.setdefault(event.index, [])
         text = next((text for text in calls if event.id and text.id == event.id), calls[-1] if calls else None)
         events: list[Event] = []
         if text is None or text.is_of_another_call(event):
             events += self._rest_of_calls(event.index)
-            text = self._new_text()
+            text = _Text(self._secret)
             calls.append(text)
         text.id, text.name = text.id or event.id or "", text.name or event.name or ""
         events.append(
@@ -214,11 +209,11 @@ class Masking:
         if not fact:
             return fact
         if fact not in self._facts:
-            self._facts = {**dict(list(self._facts.items())[-7:]), fact: self.hidden_in(fact)}
+            self._facts = {**dict(list(self._facts.items())[-7:]), fact: self._secret.hidden_in(fact)}
         return self._facts[fact]
 
     def _source(self, source: Source) -> Source:
-        return Source(*map(self.hidden_in, astuple(source)))
+        return Source(*map(self._secret.hidden_in, astuple(source)))
 
     def _told(self) -> list[Event]:
         told, self._has_told = self._has_told, True
@@ -228,9 +223,8 @@ class Masking:
 class _Text:
     """One text of an answer, as far as it has come; `id` and `name` are those of the call whose arguments it is."""
 
-    def __init__(self, secret: Secret, mask: str) -> None:
+    def __init__(self, secret: Secret) -> None:
         self._secret = secret
-        self._mask = mask
         self._end = ""  # of the text, as far as it may be the beginning of the key
         self._shown = 0  # characters of that end which are shown already
         self.had_it = False
@@ -239,10 +233,10 @@ class _Text:
     def add(self, text: str) -> str:
         """Return what can be shown now: of what was held back, and of `text`, which comes after it."""
         whole, shown, before = self._end + text, self._shown, ""
-        if self._secret.is_in(whole):
+        *parts, whole = self._secret.split(whole)
+        if parts:
             self.had_it = True
-            *parts, whole = self._secret.split(whole)
-            before, shown = self._mask.join([*parts, ""])[min(shown, len(parts[0])) :], 0
+            before, shown = self._secret.mask.join([*parts, ""])[min(shown, len(parts[0])) :], 0
         begins_at = len(whole) - self._secret.begun_at_end_of(whole)
         is_held = len(whole) - begins_at >= _HELD_FROM
         until = max(shown, begins_at if is_held else len(whole))
@@ -252,7 +246,7 @@ class _Text:
     def rest(self, *, is_cut: bool) -> str:
         """Return what was held back, which is not the key, or the mask if it may have become the key."""
         if is_cut and len(self._end) >= SECRET_FROM:
-            self._end, self._shown = self._mask, 0
+            self._end, self._shown = self._secret.mask, 0
         held, self._end, self._shown = self._end[self._shown :], "", 0
         return held
 

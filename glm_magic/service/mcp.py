@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import functools
 import logging
 import os
 import shlex
@@ -77,8 +78,8 @@ class MCP(Toolset):
         for found in self._connection.listed:
             name = valid_name(found.name, self._tools)
             text = found.description or found.title or ""
-            remote = _Remote(self._connection, found.name)
-            self._tools[name] = toolset.described(name, text, found.input_schema, remote)
+            call = functools.partial(self._connection.call, found.name)
+            self._tools[name] = toolset.described(name, text, found.input_schema, call)
 
     @property
     def tools(self) -> Mapping[str, Tool]:
@@ -160,20 +161,6 @@ async def _joined(url: str, headers: dict[str, str]) -> AsyncIterator[Any]:
         yield client
 
 
-class _Remote:
-    """A tool of a server as a function of this notebook: a coroutine function, which an interrupt cancels."""
-
-    def __init__(self, connection: _Connection, name: str) -> None:
-        self._connection = connection
-        self._name = name
-
-    async def __call__(self, /, **arguments: Any) -> Any:
-        return await self._connection.call(self._name, arguments)
-
-    def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError(_NOT_PICKLED)
-
-
 class _Connection:
     """A server from its start to its end. Its `listed` tools are those at its start."""
 
@@ -187,12 +174,15 @@ class _Connection:
         self._leave: asyncio.Event | None = None
         self._up: Future[None] = Future()
         self._is_late = self._is_closed = False
-        self._stderr = bytearray()
+        self._stderr = b""  # the end of it
         self._listener: threading.Thread | None = None
         self._process = os.getpid()
         self._thread = threading.Thread(target=self._run, name=f"glm_magic MCP {name}", daemon=True)
         self.ended = False
         self.listed: list[Any] = []
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        raise TypeError(_NOT_PICKLED)
 
     # --- in the caller's threads ----------------------------------------------------------------
 
@@ -218,14 +208,14 @@ class _Connection:
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_ENDING_SECONDS)
 
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+    async def call(self, name: str, /, **arguments: Any) -> Any:
         """Call a tool and return its result; a cancelled call is cancelled at the server. Raises `MCPError`."""
         if os.getpid() != self._process:
             raise MCPError(f"the MCP server {self._name} belongs to the process that started it")
         gone = MCPError(f"the MCP server {self._name} has ended{self.last_words()}")
         if self.ended or self._loop is None:
             raise gone
-        call = self._called(name, dict(arguments))
+        call = self._called(name, arguments)
         try:
             answer = asyncio.run_coroutine_threadsafe(call, self._loop)
         except RuntimeError:  # its loop has just closed
@@ -240,7 +230,7 @@ class _Connection:
 
     def last_words(self) -> str:
         """Return what the server wrote to its standard error at the end, to follow a sentence; ``""`` if nothing."""
-        tail = quoted(bytes(self._stderr).decode(errors="replace")[-400:])
+        tail = quoted(self._stderr.decode(errors="replace")[-400:])
         return f"; it said: {tail}" if tail else ""
 
     # --- in the server's thread -----------------------------------------------------------------
@@ -299,7 +289,7 @@ class _Connection:
         def listen() -> None:
             with open(ours, "rb", buffering=0) as pipe:  # noqa: PTH123 - a pipe has no path
                 while words := pipe.read(65_536):
-                    self._stderr = bytearray((bytes(self._stderr) + words)[-_LAST_WORDS:])
+                    self._stderr = (self._stderr + words)[-_LAST_WORDS:]
 
         self._listener = threading.Thread(target=listen, name="glm_magic MCP errors", daemon=True)
         self._listener.start()
@@ -360,17 +350,14 @@ def _part(content: Any) -> Any:
         case "text":
             return content.text
         case "image" | "audio":
-            return f"[{_a(content.type)}, which is not sent: {content.mime_type}, {_size(content.data):,} bytes]"
+            kind = "an image" if content.type == "image" else "a sound"
+            return f"[{kind}, which is not sent: {content.mime_type}, {_size(content.data):,} bytes]"
         case "resource":
             resource = content.resource
             text = getattr(resource, "text", None)
             return text if text is not None else f"[{resource.uri}: {_size(resource.blob):,} bytes that are not text]"
         case _:
             return content.model_dump(mode="json", exclude_none=True)
-
-
-def _a(kind: str) -> str:
-    return "an image" if kind == "image" else "a sound"
 
 
 def _size(data: str) -> int:

@@ -22,7 +22,7 @@ from glm_magic.protocol import models
 from glm_magic.service import endpoint as endpoints
 from glm_magic.service.embedded import HOW_TO_INSTALL, EmbeddedModel, is_installed
 from glm_magic.service.endpoint import Endpoint
-from glm_magic.service.keys import KeyCabinet
+from glm_magic.service.keys import Key, KeyCabinet
 from glm_magic.service.ledger import Ledger
 from glm_magic.service.limits import Limits, limits_file
 from glm_magic.settings.declared import number
@@ -135,23 +135,9 @@ class Services:
         if endpoint is None:
             endpoint = yield from self.embedded.ready(_text(settings["api_key_env"]))
         asking = cast("Generator[Event, None, None]", client.stream(endpoint, body, patience))
-        handled = sys.exc_info()[1]
         masking = stream.masking = endpoint.key.masking() if endpoint.key is not None else None
-        try:
-            with contextlib.closing(asking):
-                yield from asking if masking is None else masking.masked(asking)
-        except GlmError as error:
-            if masking is not None:
-                error.rewrite(masking.hidden_in)
-                yield from masking.rest()
-            # the frames below have the key among their locals, and what is raised there is shown without them
-            error.__context__ = None
-            raise error.with_traceback(None) from None
-        except BaseException as error:  # a bug: its frames are needed, and not their locals
-            _clear_frames(error, handled)
-            raise
-        if masking is not None:
-            yield from masking.rest()
+        with _WithoutKey(endpoint.key), contextlib.closing(asking):
+            yield from asking if masking is None else masking.masked(asking)
 
     def list_models(self, settings: Mapping[str, Value]) -> tuple[str, ...]:
         """Ask the endpoint that the settings ask for which models it has; `listed` keeps the latest list.
@@ -164,8 +150,7 @@ class Services:
         from glm_magic.service import listing  # noqa: PLC0415 - as in `_asking`
 
         with self._calls(endpoint, settings) as calls:
-            found = listing.models(calls)
-        self.listed = found if endpoint.key is None else tuple(map(endpoint.key.hidden_in, found))
+            self.listed = tuple(map(calls.hidden, listing.models(calls)))
         return self.listed
 
     @contextlib.contextmanager
@@ -179,18 +164,8 @@ class Services:
     @contextlib.contextmanager
     def _calls(self, endpoint: Endpoint, settings: Mapping[str, Value]) -> Iterator[Calls]:
         client, patience = self._asking(settings)
-        key, handled = endpoint.key, sys.exc_info()[1]
-        try:
-            with client.calls(endpoint, patience) as calls:
-                yield calls
-        except GlmError as error:  # shown as in `stream`
-            if key is not None:
-                error.rewrite(key.hidden_in)
-            error.__context__ = None
-            raise error.with_traceback(None) from None
-        except BaseException as error:
-            _clear_frames(error, handled)
-            raise
+        with _WithoutKey(endpoint.key), client.calls(endpoint, patience) as calls:
+            yield calls
 
     def _asking(self, settings: Mapping[str, Value]) -> tuple[Client, Patience]:
         from glm_magic.service.client import Client, Patience  # noqa: PLC0415 - it loads httpx
@@ -261,6 +236,25 @@ def shared() -> Services:
         if _shared is None or _shared.process != os.getpid():
             _shared = Services(os.environ)
         return _shared
+
+
+class _WithoutKey:
+    """Keeps the key out of what is raised within: out of its text, and out of the local variables of its frames."""
+
+    def __init__(self, key: Key | None) -> None:
+        self._key = key
+
+    def __enter__(self) -> None:
+        self._handled = sys.exc_info()[1]
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, GlmError):  # it is shown without frames
+            if self._key is not None:
+                error.rewrite(self._key.hidden_in)
+            error.__context__ = None
+            raise error.with_traceback(None) from None
+        if error is not None:  # a bug: its frames are needed, and not their locals
+            _clear_frames(error, self._handled)
 
 
 def _clear_frames(error: BaseException, handled: BaseException | None) -> None:

@@ -20,7 +20,6 @@ import codecs
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import httpx
 import httpx_sse
@@ -39,25 +38,16 @@ _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b"error:", b":")
 _PINGS = ("ping", "heartbeat", "keepalive", "keep-alive")
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The model that was requested and the address; errors name them."""
-
-    model: str
-    url: str
-
-
-def read(chunks: Iterator[bytes], asked: Asked) -> Iterator[list[Event]]:
+def read(chunks: Iterator[bytes], reader: AnswerReader) -> Iterator[list[Event]]:
     """Yield the events of each payload of a response, to ``[DONE]`` or to the end; what follows stays in `chunks`.
 
     Whatever is yielded, even an empty list, is content; pings and blank lines yield nothing. The facts that every
     chunk repeats are an event only where they are new.
     Raises `BrokenStream` if the response is malformed or too long, `ServiceError` if it reports an error.
     """
-    reader = AnswerReader(model=asked.model, url=asked.url)
     start, is_stream = _begin(chunks)
     try:
-        yield from (_stream if is_stream else _whole)(start, chunks, asked, reader)
+        yield from (_stream if is_stream else _whole)(start, chunks, reader)
     except Exception:
         yield reader.rest()
         raise
@@ -95,7 +85,7 @@ def _text(content: bytes | bytearray) -> str:
     return content.removeprefix(_BOM).decode("utf-8", "replace")
 
 
-def _stream(start: bytes, chunks: Iterator[bytes], asked: Asked, reader: AnswerReader) -> Iterator[list[Event]]:
+def _stream(start: bytes, chunks: Iterator[bytes], reader: AnswerReader) -> Iterator[list[Event]]:
     for sse in _framed(start, chunks):
         payload, kind = sse.data.strip(), sse.event
         if payload == DONE:
@@ -104,14 +94,14 @@ def _stream(start: bytes, chunks: Iterator[bytes], asked: Asked, reader: AnswerR
         if not payload or payload[0] == ":" or kind in _PINGS:
             continue
         if kind == "error":
-            raise _failure(payload, asked)
+            raise _failure(payload, reader)
         try:
             yield reader.read_chunk(payload)
         except BrokenStream as error:
             yield from _read_parts(payload, reader, error)
 
 
-def _whole(start: bytes, chunks: Iterator[bytes], asked: Asked, reader: AnswerReader) -> Iterator[list[Event]]:
+def _whole(start: bytes, chunks: Iterator[bytes], reader: AnswerReader) -> Iterator[list[Event]]:
     content = bytearray(start)
     for chunk in chunks:
         yield []  # the body grows
@@ -128,7 +118,7 @@ def _whole(start: bytes, chunks: Iterator[bytes], asked: Asked, reader: AnswerRe
             raise BrokenStream(
                 f"The service sent something that is not JSON: {quoted(text[:200])!r}", "Run the cell again."
             ) from None
-        raise refusals.refused(0, text, url=asked.url) from None
+        raise refusals.refused(0, text, url=reader.url) from None
     yield reader.read_completion(data)
 
 
@@ -196,14 +186,14 @@ def _with_error_events(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield line
 
 
-def _failure(payload: str, asked: Asked) -> ServiceError:
+def _failure(payload: str, reader: AnswerReader) -> ServiceError:
     """Return the error that an event named ``error`` reports."""
     try:
         error = json.loads(payload)
     except (ValueError, RecursionError):
         error = payload
     body = error if isinstance(error, dict) and error.get("error") else {"error": error}
-    return refusals.refused(0, body, model=asked.model, url=asked.url)
+    return refusals.refused(0, body, model=reader.model, url=reader.url)
 
 
 _SEAM = re.compile(r"\n|data:\s*(?=\{)")

@@ -10,6 +10,7 @@ import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, MappingView, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import islice
 from typing import Any
 
 from glm_magic.chat.images import is_one_of
@@ -41,14 +42,10 @@ class Items:
 
 def taken(iterator: Iterator[Any]) -> Items:
     """Read at most 10,000 items of an iterator, and close a generator that has more. Raises what it raises."""
-    items: list[Any] = []
-    for item in iterator:
-        if len(items) == MOST_ITEMS:
-            if inspect.isgenerator(iterator):
-                iterator.close()
-            return Items(tuple(items), more=True)
-        items.append(item)
-    return Items(tuple(items))
+    items = tuple(islice(iterator, MOST_ITEMS + 1))
+    if len(items) > MOST_ITEMS and inspect.isgenerator(iterator):
+        iterator.close()
+    return Items(items[:MOST_ITEMS], more=len(items) > MOST_ITEMS)
 
 
 def result_text(value: object) -> str:
@@ -215,15 +212,11 @@ def _bytes(value: bytes) -> str:
     return f"[{len(value):,} bytes that are not text; they begin with {value[:_SHOWN_BYTES]!r}]"
 
 
-def _records(table: Any) -> list[Any]:
+def _records(table: Any) -> Any:
     """Return the rows of a DataFrame as dicts, and the values of a Series."""
     if hasattr(table, "to_dicts"):  # polars
-        rows: list[Any] = table.to_dicts()
-    elif hasattr(table, "columns"):
-        rows = table.to_dict("records")
-    else:
-        rows = table.to_list()
-    return rows
+        return table.to_dicts()
+    return table.to_dict("records") if hasattr(table, "columns") else table.to_list()
 
 
 def _shown(value: object) -> str:

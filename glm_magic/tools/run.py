@@ -13,9 +13,8 @@ from typing import Any, TypeVar
 
 from glm_magic.errors import described
 from glm_magic.tools.results import MOST_ITEMS, Items, result_text, taken
-from glm_magic.tools.tool import Call, Outcome, Tool
-
-__all__ = ["Outcome", "run", "stoppable"]
+from glm_magic.tools.signatures import Call
+from glm_magic.tools.tool import Outcome, Tool
 
 _Value = TypeVar("_Value")
 

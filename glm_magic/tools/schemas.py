@@ -69,19 +69,16 @@ class Schema:
             return data
         if not (self.wrapper and isinstance(data, dict) and self.wrapper in data):
             return self._checked(data)
-        others = sorted(data.keys() - {self.wrapper})
+        others = ", ".join(sorted(data.keys() - {self.wrapper}))
         try:
-            if not others:
-                return self._checked(data[self.wrapper], self.wrapper)
-            mismatch = SchemaMismatch(
-                f"- only the property {self.wrapper!r} is expected, not {quoted(', '.join(others))}"
-            )
-        except SchemaMismatch as fault:
-            mismatch = fault
-        try:  # an unwrapped object may itself have a property of that name
-            return self._checked(data)
-        except SchemaMismatch:
-            raise mismatch from None
+            if others:
+                raise SchemaMismatch(f"- only the property {self.wrapper!r} is expected, not {quoted(others)}")
+            return self._checked(data[self.wrapper], self.wrapper)
+        except SchemaMismatch as mismatch:
+            try:  # an unwrapped object may itself have a property of that name
+                return self._checked(data)
+            except SchemaMismatch:
+                raise mismatch from None
 
     def instructions(self) -> str:
         """Return the addition to the system message; ``""`` if any JSON object will do."""

@@ -71,21 +71,18 @@ def signature(function: Callable[..., Any], name: str) -> Signature:
     documented = documentation(_docstring(function), (parameter.name for parameter in parameters))
     names = _globals(function)
 
-    def fields(numbered: list[tuple[int, Parameter]]) -> dict[str, Any]:
-        return {
-            f"argument_{number}": _field(one, names, documented.parameters.get(one.name, ""))
-            for number, one in numbered
-        }
+    def built(*parameters: Parameter) -> tuple[Any, dict[str, Any]]:
+        each = (_field(parameter, names, documented.parameters.get(parameter.name, "")) for parameter in parameters)
+        return _built({f"argument_{number}": field for number, field in enumerate(each)})
 
-    numbered = list(enumerate(parameters))
     try:
-        model, schema = _built(fields(numbered))
+        model, schema = built(*parameters)
     except Exception:
-        for one in numbered:
+        for parameter in parameters:
             try:
-                _built(fields([one]))
+                built(parameter)
             except Exception as error:  # from a hint, a class of the person's own, or its library
-                raise _no_json(name, one[1], error) from None
+                raise _no_json(name, parameter, error) from None
         raise
     return Signature(documented.description, schema, parameters, model)
 

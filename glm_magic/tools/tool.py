@@ -10,10 +10,7 @@ from typing import Any, Protocol
 
 from glm_magic.errors import OptionError, described, quoted
 from glm_magic.tools.json_schema import listed, pydantic_faults
-from glm_magic.tools.results import result_text
 from glm_magic.tools.signatures import Call, Signature, signature
-
-__all__ = ["MOST_TOOLS", "Call", "Outcome", "Tool", "ToolArgumentsError", "arguments", "checked", "result_text", "tool"]
 
 MOST_TOOLS = 128  # confirmed: GLM takes at most so many functions
 

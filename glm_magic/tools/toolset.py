@@ -10,7 +10,8 @@ from typing import Any
 
 from glm_magic.errors import OptionError, SetupError, did_you_mean, quoted
 from glm_magic.tools.json_schema import checked_json_schema, faults_by_json_schema, listed
-from glm_magic.tools.tool import Call, Tool, ToolArgumentsError, plain
+from glm_magic.tools.signatures import Call
+from glm_magic.tools.tool import Tool, ToolArgumentsError, plain
 
 _LONGEST_NAME = 64
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]")
@@ -35,9 +36,6 @@ class Toolset:
             return tools[name]
         hint = did_you_mean(name, tools, f"There are: {', '.join(tools) or 'none'}")
         raise AttributeError(f"it has no tool {quoted(name)}. {hint.rstrip('.')}")
-
-    def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self.tools]
 
 
 @dataclass(frozen=True, slots=True)

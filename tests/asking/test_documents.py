@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from glm_magic.asking import documents
-from glm_magic.chat.document import Document
+from glm_magic.chat.messages import Document
 from glm_magic.chat.prompt import evaluator, given, message, value_evaluator
 from glm_magic.errors import PromptError
 

@@ -21,6 +21,7 @@ from glm_magic.asking.loop import Loop, Stream
 from glm_magic.chat.events import Finished, ToolCallDelta
 from glm_magic.chat.messages import Usage
 from glm_magic.chat.reply import Reply
+from glm_magic.protocol.chunks import AnswerReader
 from glm_magic.service import wire
 from glm_magic.service.client import Client, Patience
 from glm_magic.service.endpoint import endpoint
@@ -288,9 +289,12 @@ def seen(stream: Stream) -> tuple[Reply | None, errors.GlmError | None]:
     return events[-1].reply, None
 
 
+def reader() -> AnswerReader:
+    return AnswerReader(model="GLM-4-Flash", url="http://127.0.0.1/v1/chat/completions")
+
+
 def off_the_wire(pieces: Iterable[bytes]) -> tuple[Reply | None, errors.GlmError | None]:
-    asked = wire.Asked("GLM-4-Flash", "http://127.0.0.1/v1/chat/completions")
-    return seen(lambda request: chain.from_iterable(wire.read(iter(pieces), asked)))
+    return seen(lambda request: chain.from_iterable(wire.read(iter(pieces), reader())))
 
 
 def through_a_socket(
@@ -372,8 +376,7 @@ CALLS = [dialect for dialect in DIALECTS if dialect.calls and "whole-so-far" not
 
 @pytest.mark.parametrize("dialect", CALLS, ids=lambda dialect: dialect.file)
 def test_calls_are_the_same_however_their_arguments_are_split(dialect: Dialect) -> None:
-    asked = wire.Asked("GLM-4-Flash", "http://127.0.0.1/v1/chat/completions")
-    events = list(chain.from_iterable(wire.read(iter([content(dialect)]), asked)))
+    events = list(chain.from_iterable(wire.read(iter([content(dialect)]), reader())))
     for number, event in enumerate(events):
         for cut in range(1, len(event.arguments) if isinstance(event, ToolCallDelta) else 0):
             assert isinstance(event, ToolCallDelta)

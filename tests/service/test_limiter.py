@@ -288,7 +288,7 @@ def test_a_server_without_a_limit_gets_thirty_two_after_three_first_tokens() -> 
             answers = [pool.submit(ask, client, server) for _ in range(40)]
             try:
                 assert comes_true(lambda: server.at_once == 32)
-                pace = client.limits.pace(Endpoint(server.url), "GLM-4-Air")
+                pace = client.limits.of(Endpoint(server.url), "GLM-4-Air").pace
                 assert (pace.in_flight, pace.waiting) == (32, 8)
             finally:
                 gate.set()
@@ -303,7 +303,7 @@ def test_a_slot_is_free_when_the_service_is_done_though_nobody_reads_the_answer(
     streams = [client.stream(Endpoint(server.url), body, Patience(concurrency=1)) for _ in range(3)]
     for one in streams:  # in one thread, and none of them is read to its end
         assert any(isinstance(event, TextDelta) for event in one)
-    assert comes_true(lambda: client.limits.pace(Endpoint(server.url), "GLM-4-Air").in_flight == 0)
+    assert comes_true(lambda: client.limits.of(Endpoint(server.url), "GLM-4-Air").pace.in_flight == 0)
     client.close()
 
 
@@ -320,7 +320,7 @@ def test_a_closed_iterator_gives_its_slot_back(server: GlmServer, waits: bool) -
         assert isinstance(next(other), Notice)
         other.close()  # type: ignore[attr-defined]
     one.close()  # type: ignore[attr-defined]
-    pace = client.limits.pace(Endpoint(server.url), "GLM-4-Air")
+    pace = client.limits.of(Endpoint(server.url), "GLM-4-Air").pace
     assert (pace.in_flight, pace.waiting) == (0, 0)
     gate.set()
     client.close()

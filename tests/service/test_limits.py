@@ -13,6 +13,7 @@ from glm_magic.service.endpoint import Endpoint
 from glm_magic.service.keys import Key
 from glm_magic.service.limiter import Limiter
 from glm_magic.service.limits import Limits, limits_file
+from glm_magic.service.services import shared
 
 HERE, THERE = Endpoint("http://127.0.0.1:1/v1", Key("id.canary-canary", "a test")), Endpoint("http://127.0.0.1:2/v1")
 
@@ -100,12 +101,14 @@ def test_few_are_remembered_and_the_latest(file: Path) -> None:
     assert list(kept.values())[-1] == 5
 
 
-def test_a_fork_begins_its_own() -> None:
-    limits = Limits()
-    slot = limits.of(HERE, "GLM-4-Air").slot()
+def test_a_fork_begins_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    services = shared()
+    slot = services.limits.of(HERE, "GLM-4-Air").slot()
     list(slot.wait())
-    limits._process = os.getpid() + 1
-    assert limits.pace(HERE, "GLM-4-Air").in_flight == 0
+    assert shared().limits.of(HERE, "GLM-4-Air").pace.in_flight == 1
+    monkeypatch.setattr(services, "process", os.getpid() + 1)
+    assert shared().limits.of(HERE, "GLM-4-Air").pace.in_flight == 0
+    slot.end()
 
 
 def test_the_file_is_in_the_users_data_directory(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from glm_magic.chat.events import Event, TextDelta
 from glm_magic.chat.growing import ReplyBuilder
 from glm_magic.chat.messages import Message
 from glm_magic.errors import BrokenStream, GlmError, ModelUnknown, ServiceError
+from glm_magic.protocol.chunks import AnswerReader
 from glm_magic.service import wire
 
-ASKED = wire.Asked("GLM-4-Flash", "http://127.0.0.1/v1/chat/completions")
 MIB = 2**20
 FILES = sorted(path.read_bytes() for path in (Path(__file__).parent.parent / "streams").glob("[!.]*"))
 # what the formats have a meaning for, so that chance finds its way past the first line
@@ -39,8 +39,12 @@ TOKENS = [bytes([byte]) for byte in set(WORDS)] + [
 ]
 
 
+def reader() -> AnswerReader:
+    return AnswerReader(model="GLM-4-Flash", url="http://127.0.0.1/v1/chat/completions")
+
+
 def read(*pieces: bytes) -> list[Event]:
-    return list(chain.from_iterable(wire.read(iter(pieces), ASKED)))
+    return list(chain.from_iterable(wire.read(iter(pieces), reader())))
 
 
 class Endless:
@@ -61,20 +65,20 @@ class Endless:
 
 def test_what_follows_done_is_left_for_the_caller() -> None:
     chunks = iter([chunk("a"), data("[DONE]"), b"more"])
-    assert [event.text for event in chain.from_iterable(wire.read(chunks, ASKED)) if isinstance(event, TextDelta)]
+    assert [event.text for event in chain.from_iterable(wire.read(chunks, reader())) if isinstance(event, TextDelta)]
     assert list(chunks) == [b"more"]
 
 
 def test_events_are_given_before_more_is_taken() -> None:
     body = Endless(chunk("first"), chunk("next"))
-    events = next(wire.read(body, ASKED))
+    events = next(wire.read(body, reader()))
     assert isinstance(events[0], TextDelta)
     assert body.taken == len(chunk("first"))
 
 
 def test_a_line_that_may_be_an_error_holds_up_no_event_before_it() -> None:
     pieces = iter([chunk("first") + b"err", chunk("next")])
-    assert isinstance(next(wire.read(pieces, ASKED))[0], TextDelta)
+    assert isinstance(next(wire.read(pieces, reader()))[0], TextDelta)
     assert next(pieces)
 
 
@@ -118,14 +122,14 @@ def test_an_error_in_a_stream_names_the_model_that_was_asked_for() -> None:
 def test_an_event_without_an_end_is_refused(start: bytes, piece: bytes) -> None:
     body = Endless(start, piece)
     with pytest.raises(BrokenStream, match="16 MiB"):
-        list(wire.read(body, ASKED))
+        list(wire.read(body, reader()))
     assert body.taken <= wire.LONGEST_EVENT + 3 * MIB
 
 
 def test_a_long_answer_of_small_events_is_no_long_event() -> None:
     heap = chunk("x" * 1000) * 1000
     pieces = repeat(heap, 18)
-    texts = [event for events in wire.read(pieces, ASKED) for event in events if isinstance(event, TextDelta)]
+    texts = [event for events in wire.read(pieces, reader()) for event in events if isinstance(event, TextDelta)]
     assert len(texts) == 18_000
 
 
@@ -133,7 +137,7 @@ def test_a_long_answer_of_small_events_is_no_long_event() -> None:
 def test_a_body_without_an_end_is_refused(start: bytes) -> None:
     body = Endless(start, b"x" * MIB)
     with pytest.raises(BrokenStream, match="64 MiB"):
-        list(wire.read(body, ASKED))
+        list(wire.read(body, reader()))
     assert body.taken <= wire.LONGEST_BODY + 2 * MIB
 
 
@@ -145,7 +149,7 @@ def test_of_a_refusal_without_an_end_the_beginning_is_read() -> None:
 
 def test_blank_lines_without_an_end_take_no_memory() -> None:
     pieces = chain(repeat(b"\n" * 1000, 1000), [chunk("a")])
-    assert any(isinstance(event, TextDelta) for event in chain.from_iterable(wire.read(pieces, ASKED)))
+    assert any(isinstance(event, TextDelta) for event in chain.from_iterable(wire.read(pieces, reader())))
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"error":' * 100_000])
@@ -174,7 +178,7 @@ def outcome(pieces: Iterable[bytes]) -> tuple[object, str]:
     """What becomes of these bytes: the reply, and the error if there is one; any other exception is a fault."""
     builder, said = ReplyBuilder(), ""
     try:
-        for events in wire.read(iter(pieces), ASKED):
+        for events in wire.read(iter(pieces), reader()):
             for event in events:
                 builder.add(event)
     except GlmError as error:

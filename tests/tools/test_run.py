@@ -13,8 +13,8 @@ from waiting import comes_true
 
 from glm_magic.tools import run as calling
 from glm_magic.tools.results import MOST_ITEMS
-from glm_magic.tools.run import Outcome, run
-from glm_magic.tools.tool import arguments, tool
+from glm_magic.tools.run import run
+from glm_magic.tools.tool import Outcome, arguments, tool
 
 WHERE = contextvars.ContextVar("WHERE", default="nowhere")
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel
 
 from glm_magic.errors import OptionError
-from glm_magic.tools.tool import MOST_TOOLS, Call, Tool, ToolArgumentsError, arguments, checked, tool
+from glm_magic.tools.signatures import Call
+from glm_magic.tools.tool import MOST_TOOLS, Tool, ToolArgumentsError, arguments, checked, tool
 
 WEB_SEARCH = {"type": "web_search", "web_search": {"enable": True}}
 
