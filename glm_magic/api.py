@@ -69,7 +69,7 @@ class AnswerStream(Iterator[str]):
         self._error: Exception | None = None
 
     def __next__(self) -> str:
-        while (event := self._next_event()) is not None:
+        for event in self.events():
             if isinstance(event, TextDelta):
                 return event.text
         raise StopIteration
@@ -79,8 +79,7 @@ class AnswerStream(Iterator[str]):
 
         Raises `GlmError` if the answer fails.
         """
-        while (event := self._next_event()) is not None:
-            yield event
+        return iter(self._next_event, None)
 
     def _next_event(self) -> Event | None:
         try:
