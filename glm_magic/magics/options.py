@@ -209,26 +209,23 @@ ASK_OPTIONS: tuple[Option, ...] = (
     Option("--raw", "leave {{ }} in the prompt as it is", fills="raw"),
 )
 
+
+def _action(flag: str, help_: str, metavar: str = "", more: int = 0, completes: str = "") -> Option:
+    return Option(flag, help_, "", metavar, fills="action", read=action, more=more, completes=completes)
+
+
 CONFIG_OPTIONS: tuple[Option, ...] = (
-    Option(
-        "--reset",
-        "reset the settings named after it, or all of them",
-        fills="action",
-        read=action,
-        completes="setting",
-    ),
-    Option("--table", "show the settings as a table", fills="action", read=action),
-    Option("--panel", "show the settings as a panel", fills="action", read=action),
-    Option("--models", "ask the endpoint for its models; -m completes them then", fills="action", read=action),
-    Option("--login", "ask for the key without echo, and keep it", fills="action", read=action),
-    Option("--save", "write what is set here to your own settings file", fills="action", read=action),
-    Option("--presets", "list the presets", fills="action", read=action),
-    Option(
+    _action("--reset", "reset the settings named after it, or all of them", completes="setting"),
+    _action("--table", "show the settings as a table"),
+    _action("--panel", "show the settings as a panel"),
+    _action("--models", "ask the endpoint for its models; -m completes them then"),
+    _action("--login", "ask for the key without echo, and keep it"),
+    _action("--save", "write what is set here to your own settings file"),
+    _action("--presets", "list the presets"),
+    _action(
         "--save-preset",
         "keep the model, parameters and system message that are set now as a preset",
-        metavar="NAME",
-        fills="action",
-        read=action,
+        "NAME",
         completes="preset",
     ),
     Option(
@@ -241,11 +238,6 @@ CONFIG_OPTIONS: tuple[Option, ...] = (
 
 _OF_NO_CHAT = {flag: f"{flag} is not about one chat." for flag in ("--list", "--restore", "--forget")}
 
-
-def _history_action(flag: str, help_: str, metavar: str = "", more: int = 0, completes: str = "") -> Option:
-    return Option(flag, help_, "", metavar, fills="action", read=action, more=more, completes=completes)
-
-
 HISTORY_OPTIONS: tuple[Option, ...] = (
     Option(
         "--chat",
@@ -256,24 +248,22 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
         excludes=_OF_NO_CHAT,
         completes="chat",
     ),
-    _history_action("--panel", "show the turns with ticks that skip them, and the context window as a bar"),
-    _history_action("--clear", "empty the conversation"),
-    _history_action("--undo", "take the last turn out, or a refresh back"),
-    _history_action("--refresh", "ask the stale turns again, in their order, and show the old answers against the new"),
-    _history_action(
+    _action("--panel", "show the turns with ticks that skip them, and the context window as a bar"),
+    _action("--clear", "empty the conversation"),
+    _action("--undo", "take the last turn out, or a refresh back"),
+    _action("--refresh", "ask the stale turns again, in their order, and show the old answers against the new"),
+    _action(
         "--attempt", "make attempt N of a turn (its number in the table) the active one", "TURN N", 1, "turn attempt"
     ),
-    _history_action(
-        "--attempts", "list the attempts of a turn: what changed, tokens, first words", "TURN", completes="turn"
-    ),
-    _history_action(
+    _action("--attempts", "list the attempts of a turn: what changed, tokens, first words", "TURN", completes="turn"),
+    _action(
         "--text",
         "put the text of a turn, or its attempt N, into a new cell: --text TURN [N]",
         "TURN",
         1,
         "turn attempt",
     ),
-    _history_action(
+    _action(
         "--show",
         "show a turn, or its attempt N, with parameters and system message: --show TURN [N]",
         "TURN",
@@ -290,16 +280,14 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
         completes="attempt attempt",
     ),
     Option("--side", "with --diff: the two attempts beside each other", fills="side", goes_with=("--diff",)),
-    _history_action("--skip", "leave a turn out of requests until its cell runs again", "TURN", completes="turn"),
-    _history_action("--unskip", "send a skipped turn again", "TURN", completes="turn"),
-    _history_action("--fork", "copy the conversation into the chat NEW", "NEW"),
-    _history_action("--prune", "take out the turns whose cells were deleted"),
-    _history_action("--order", "put the turns into the order of the page as last saved"),
-    _history_action("--list", "list the chats"),
-    _history_action(
-        "--restore", "add the saved turns that are not here: --restore [FILE.ipynb]", more=1, completes="file"
-    ),
-    _history_action(
+    _action("--skip", "leave a turn out of requests until its cell runs again", "TURN", completes="turn"),
+    _action("--unskip", "send a skipped turn again", "TURN", completes="turn"),
+    _action("--fork", "copy the conversation into the chat NEW", "NEW"),
+    _action("--prune", "take out the turns whose cells were deleted"),
+    _action("--order", "put the turns into the order of the page as last saved"),
+    _action("--list", "list the chats"),
+    _action("--restore", "add the saved turns that are not here: --restore [FILE.ipynb]", more=1, completes="file"),
+    _action(
         "--export",
         "write the conversation to a file: .ipynb .jsonl .md .py .sh; requests.jsonl: what the last comparison asks",
         "FILE",
@@ -311,5 +299,5 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
         fills="force",
         goes_with=("--restore", "--export", "--forget"),
     ),
-    _history_action("--forget", "delete this notebook's answers from the store"),
+    _action("--forget", "delete this notebook's answers from the store"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from glm_magic.asking.chats import DEFAULT_CHAT
@@ -12,7 +12,7 @@ from glm_magic.errors import OptionError, did_you_mean
 from glm_magic.magics.option import Given, Option, Several
 from glm_magic.magics.option_values import python_name
 from glm_magic.magics.options import ASK_OPTIONS
-from glm_magic.magics.words import Evaluate, Word, as_template, check_dashes, read_word
+from glm_magic.magics.words import Evaluate, Word, as_template, check_dashes, quoted, read_word
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.setting import Value
 
@@ -121,7 +121,8 @@ class Reader:
             if short is not None and short.metavar and len(word.typed) > 2:
                 return short, (Word((word.typed[2:], *word.pieces[1:]), word.start, word.end, quoted=True),)
         if option is None:
-            raise OptionError(f"{self._magic} has no option {name}.", self._hint(name))
+            hint = did_you_mean(name, self._by_name, f"{self._magic}? shows them all.")
+            raise OptionError(f"{self._magic} has no option {name}.", hint)
         if not option.metavar:
             if equals or len(word.pieces) > 1:
                 raise OptionError(f"{name} takes no value after =.", f"{self._magic}? shows how it is written.")
@@ -137,9 +138,6 @@ class Reader:
             raise OptionError(f"{name} needs a value: {option.usage}")
         self._at = value.end
         return option, (value,)
-
-    def _hint(self, name: str) -> str:
-        return did_you_mean(name, self._by_name, f"{self._magic}? shows them all.")
 
 
 @dataclass(slots=True)
@@ -196,7 +194,7 @@ def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
             option, text = re.split(r"[\s=]+", parsed.bare_text, maxsplit=1)
             raise OptionError(
                 f"{option} takes one word, or a text in quotes; {parsed.rest.split()[0]!r} is one word too many.",
-                f"Quote it: {option} {_in_quotes(f'{text} {parsed.rest}')}",
+                f"Quote it: {option} {quoted(f'{text} {parsed.rest}'.strip())}",
             )
         word = read_word(parsed.rest, 0)
         shown = parsed.rest[: word.end] if word else parsed.rest
@@ -210,7 +208,7 @@ def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
     }
     axes = {name: value for name, value in chosen.items() if isinstance(value, Several)}
     settings = {name: value for name, value in chosen.items() if name not in axes}
-    others = {name: value for name, value in parsed.filled.items() if name in _FIELDS}
+    others = {name: value for name, value in parsed.filled.items() if not name.startswith("settings.")}
     asked = AskLine(**{"out": out, **others}, settings=settings, axes=axes, prompt=parsed.rest)
     _check_comparison(asked)
     return asked
@@ -238,9 +236,6 @@ def _check_comparison(line: AskLine) -> None:
             "--approve asks before each call, and a comparison asks many questions at once.",
             "Leave --approve out, or ask one question.",
         )
-
-
-_FIELDS = frozenset(each.name for each in fields(AskLine))
 
 
 def assignments(words: Iterable[Word], evaluate: Evaluate) -> Iterator[tuple[str, str | None]]:
@@ -280,14 +275,9 @@ def _check_is_a_name(words: list[Word], at: int) -> None:
         text = " ".join([value, *(word.typed for word in words[at:])])
         raise OptionError(
             f"{name} takes one word, or a text in quotes; {words[at].typed!r} is one word too many.",
-            f"Quote it: {name}={_in_quotes(text)}",
+            f"Quote it: {name}={quoted(text)}",
         )
 
 
 def _without_spaces(words: Iterable[Word]) -> str:
     return f"Write it without spaces around the =: {''.join(word.typed for word in words)}"
-
-
-def _in_quotes(text: str) -> str:
-    text = text.strip()
-    return f"'{text}'" if '"' in text else f'"{text}"'
