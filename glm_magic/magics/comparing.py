@@ -33,13 +33,15 @@ from glm_magic.comparing.workers import executor
 from glm_magic.display.grid import Action, GridView
 from glm_magic.display.view import Show
 from glm_magic.errors import Interrupted, OptionError, quoted
-from glm_magic.magics import answering, forecasts, names, planning
+from glm_magic.magics import answering, forecasts, names
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine
-from glm_magic.magics.settings import set_here
+from glm_magic.magics.settings import change
 from glm_magic.magics.shared import Shared
+from glm_magic.magics.written import set_line
 from glm_magic.notebook.bundle import MIME_TYPE as TURN
 from glm_magic.notebook.comparison import MIME_TYPE as COMPARISON
+from glm_magic.settings.presets import preset
 from glm_magic.settings.setting import Value
 
 
@@ -297,7 +299,8 @@ class _Page:
             return self._asked.batches.cancel()
 
     def _use(self, column: axes.Configuration) -> str:
-        return set_here(self._shared, column.options)
+        change(self._shared, column.options)
+        return set_line(column.options)
 
 
 def _wanted(shared: Shared, line: AskLine, text: str, wishes: Wishes) -> Wanted:
@@ -331,7 +334,7 @@ def _presets(shared: Shared, line: AskLine) -> dict[str, dict[str, Value]]:
     if len(line.presets) < 2:
         return {"": {}}
     return {
-        name: {of: value for of, value in planning.preset(shared, name).items() if of not in line.settings}
+        name: {of: value for of, value in preset(shared.files, name).items() if of not in line.settings}
         for name in line.presets
     }
 

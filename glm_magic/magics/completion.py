@@ -22,9 +22,7 @@ from glm_magic.magics.parsing import Reader
 from glm_magic.magics.transform import Cursor
 from glm_magic.magics.words import Word, quoted, read_words
 from glm_magic.protocol.models import EMBEDDED, MODELS
-from glm_magic.settings import presets
 from glm_magic.settings.declared import SETTINGS
-from glm_magic.settings.files import SettingsFiles
 from glm_magic.settings.setting import alternatives
 
 if TYPE_CHECKING:
@@ -55,14 +53,15 @@ def completed(
     cursor: Cursor,
     shell: InteractiveShell,
     chats: Mapping[str, Conversation],
-    files: Callable[[], SettingsFiles | None] = lambda: None,
-    listed: Sequence[str] = (),
+    presets: Callable[[], Iterable[str]],
+    listed: Sequence[str],
 ) -> dict[str, Any]:
     """Return the result of a matcher: what completes the word at the cursor, and nothing of IPython's own.
 
-    `files` returns the settings' files, which hold the presets; `listed` are the models that an endpoint has.
+    `presets` returns the names of the presets, which are read from files; `listed` are the models that an endpoint has.
     """
-    typed, found = _found(cursor, shell, chats, files, listed)
+    line = _read(cursor, _OPTIONS[cursor.magic])
+    typed, found = _found(cursor, _Values(shell, chats, line, presets, listed))
     return {
         "completions": found or _Nothing(),
         "matched_fragment": typed if found else "",
@@ -71,22 +70,14 @@ def completed(
     }
 
 
-def _found(
-    cursor: Cursor,
-    shell: InteractiveShell,
-    chats: Mapping[str, Conversation],
-    files: Callable[[], SettingsFiles | None],
-    listed: Sequence[str],
-) -> Found:
-    options = _OPTIONS[cursor.magic]
-    line = _read(cursor, options)
+def _found(cursor: Cursor, values: _Values) -> Found:
+    options, line = _OPTIONS[cursor.magic], values.line
     is_prompt = cursor.body is not None or (cursor.magic == "%glm" and bool(line.rest))
     expression = open_expression(cursor.before if cursor.body is None else cursor.body)
     if expression is not None and not (is_prompt and line.has("--raw")):
-        return _python(shell, expression)
+        return _python(values.shell, expression)
     if is_prompt or line.typed is None:
         return "", []
-    values = _Values(shell, chats, line, files, listed)
     if line.option is not None:
         typed, found = values.of_option(line.option, line.index)
         is_optional = line.index > 0 or not line.option.metavar
@@ -221,7 +212,7 @@ class _Values:
     shell: InteractiveShell
     chats: Mapping[str, Conversation]
     line: _Line
-    settings_files: Callable[[], SettingsFiles | None]
+    preset_names: Callable[[], Iterable[str]]
     listed: Sequence[str]
 
     def of_option(self, option: Option, index: int) -> Found:
@@ -263,31 +254,19 @@ class _Values:
     def chat_names(self, _: str) -> Iterable[str]:
         return dict.fromkeys([DEFAULT_CHAT, *self.chats])
 
-    def functions(self, _: str) -> Iterable[str]:
-        return self._named(names.is_tool)
-
-    def tables(self, _: str) -> Iterable[str]:
-        return self._named(names.is_table)
-
-    def executors(self, _: str) -> Iterable[str]:
-        return self._named(is_executor)
-
-    def scores(self, _: str) -> Iterable[str]:
-        return self._named(names.is_score)
-
-    def schemas(self, _: str) -> Iterable[str]:
-        return self._named(names.is_schema)
+    def in_notebook(self, fits: Callable[[object], bool]) -> Iterable[str]:
+        scope = self.shell.user_ns
+        return [name for name in names.public(scope, self.shell.user_ns_hidden) if fits(scope[name])]
 
     def files(self, typed: str) -> Iterable[str]:
         start, found = _python(self.shell, f'"{typed}')
         return [each.text for each in found if each.type == "path" and start == typed]
 
     def turns(self, _: str) -> Iterable[str]:
-        return [str(number) for number, turn in enumerate(self._conversation, 1) if turn.attempts]
+        return self._conversation.numbered
 
     def attempts(self, _: str) -> Iterable[str]:
-        turns = {str(number): turn for number, turn in enumerate(self._conversation, 1)}
-        turn = turns.get(self.line.word("turn"))
+        turn = self._conversation.numbered.get(self.line.word("turn"))
         return [str(number) for number in range(1, len(turn.attempts) + 1)] if turn is not None else []
 
     @property
@@ -295,26 +274,21 @@ class _Values:
         return self.chats.get(self.line.word("chat") or DEFAULT_CHAT, Conversation())
 
     def presets(self, _: str) -> Iterable[str]:
-        files = self.settings_files()
-        return presets.presets(files) if files is not None else ()
+        return self.preset_names()
 
     def settings(self, _: str) -> Iterable[str]:
         return SETTINGS
-
-    def _named(self, fits: Callable[[object], bool]) -> list[str]:
-        scope = self.shell.user_ns
-        return [name for name in names.public(scope, self.shell.user_ns_hidden) if fits(scope[name])]
 
 
 # What `completes` may say: what separates several of them in one word, and where they come from.
 KINDS: dict[str, tuple[str, Callable[[_Values, str], Iterable[str]]]] = {
     "model": (",", _Values.models),
     "chat": ("", _Values.chat_names),
-    "function": (",[", _Values.functions),
-    "table": ("", _Values.tables),
-    "executor": ("", _Values.executors),
-    "score": (",", _Values.scores),
-    "schema": (",[]()| ", _Values.schemas),
+    "function": (",[", lambda values, _: values.in_notebook(names.is_tool)),
+    "table": ("", lambda values, _: values.in_notebook(names.is_table)),
+    "executor": ("", lambda values, _: values.in_notebook(is_executor)),
+    "score": (",", lambda values, _: values.in_notebook(names.is_score)),
+    "schema": (",[]()| ", lambda values, _: values.in_notebook(names.is_schema)),
     "file": ("", _Values.files),
     "turn": ("", _Values.turns),
     "attempt": ("", _Values.attempts),

@@ -44,7 +44,7 @@ def run(shared: Shared, line: str) -> None:
         case ("--presets",), []:
             saving.list_presets(shared)
         case ("--save-preset", name), []:
-            saving.save_preset(shared, name, of_project="project" in parsed.filled)
+            shared.outputs.show_text(saving.keep_preset(shared, name, of_project="project" in parsed.filled))
         case (), []:
             if not _panel_is_shown(shared):
                 shared.outputs.show(as_table(shared))

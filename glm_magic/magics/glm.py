@@ -176,7 +176,7 @@ class GLMMagics(Magics):
 
         session = self.kept.session
         chats, listed = (session.chats, session.listed_models) if session else ({}, ())
-        return completion.completed(cursor, self._shell, chats, lambda: self.shared.session.layers.files, listed)
+        return completion.completed(cursor, self._shell, chats, lambda: self.shared.presets, listed)
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self.kept.cells.begin(info.raw_cell)

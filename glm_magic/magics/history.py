@@ -20,7 +20,7 @@ from glm_magic.errors import HistoryError, OptionError, SettingError, quoted, su
 from glm_magic.magics import attempts, refresh, turns, words
 from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for, written_parameters
 from glm_magic.magics.formatters import data_of_prompt
-from glm_magic.magics.new_cell import put_below
+from glm_magic.magics.new_cell import notebook_file, put_below
 from glm_magic.magics.options import HISTORY_OPTIONS
 from glm_magic.magics.parsing import parse
 from glm_magic.magics.shared import Shared
@@ -285,7 +285,7 @@ def _name(chat: str) -> str:
 
 
 def _restore(shared: Shared, files: list[str], *, force: bool) -> None:
-    path = Path(files[0]).expanduser() if files else shared.notebook_file()
+    path = Path(files[0]).expanduser() if files else notebook_file(shared.shell)
     if path is None:
         raise HistoryError("This kernel does not know its notebook's file.", "%glm_history --restore FILE.ipynb")
     added, warnings = shared.session.history.restore(path, force=force)
@@ -299,7 +299,7 @@ def _restore(shared: Shared, files: list[str], *, force: bool) -> None:
 
 def _export(shared: Shared, file: str, chat: str, *, force: bool) -> None:
     path = Path(file).expanduser()
-    own = shared.notebook_file()
+    own = notebook_file(shared.shell)
     if own is not None and _are_one_file(own, path):
         raise HistoryError(f"{path} is this notebook itself.", "Give the export another name.")
     if path.name.lower().endswith(REQUESTS):

@@ -13,22 +13,15 @@ from glm_magic.errors import OptionError
 from glm_magic.magics import names
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
-from glm_magic.settings import presets
 from glm_magic.settings.declared import SETTINGS
-from glm_magic.settings.setting import Value
+from glm_magic.settings.presets import preset
 from glm_magic.tools.tool import Tool
 
 
 def completed(shared: Shared, line: AskLine) -> AskLine:
     """Return a line with the settings of its preset, and the chat that it asks in. Raises `CellError`."""
-    held = preset(shared, line.presets[0]) if len(line.presets) == 1 else {}
+    held = preset(shared.files, line.presets[0]) if len(line.presets) == 1 else {}
     return replace(line, settings={**held, **line.settings}, chat=chat(shared, line))
-
-
-def preset(shared: Shared, name: str) -> dict[str, Value]:
-    """Return the settings of a preset. Raises `SettingError` if there is none of this name, or it does not fit."""
-    files = shared.session.layers.files
-    return presets.preset(files, name) if files is not None else {}
 
 
 def chat(shared: Shared, line: AskLine) -> str:

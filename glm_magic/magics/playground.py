@@ -108,7 +108,7 @@ class PlaygroundHands:
     def refresh(self) -> None:
         """Show what holds now: a cell may have changed a name or a setting."""
         self._page.models = known_models(self._shared.session.listed_models)
-        self._page.presets = [*settings.presets_of(self._shared.session.layers)]
+        self._page.presets = [*self._shared.presets]
         self._page.rows = [self._row(each) for each in SETTINGS.values() if each.option and each.name not in _NOT_HERE]
         self._show_fields()
         self._show_attempts()
@@ -128,7 +128,7 @@ class PlaygroundHands:
         self.refresh()
 
     def _preset(self, asked: Mapping[str, Any]) -> None:
-        self._options.update(settings.presets_of(self._shared.session.layers)[str(asked["name"])].values())
+        self._options.update(self._shared.presets[str(asked["name"])].values())
         self.refresh()
 
     def _type(self, text: str) -> None:

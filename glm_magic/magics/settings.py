@@ -11,11 +11,9 @@ from glm_magic.display.tables import table
 from glm_magic.errors import SettingError
 from glm_magic.magics.forecasts import spent
 from glm_magic.magics.shared import Shared
-from glm_magic.magics.written import set_line
 from glm_magic.protocol.models import DEFAULT_MODEL
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.layers import SET, Layers
-from glm_magic.settings.presets import Preset, presets
 from glm_magic.settings.setting import Setting, Value
 
 _NOBODY_SET_IT = "the server's own default holds"
@@ -34,12 +32,6 @@ def change(shared: Shared, changed: Mapping[str, Value]) -> None:
         shared.session.services.check_address(shared.session.layers.values(changed))
     shared.session.layers.assigned.update(changed)
     shared.mirror.show()
-
-
-def set_here(shared: Shared, values: Mapping[str, Value]) -> str:
-    """Set `values`, and return the line that does the same. Raises `GlmError`, in which case nothing has changed."""
-    change(shared, values)
-    return set_line(values)
 
 
 def reset(shared: Shared, names: list[str]) -> None:
@@ -92,11 +84,6 @@ def _model(layers: Layers, own: Mapping[str, Value]) -> str:
         return str((own.get("model") or layers.find(SETTINGS["model"])[0]) or DEFAULT_MODEL)
     except SettingError:
         return ""
-
-
-def presets_of(layers: Layers) -> dict[str, Preset]:
-    """Return the presets of the project's file and the user's, by name."""
-    return presets(layers.files) if layers.files is not None else {}
 
 
 def key_status(shared: Shared) -> str:

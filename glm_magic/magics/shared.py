@@ -32,6 +32,7 @@ from glm_magic.notebook.comparison import MIME_TYPE as COMPARISON
 from glm_magic.notebook.page import SavedPage
 from glm_magic.settings.files import SettingsFiles
 from glm_magic.settings.layers import Layers
+from glm_magic.settings.presets import Preset, presets
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
@@ -77,9 +78,17 @@ class Shared:
         for problem in self.session.layers.problems():
             self.session.recordings.note_once(problem)
 
-    def notebook_file(self) -> Path | None:
-        """Return the path of this kernel's notebook, as the front end tells it; None if it does not."""
-        return new_cell.notebook_file(self.shell)
+    @property
+    def files(self) -> SettingsFiles:
+        """The settings' files."""
+        files = self.session.layers.files
+        assert files is not None, "`begin` has found them"
+        return files
+
+    @property
+    def presets(self) -> dict[str, Preset]:
+        """The presets of the project's file and the user's, by name."""
+        return presets(self.files)
 
     def wait_for(self, chat: str, place: Place | None = None) -> None:
         """Wait for the answers under way in the background in `chat` (``""``: in none) or at `place`, and say so.
