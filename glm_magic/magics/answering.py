@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
@@ -20,8 +19,8 @@ from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
 
-# Called with a question, its reply and its error, once its answer has been shown.
-Ended: TypeAlias = "Callable[[Asking, Reply | None, BaseException | None], None]"
+# Called once an answer has been shown, with the error if it failed.
+Ended: TypeAlias = "Callable[[BaseException | None], None]"
 
 _A_TOOL_RUNS: ContextVar[bool] = ContextVar("a tool runs", default=False)
 
@@ -63,27 +62,18 @@ def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending
     approve = approving.approve if question.settings["approve"] else None
     asking = shared.session.ask(question, Circumstances(approve, lambda: acting(shared)))
     view = _view(shared, question, line)
-    reply: Reply | None = None
     try:
-        with contextlib.closing(iter(asking)) as events:
-            for event in events:
-                view.paint(event)
-                shared.interrupts.check()
-        reply = asking.reply
-    except KeyboardInterrupt:
-        for event in asking.rest():
-            view.paint(event)
-        reply = asking.interrupt()
-        _settle(shared, view, asking, line, reply)
-        raise Interrupted(f"Stopped. {_what_is_kept(reply)}") from None
+        is_whole = _followed(asking, view, shared.interrupts.check)
     except GlmError as error:
         _settle(shared, view, asking, line, None, error=error)
         raise
-    finally:
-        if reply is not None:
-            shared.bind(reply, line.out)
-    assert reply is not None
+    reply = asking.reply
+    if reply is not None:
+        shared.bind(reply, line.out)
     _settle(shared, view, asking, line, reply)
+    if not is_whole:
+        raise Interrupted(f"Stopped. {_what_is_kept(reply)}")
+    assert reply is not None, "it has ended well"
     if shared.interrupts.has_come:  # too late for this answer, but not for the cells after it
         raise Interrupted("Stopped. The answer had already finished; it is kept.")
     return reply
@@ -92,7 +82,7 @@ def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending
 def _in_background(shared: Shared, question: Question, line: AskLine) -> Pending:
     here = shared.outputs.here()
 
-    def ended(_asking: Asking, _reply: Reply | None, error: BaseException | None) -> None:
+    def ended(error: BaseException | None) -> None:
         if error is not None:
             here.fail(error)
 
@@ -107,18 +97,22 @@ def begin(shared: Shared, question: Question, line: AskLine, ended: Ended, **opt
 
     `options` are those of the view.
     """
-    stopping = threading.Event()
-    circumstances = Circumstances(acting=marked_as_acting, stopped=stopping.is_set)
+    pending = Pending(question.model)
+    circumstances = Circumstances(acting=marked_as_acting, stopped=pending.stopping.is_set)
     asking = shared.session.ask(question, circumstances)
-    pending = Pending(question.model, stopping)
     asking.take_place()
     view = _view(shared, question, line, on_stop=pending.stop, **options)
 
     def work() -> None:
-        reply, error = _followed(asking, view, stopping)
+        error: BaseException | None = None
+        try:
+            _followed(asking, view, pending.check)
+        except BaseException as failure:  # SystemExit, say: no caller is there to take it
+            error = failure
+        reply = asking.reply if error is None else None
         try:
             _settle(shared, view, asking, line, reply, error=error)
-            ended(asking, reply, error)
+            ended(error)
         finally:
             pending.end(reply, error)
 
@@ -130,21 +124,22 @@ def begin(shared: Shared, question: Question, line: AskLine, ended: Ended, **opt
     return pending
 
 
-def _followed(asking: Asking, view: View, stopping: threading.Event) -> tuple[Reply | None, BaseException | None]:
-    """Paint the events until the end, or until it is stopped; return the reply, or the error in its place."""
+def _followed(asking: Asking, view: View, check: Callable[[], None]) -> bool:
+    """Paint the events; return whether they came to their end.
+
+    `check` raises `KeyboardInterrupt` where a person wants it to stop. What had arrived is then kept.
+    """
     try:
         with contextlib.closing(iter(asking)) as events:
             for event in events:
                 view.paint(event)
-                if stopping.is_set():
-                    raise KeyboardInterrupt
+                check()
     except KeyboardInterrupt:
         for event in asking.rest():
             view.paint(event)
-        return asking.interrupt(), None
-    except BaseException as error:  # SystemExit, say: no caller is there to take it
-        return None, error
-    return asking.reply, None
+        asking.interrupt()
+        return False
+    return True
 
 
 def _settle(

@@ -26,13 +26,13 @@ class Pending:
     ``repr()``, so that libraries can look at what they are given.
     """
 
-    def __init__(self, model: str, stopping: threading.Event) -> None:
-        """`model` is what is asked; `stopping` is the event that stops the answer."""
+    def __init__(self, model: str) -> None:
+        """`model` is what is asked."""
         self._model = model
-        self._stopping = stopping
         self._reply: Any = None
         self._error: BaseException | None = None
         self._ended = threading.Event()
+        self.stopping = threading.Event()
 
     @property
     def done(self) -> bool:
@@ -61,7 +61,12 @@ class Pending:
 
     def stop(self) -> None:
         """Stop it at once; what has arrived is kept."""
-        self._stopping.set()
+        self.stopping.set()
+
+    def check(self) -> None:
+        """Raise `KeyboardInterrupt` if it has been stopped."""
+        if self.stopping.is_set():
+            raise KeyboardInterrupt
 
     def __getattr__(self, name: str) -> Any:
         from glm_magic.chat.reply import Reply  # noqa: PLC0415 - not with %load_ext

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,16 +80,8 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
     Raises `Interrupted` if the person stops it, and the first error if all runs failed.
     """
     if line.dry_run:
-        plan, pending = asked.plan, asked.known.pending
-        waiting = sum(plan.key(spot) in pending for spot in plan.spots()) if pending else 0
-        shown = forecasts.comparison_dry_run(plan, asked.to_ask, shared.session, pending=waiting)
-        shared.outputs.show(dict(shown))
-        shared.keep_on_page(asked.plan.place)
+        _show_dry_run(shared, asked)
         return None
-    return _compare(shared, asked, line)
-
-
-def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     try:
         asked = _batched(shared, asked, line)
         until = Until(line.until_decided, line.margin)
@@ -111,6 +102,13 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     return comparison
 
 
+def _show_dry_run(shared: Shared, asked: Planned) -> None:
+    plan, pending = asked.plan, asked.known.pending
+    waiting = sum(plan.key(spot) in pending for spot in plan.spots()) if pending else 0
+    shared.outputs.show(dict(forecasts.comparison_dry_run(plan, asked.to_ask, shared.session, pending=waiting)))
+    shared.keep_on_page(plan.place)
+
+
 def _batched(shared: Shared, asked: Planned, line: AskLine) -> Planned:
     """Collect what is pending in batches, and submit what is missing if the cell asks by batch."""
     if not asked.may_ask or not (line.batch or asked.batches.are_there):
@@ -123,20 +121,15 @@ def _batched(shared: Shared, asked: Planned, line: AskLine) -> Planned:
 
 
 def _in_background(shared: Shared, asked: Planned, line: AskLine, comparing: Comparing) -> Comparison:
-    here, stopping = shared.outputs.here(), threading.Event()
-    comparison = comparing.comparison
-    pending = Pending("the comparison", stopping)
+    here, comparison = shared.outputs.here(), comparing.comparison
+    pending = Pending("the comparison")
     page = _Page(shared, comparison, asked, line, show=here.show, pending=pending)
     page.begin()
-
-    def check() -> None:
-        if stopping.is_set():
-            raise KeyboardInterrupt
 
     def work() -> None:
         error: BaseException | None = None
         try:
-            _follow(comparing, page, check)
+            _follow(comparing, page, pending.check)
         except BaseException as failure:
             error = failure
             here.fail(failure)
@@ -161,19 +154,16 @@ def _follow(comparing: Comparing, page: _Page, check: Callable[[], None]) -> Non
         for changes in comparing.changes():
             page.view.paint(changes)
             check()
-    except KeyboardInterrupt:
+    except BaseException as failure:
         comparing.stop()
         comparing.end()
         page.settle()
+        if not isinstance(failure, KeyboardInterrupt):
+            raise
         done = sum(run.is_done for run in comparison)
         raise Interrupted(
             f"Stopped. {done:,} of {len(comparison):,} answers are kept.", "Run the cell again for the rest."
         ) from None
-    except BaseException:
-        comparing.stop()
-        comparing.end()
-        page.settle()
-        raise
     comparing.end()
     page.settle()
     if comparison.failed and len(comparison.failed) == len(comparison):

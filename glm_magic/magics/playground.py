@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.chat.attempt import Attempt
@@ -29,11 +29,7 @@ from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.declared import setting as known
 from glm_magic.settings.setting import Setting
 
-if TYPE_CHECKING:
-    from glm_magic.asking.ask import Asking
-    from glm_magic.chat.reply import Reply
-
-MOST_BESIDE = 3  # attempts side by side
+_MOST_BESIDE = 3  # attempts side by side
 
 _SET_HERE = "set in this playground"
 _NOT_HERE = ("approve", "concurrency")  # one asks on the input line of a running cell, the other compares
@@ -156,7 +152,7 @@ class PlaygroundHands:
             shared, question, line, self._ended, show=self._answer, can_be_updated=self._can_be_updated
         )
 
-    def _ended(self, _asking: Asking, _reply: Reply | None, error: BaseException | None) -> None:
+    def _ended(self, error: BaseException | None) -> None:
         self._answer.end()
         self._page.show({"running": False, "fault": str(error) if error is not None else ""})
         self._show_attempts()
@@ -204,15 +200,12 @@ class PlaygroundHands:
         else:
             notebook = self._shared.names
             self._page.show({"fields": self._fields.show(names, notebook), "fault": ""})
-        self._show_line()
-
-    def _show_line(self) -> None:
         self._page.line = ask_line(self._options, self._line)
 
     def _show_attempts(self) -> None:
         turn = self._shared.session.chats.conversation(self._chat).find(self._place)
         tried = turn.attempts if turn is not None else ()
-        first = max(0, len(tried) - MOST_BESIDE)
+        first = max(0, len(tried) - _MOST_BESIDE)
         self._page.attempts = [
             self._shown(number, attempt, is_active=turn is not None and attempt is turn.counting)
             for number, attempt in enumerate(tried[first:], start=first + 1)
