@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
@@ -16,6 +15,7 @@ from glm_magic.display.view import View
 from glm_magic.errors import AnswerError, GlmError, Interrupted, OptionError
 from glm_magic.magics import approving, facts
 from glm_magic.magics.background import Pending
+from glm_magic.magics.interrupts import Interrupts
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
 
@@ -35,32 +35,30 @@ def check_no_tool_asks() -> None:
 
 
 @contextlib.contextmanager
-def _acting(guard: AbstractContextManager[None]) -> Iterator[None]:
-    """Mark that code of the notebook runs: a tool, or a question to the person."""
+def acting(interrupts: Interrupts | None = None) -> Iterator[None]:
+    """Mark that code of the notebook runs: a tool, or a question to the person.
+
+    In the cell's own thread, `interrupts` act at once meanwhile.
+    """
     token = _A_TOOL_RUNS.set(True)
     try:
-        with guard:
+        with interrupts.acting_at_once() if interrupts is not None else contextlib.nullcontext():
             yield
     finally:
         _A_TOOL_RUNS.reset(token)
 
 
-def acting(shared: Shared) -> AbstractContextManager[None]:
-    """Return what marks that a tool runs, or that a person is asked, in the cell's own thread."""
-    return _acting(shared.interrupts.acting_at_once())
-
-
-def marked_as_acting() -> AbstractContextManager[None]:
-    """Return what marks that a tool runs in another thread than the cell's."""
-    return _acting(contextlib.nullcontext())
+def ask(shared: Shared, question: Question) -> Asking:
+    """Return the question under way in the cell's own thread, where the person may be asked about its tools."""
+    approve = approving.approve if question.settings["approve"] else None
+    return shared.session.ask(question, Circumstances(approve, lambda: acting(shared.interrupts)))
 
 
 def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending:
     """Ask, show what comes, and bind the reply. Raises `GlmError`, or `Interrupted` if the person stops it."""
     if line.background:
         return _in_background(shared, question, line)
-    approve = approving.approve if question.settings["approve"] else None
-    asking = shared.session.ask(question, Circumstances(approve, lambda: acting(shared)))
+    asking = ask(shared, question)
     view = _view(shared, question, line)
     try:
         is_whole = _followed(asking, view, shared.interrupts.check)
@@ -98,7 +96,7 @@ def begin(shared: Shared, question: Question, line: AskLine, ended: Ended, **opt
     `options` are those of the view.
     """
     pending = Pending(question.model)
-    circumstances = Circumstances(acting=marked_as_acting, stopped=pending.stopping.is_set)
+    circumstances = Circumstances(acting=acting, stopped=pending.stopping.is_set)
     asking = shared.session.ask(question, circumstances)
     asking.take_place()
     view = _view(shared, question, line, on_stop=pending.stop, **options)

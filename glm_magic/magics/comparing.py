@@ -48,12 +48,11 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     """Return what a cell compares; nothing is sent, and nothing changes. Raises `CellError` or `SetupError`."""
     wanted = _wanted(shared, line, text, wishes)
     wanted.check_size(yes=line.yes)
-    known_names = names.public(shared.names, shared.shell.user_ns_hidden)
-    scores = scorer(names.scores(line.scores, shared.names, known=known_names), has_rows=wanted.has_table)
+    scores = scorer(names.scores(line.scores, shared.names, known=shared.known_names), has_rows=wanted.has_table)
     settings = shared.session.layers.values(line.settings)
     source = source_of(settings["replay"], replay=line.replay)
     keeping = Keeping(place, bool(settings["save_turns"]), str(settings["record"] or ""), source)
-    circumstances = Circumstances(acting=answering.marked_as_acting)
+    circumstances = Circumstances(acting=answering.acting)
     batches = PendingBatches(shared.session, shared.kept_runs, keeping, settings, circumstances)
     recorded = RecordedRuns() if line.fresh else shared.kept_runs.recorded(source)
     may_ask = settings["replay_missing"] != "error" or source == OFF
@@ -65,10 +64,10 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
     known = submitting.known_before(batches, asked, recorded, ask=may_ask, by_batch=line.batch, fresh=line.fresh)
     judges = Judges(shared.session, shared.kept_runs, keeping, known, may_ask)
     appraiser = Appraiser(scores, judges, wanted.has_table, shared.interrupts.acting_at_once)
-    notes = shadowed(wanted.rows[0], known_names) if wanted.has_table else ()
+    notes = shadowed(wanted.rows[0], shared.known_names) if wanted.has_table else ()
     workers = None
     if line.executor:
-        workers = executor(names.executor(line.executor, shared.names, known=known_names), line.executor)
+        workers = executor(names.executor(line.executor, shared.names, known=shared.known_names), line.executor)
     if may_ask:
         submitting.check_missing(batches, asked, known, limited=not line.dry_run)
     return Planned(asked, known, keeping, appraiser, batches, may_ask, notes, workers)
@@ -297,8 +296,7 @@ def _wanted(shared: Shared, line: AskLine, text: str, wishes: Wishes) -> Wanted:
     wordings = axes.variants(text) if line.variants else (axes.Variant("", text),)
     rows: tuple[Row, ...] = ({},)
     if line.each:
-        known = names.public(shared.names, shared.shell.user_ns_hidden)
-        rows = rows_of(names.table(line.each, shared.names, known=known), line.each)
+        rows = rows_of(names.table(line.each, shared.names, known=shared.known_names), line.each)
     filling = Filling(rows, bool(line.each), has_templates=not line.raw, names=shared.names)
     columns, baseline = axes.configurations(wordings, line.axes, _presets(shared, line)), 0
     if line.blind:

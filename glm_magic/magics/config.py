@@ -103,11 +103,11 @@ def _panel_is_shown(shared: Shared) -> bool:
     try:
         from glm_magic.magics.panel import PanelHands  # noqa: PLC0415 - it loads the widgets
 
-        hands = shared.live.controls.get(_PANEL) or PanelHands(shared)
+        hands = shared.controls.get(_PANEL) or PanelHands(shared)
     except Exception:  # no widgets, or a kernel without comms, which fails in ways of its own
         return False
     assert isinstance(hands, PanelHands), "by its name"
-    shared.live.controls[_PANEL] = hands
+    shared.controls[_PANEL] = hands
     hands.show(shared.cells.run.cell)
     return True
 

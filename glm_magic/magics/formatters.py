@@ -83,7 +83,7 @@ class ReplyFormatter:
         elif hasattr(reply, "grid"):
             data = static(reply.grid())
         else:
-            data = data_of(reply)
+            data = {"text/markdown": safe_text.markdown(reply.text), "text/plain": safe_text.plain(reply.text)}
         self._shell.display_pub.publish(data=data, metadata={})
 
     @staticmethod
@@ -102,11 +102,6 @@ def _is_the_value_of_a_cell() -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def data_of(reply: Reply) -> dict[str, str]:
-    """Return the data of a reply by MIME type."""
-    return {"text/markdown": safe_text.markdown(reply.text), "text/plain": safe_text.plain(reply.text)}
 
 
 def data_of_prompt(prompt: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from glm_magic.display.page.line import line as line_data
 from glm_magic.display.tables import table
 from glm_magic.errors import HistoryError, OptionError, SettingError, quoted, summed_up
 from glm_magic.magics import attempts, refresh, turns, words
-from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for, written_parameters
+from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for
 from glm_magic.magics.formatters import data_of_prompt
 from glm_magic.magics.new_cell import notebook_file, put_below
 from glm_magic.magics.options import HISTORY_OPTIONS
@@ -96,9 +96,9 @@ def _show_panel(shared: Shared, chat: str) -> None:
             from glm_magic.magics.turns_panel import TurnsHands  # noqa: PLC0415 - it loads the widgets
 
             name = f"turns of {chat}"
-            hands = shared.live.controls.get(name) or TurnsHands(shared, chat)
+            hands = shared.controls.get(name) or TurnsHands(shared, chat)
             assert isinstance(hands, TurnsHands), "by its name"
-            shared.live.controls[name] = hands
+            shared.controls[name] = hands
             hands.show(shared.cells.run.cell)
             return
     shared.outputs.show(turns.as_table(shared, chat))
@@ -110,7 +110,7 @@ def _list(shared: Shared) -> None:
 
 
 def _show_attempts(shared: Shared, chat: str, number: str) -> None:
-    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    turn = _turn(shared, chat, number)
     shared.outputs.show(dict(attempts.as_table(number, turn, command_for(chat), width=shared.outputs.width)))
 
 
@@ -122,13 +122,12 @@ def _show_turn(shared: Shared, chat: str, number: str, which: str = "") -> None:
     facts += [ANOTHER_TEXT] if turn.is_of_another_text(attempt) else []
     shared.outputs.show(dict(line_data((f"Turn {number}", *facts))))
     if attempt.role == "user":
-        parameters = "\n".join(f"{name}: {value}" for name, value in written_parameters(attempt).items())
-        shared.outputs.show(data_of_prompt(parameters))
+        shared.outputs.show(data_of_prompt(attempts.parameter_lines(attempt)))
     shared.outputs.show_turn(attempt)
 
 
 def _show_difference(shared: Shared, chat: str, number: str, between: tuple[str, ...], *, side: bool) -> None:
-    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    turn = _turn(shared, chat, number)
     if len(turn.attempts) == 1:
         again = "Run its cell again." if shared.cells.have_ids else "Without a notebook, each question is another turn."
         raise HistoryError(f"Turn {number} has only one attempt; nothing to compare.", again)
@@ -151,7 +150,7 @@ def _put_text_below(shared: Shared, chat: str, number: str, which: str = "") -> 
 
 def _of_turn(shared: Shared, chat: str, number: str, which: str) -> tuple[Turn, Attempt]:
     """Return a turn, and its attempt with that number, else the active one, else the last."""
-    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    turn = _turn(shared, chat, number)
     return turn, _chosen(turn, chat, number, which) if which else turn.counting or turn.attempts[-1]
 
 
@@ -184,15 +183,13 @@ def _undo(shared: Shared, chat: str) -> None:
 
 
 def _skip(shared: Shared, chat: str, number: str, *, again: bool) -> None:
-    place = _sendable(shared, chat, number).place
-    if again:
-        _edit(shared, chat, lambda conversation: conversation.unskip(place), f"Turn {number} is sent again")
-    else:
-        _edit(shared, chat, lambda conversation: conversation.skip(place), f"Turn {number} is skipped")
+    place = _turn(shared, chat, number, active=True).place
+    change, how = (Conversation.unskip, "sent again") if again else (Conversation.skip, "skipped")
+    _edit(shared, chat, lambda conversation: change(conversation, place), f"Turn {number} is {how}")
 
 
 def _attempt(shared: Shared, chat: str, number: str, *which: str) -> Reply:
-    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    turn = _turn(shared, chat, number)
     if not which:
         raise OptionError("--attempt needs a turn and the number of its attempt.", "%glm_history --attempt TURN N")
     attempt = _chosen(turn, chat, number, which[0])
@@ -243,9 +240,11 @@ def _prune(shared: Shared, chat: str) -> None:
     _edit(shared, chat, lambda conversation: conversation.without(*places), what)
 
 
-def _turn(shared: Shared, chat: str, number: str, fits: Callable[[Turn], bool], what: str) -> Turn:
-    """Return the turn with this number in the table. Raises `HistoryError` if none fits."""
-    fitting = {at: turn for at, turn in shared.session.chats.conversation(chat).numbered.items() if fits(turn)}
+def _turn(shared: Shared, chat: str, number: str, *, active: bool = False) -> Turn:
+    """Return the turn with this number in the table. Raises `HistoryError` if it has no answer, or no `active` one."""
+    numbered = shared.session.chats.conversation(chat).numbered
+    fitting = {at: turn for at, turn in numbered.items() if turn.counting is not None or not active}
+    what = "an active answer" if active else "an answer"
     if number not in fitting:
         there = f"It has: {', '.join(fitting)}. {command_for(chat)} shows them."
         there = there if fitting else " ".join(["It has none yet.", *saved_only(shared)])
@@ -259,10 +258,6 @@ def _check_is_known(shared: Shared, chat: str) -> None:
         shared.session.chats.known(chat)
     except SettingError as error:
         raise SettingError(error.what, " ".join([error.remedy, *saved_only(shared)])) from None
-
-
-def _sendable(shared: Shared, chat: str, number: str) -> Turn:
-    return _turn(shared, chat, number, lambda turn: turn.counting is not None, "an active answer")
 
 
 def _chosen(turn: Turn, chat: str, number: str, which: str) -> Attempt:

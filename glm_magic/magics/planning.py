@@ -73,5 +73,5 @@ def _tools(shared: Shared, line: AskLine) -> tuple[Tool, ...]:
     named = line.settings["tools"] if by_option else shared.session.layers.find(SETTINGS["tools"])[0]
     if not named:
         return ()
-    known = names.public(shared.names, shared.shell.user_ns_hidden)
-    return names.tools(str(named), shared.names, known=known, as_typed="--tool" if by_option else "%glm_config tools")
+    as_typed = "--tool" if by_option else "%glm_config tools"
+    return names.tools(str(named), shared.names, known=shared.known_names, as_typed=as_typed)

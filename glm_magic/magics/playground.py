@@ -8,6 +8,7 @@ from typing import Any
 
 from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.chat.attempt import Attempt
+from glm_magic.chat.conversation import Turn
 from glm_magic.chat.place import Place
 from glm_magic.chat.templates import names_in
 from glm_magic.display import safe_text
@@ -46,7 +47,7 @@ def open_below(shared: Shared, line: AskLine, text: str, place: Place) -> None:
         raise SetupError("The playground needs a notebook page.", "Here, ask with %%glm.")
     line = replace(line, interact=False, presets=())  # its settings are those of the line
     name = f"playground of {place}"
-    former = shared.live.controls.pop(name, None)
+    former = shared.controls.pop(name, None)
     if isinstance(former, PlaygroundHands):
         former.close()
     try:
@@ -57,7 +58,7 @@ def open_below(shared: Shared, line: AskLine, text: str, place: Place) -> None:
         shared.outputs.show(_static(shared, line, text, place))
         shared.keep_on_page(place)
     else:
-        shared.live.controls[name] = hands
+        shared.controls[name] = hands
         hands.show()
 
 
@@ -169,8 +170,7 @@ class PlaygroundHands:
         return {"cells": [*([assigned] if assigned else []), f"{self._page.line}\n{self._text}"]}
 
     def _diff(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        found = self._shared.session.chats.conversation(self._chat).find(self._place)
-        tried = found.attempts if found else ()
+        tried = turn.attempts if (turn := self._turn) is not None else ()
         old, new = (tried[int(asked[which]) - 1].answer for which in ("old", "new"))
         return {"pieces": [*map(list, changes(safe_text.plain(old), safe_text.plain(new)))]}
 
@@ -188,6 +188,10 @@ class PlaygroundHands:
     def _chat(self) -> str:
         return planning.chat(self._shared, self._line)
 
+    @property
+    def _turn(self) -> Turn | None:
+        return self._shared.session.chats.conversation(self._chat).find(self._place)
+
     def _row(self, setting: Setting) -> dict[str, Any]:
         row = settings.row(self._shared.session.layers, setting, self._options, _SET_HERE)
         return {**row, "optional": False}  # a line cannot say "not set": reset takes an option away
@@ -203,7 +207,7 @@ class PlaygroundHands:
         self._page.line = ask_line(self._options, self._line)
 
     def _show_attempts(self) -> None:
-        turn = self._shared.session.chats.conversation(self._chat).find(self._place)
+        turn = self._turn
         tried = turn.attempts if turn is not None else ()
         first = max(0, len(tried) - _MOST_BESIDE)
         self._page.attempts = [
@@ -223,14 +227,13 @@ class PlaygroundHands:
 
     def _show_turn(self) -> None:
         """Show the answer of the cell's turn, which running the cell has taken from the page."""
-        history, chat = self._shared.session.history, self._chat
-        turn = history.chats.conversation(chat).find(self._place)
+        history, turn = self._shared.session.history, self._turn
         if turn is not None and turn.counting is not None:
             embedded = self._shared.session.services.embedded.name
             view = self._shared.outputs.view(self._place, "", at_once=True, show=self._answer)
             for event in turn.counting.events():
                 view.paint(event)
-            view.settle(facts.ending_of_attempt(history, chat, turn, embedded=embedded))
+            view.settle(facts.ending_of_attempt(history, self._chat, turn, embedded=embedded))
         elif history.saves_turns and (kept := history.kept_unasked(self._place)) is not None:
             number, bundle = kept
             said = "1 earlier answer of this cell is" if number == 1 else f"{number} earlier answers of this cell are"

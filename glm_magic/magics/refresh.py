@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from glm_magic.asking import refresh
-from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.question import Question
 from glm_magic.asking.refresh import Again
 from glm_magic.chat.conversation import Conversation
@@ -96,8 +96,7 @@ def _ask(shared: Shared, chat: str, turn: Again) -> Again:
     """Ask a turn again, and show its old answer against the new one; return it as it was."""
     question = _planned(shared, chat, turn)
     is_replayed = question.recorded is not None
-    approve = approving.approve if question.settings["approve"] else None
-    asking = shared.session.ask(question, Circumstances(approve, lambda: answering.acting(shared)))
+    asking = answering.ask(shared, question)
     waiting = shared.outputs.saying(f"turn {turn.number} is asked again")
     try:
         with contextlib.nullcontext() if is_replayed else waiting, contextlib.closing(iter(asking)) as events:
@@ -120,22 +119,19 @@ def _ask(shared: Shared, chat: str, turn: Again) -> Again:
 
 
 def _planned(shared: Shared, chat: str, turn: Again) -> Question:
-    def offered(tools: tuple[Mapping[str, Any], ...]) -> tuple[Tool, ...]:
-        return _offered(shared, turn, tools)
-
+    offered = functools.partial(_offered, shared, turn)
     wishes = turn.wishes(chat, offered, embedded=shared.session.services.embedded.name)
     return shared.session.plan(turn.attempt.messages[0], turn.place, wishes)
 
 
 def _offered(shared: Shared, turn: Again, tools: tuple[Mapping[str, Any], ...]) -> tuple[Tool, ...]:
     """Return the tools that a turn was offered, as the notebook has them now. Raises `OptionError` for one it lacks."""
-    known = names.public(shared.names, shared.shell.user_ns_hidden)
     found: list[Tool] = []
     for each in tools:
         function = each.get("function")
         if isinstance(function, Mapping):
             where = f"The tool of turn {turn.number}"
-            found += names.tools(str(function["name"]), shared.names, known=known, as_typed=where)
+            found += names.tools(str(function["name"]), shared.names, known=shared.known_names, as_typed=where)
         else:
             found.append(tool(each, str(each["type"])))
     return checked(found)

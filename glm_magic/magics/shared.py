@@ -9,7 +9,7 @@ from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from glm_magic.asking.session import Session
 from glm_magic.chat import prompt
@@ -19,12 +19,11 @@ from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.kept import KeptRuns
 from glm_magic.display.page.line import line
 from glm_magic.errors import AnswerError, GlmError, Interrupted
-from glm_magic.magics import new_cell
+from glm_magic.magics import names, new_cell
 from glm_magic.magics.background import Background, Pending
 from glm_magic.magics.cells import Cells, Run
 from glm_magic.magics.formatters import ReplyFormatter
 from glm_magic.magics.interrupts import Interrupts
-from glm_magic.magics.live import Live
 from glm_magic.magics.outputs import Outputs
 from glm_magic.magics.traits import Mirror
 from glm_magic.notebook.bundle import MIME_TYPE
@@ -38,6 +37,13 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 LAST_REPLY = "_glm"
+
+
+class Controls(Protocol):
+    """Live controls: a panel, or the playground of a cell."""
+
+    def refresh(self) -> None:
+        """Show what holds in the kernel now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ class Shared:
     mirror: Mirror
     page: SavedPage
     kept_runs: KeptRuns
-    live: Live
+    controls: dict[str, Controls]
     local_names: Mapping[str, Any] = field(default_factory=dict)
 
     def within(self, local_names: Mapping[str, Any] | None) -> Shared:
@@ -67,6 +73,11 @@ class Shared:
     def names(self) -> Mapping[str, Any]:
         """The names that an expression may use."""
         return ChainMap(dict(self.local_names), self.shell.user_ns) if self.local_names else self.shell.user_ns
+
+    @property
+    def known_names(self) -> list[str]:
+        """The names that a person may have meant."""
+        return names.public(self.names, self.shell.user_ns_hidden)
 
     def evaluate(self, source: str) -> str:
         """Evaluate an expression, and return the text of its value."""
@@ -136,7 +147,8 @@ class Shared:
         else:
             self.interrupts.end()
         self.formatter.show_once(None)
-        self.live.refresh()
+        for controls in [*self.controls.values()]:
+            controls.refresh()
         if result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted)):
             self.session.chats.retire_surplus(run.cell, run.calls)
         elif self.cells.have_ids:
@@ -176,5 +188,5 @@ def begin(shell: InteractiveShell, layers: Layers, cells: Cells, mirror: Mirror,
         mirror,
         SavedPage(notebook),
         KeptRuns(session.recordings, time.time),
-        Live(),
+        {},
     )
