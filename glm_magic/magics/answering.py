@@ -8,7 +8,6 @@ from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from glm_magic.asking.ask import Asking, Circumstances
-from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Question
 from glm_magic.chat.reply import Reply
 from glm_magic.display.view import View
@@ -117,7 +116,7 @@ def begin(shared: Shared, question: Question, line: AskLine, ended: Ended, **opt
     if question.recorded is not None:  # it is there at once
         work()
     else:
-        shared.background.start("" if question.chat == ONE_SHOT else question.chat, question.place, pending, work)
+        shared.background.start(question.chat, question.place, pending, work)
     shared.bind(pending, line.out)
     return pending
 

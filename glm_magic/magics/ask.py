@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Question
 from glm_magic.chat.messages import Message, Role
 from glm_magic.chat.place import Place
@@ -29,7 +28,7 @@ def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | Com
         try:
             line = read_ask_line(written, shared.evaluate, is_cell=cell is not None)
             line = planning.completed(shared, line)
-            shared.wait_for("" if line.chat == ONE_SHOT else line.chat, place)
+            shared.wait_for(line.chat, place)
             text = line.prompt if cell is None else this_run.as_typed(cell)
             if line.interact:
                 from glm_magic.magics import playground  # noqa: PLC0415 - it loads the widgets

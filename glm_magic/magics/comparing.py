@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from glm_magic.asking.ask import Circumstances
-from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Wishes
 from glm_magic.asking.recordings import OFF, source_of
 from glm_magic.chat.place import Place
@@ -135,8 +134,7 @@ def _in_background(shared: Shared, asked: Planned, line: AskLine, comparing: Com
         finally:
             pending.end(comparison, error)
 
-    chat = "" if line.chat == ONE_SHOT else line.chat
-    shared.background.start(chat, asked.plan.place, pending, work)
+    shared.background.start(line.chat, asked.plan.place, pending, work)
     shared.bind(comparison, line.out)
     if not shared.outputs.is_a_page:
         shared.outputs.show_text("[the comparison runs in the background: _glm.wait()]")

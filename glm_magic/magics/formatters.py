@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import inspect
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.displayhook import CapturingDisplayHook, DisplayHook
@@ -96,12 +97,7 @@ _DISPLAY_HOOKS = (DisplayHook.__call__.__code__, CapturingDisplayHook.__call__._
 
 def _is_the_value_of_a_cell() -> bool:
     """Whether IPython's display hook is the caller; it does not tell a formatter, so the stack must."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_code in _DISPLAY_HOOKS:
-            return True
-        frame = frame.f_back
-    return False
+    return any(frame.f_code in _DISPLAY_HOOKS for frame, _ in traceback.walk_stack(inspect.currentframe()))
 
 
 def data_of_prompt(prompt: str) -> dict[str, str]:

@@ -17,14 +17,15 @@ from glm_magic.display import safe_text
 from glm_magic.display.page.line import line as line_data
 from glm_magic.display.tables import table
 from glm_magic.errors import HistoryError, OptionError, SettingError, quoted, summed_up
-from glm_magic.magics import attempts, refresh, turns, words
+from glm_magic.magics import attempts, refresh, turns
 from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for
 from glm_magic.magics.formatters import data_of_prompt
 from glm_magic.magics.new_cell import notebook_file, put_below
 from glm_magic.magics.options import HISTORY_OPTIONS
-from glm_magic.magics.parsing import parse
+from glm_magic.magics.parsing import AskLine, parse
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.turns import saved_only
+from glm_magic.magics.written import ask_line
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.notebook.export.requests import REQUESTS, export_requests
 from glm_magic.notebook.export.write import export
@@ -142,10 +143,9 @@ def _show_difference(shared: Shared, chat: str, number: str, between: tuple[str,
 
 def _put_text_below(shared: Shared, chat: str, number: str, which: str = "") -> None:
     turn, attempt = _of_turn(shared, chat, number, which)
-    options = [*(["-c", words.quoted(chat)] if chat != DEFAULT_CHAT else [])]
-    options += ["--role", attempt.role] if attempt.role != "user" else []
-    options += ["--raw"] if OPEN in attempt.question else []  # its expressions have been evaluated
-    put_below(" ".join(["%%glm", *options]) + f"\n{attempt.question}", "text", beside=turn.place.cell)
+    is_raw = OPEN in attempt.question  # its expressions have been evaluated
+    line = ask_line({}, AskLine(chat=chat, role=attempt.role, raw=is_raw))
+    put_below(f"{line}\n{attempt.question}", "text", beside=turn.place.cell)
 
 
 def _of_turn(shared: Shared, chat: str, number: str, which: str) -> tuple[Turn, Attempt]:

@@ -23,6 +23,7 @@ from glm_magic.display.page.grid.view import PageGrid
 from glm_magic.display.page.line import Line
 from glm_magic.display.page.parts import Parts
 from glm_magic.display.page.view import PageView
+from glm_magic.display.tables import WIDTH
 from glm_magic.display.terminal import view as terminal
 from glm_magic.display.terminal.grid import TerminalGrid
 from glm_magic.display.view import NoView
@@ -126,8 +127,6 @@ class Outputs:
     @property
     def width(self) -> int:
         """How many characters fit into a line of plain text: those of the terminal; elsewhere that is not known."""
-        from glm_magic.display.tables import WIDTH  # noqa: PLC0415
-
         return WIDTH if self.is_in_a_kernel else shutil.get_terminal_size((WIDTH, 0)).columns
 
     def show(self, data: dict[str, Any], name: str = "", *, update: bool = False) -> None:

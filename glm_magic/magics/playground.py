@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.conversation import Turn
 from glm_magic.chat.place import Place
@@ -142,7 +141,7 @@ class PlaygroundHands:
         with shared.interrupts:
             line = replace(self._line, settings=dict(self._options), background=True)
             line = planning.completed(shared, line)
-            if any(not each.done for each in shared.background.before("" if line.chat == ONE_SHOT else line.chat)):
+            if any(not each.done for each in shared.background.before(line.chat)):
                 raise CellError("An answer of this chat is still in progress in the background.", "Wait for it.")
             within = replace(shared, local_names={**shared.local_names, **self._fields.typed})
             message = planning.message(within, line, self._text)

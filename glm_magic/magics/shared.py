@@ -102,7 +102,7 @@ class Shared:
         return presets(self.files)
 
     def wait_for(self, chat: str, place: Place | None = None) -> None:
-        """Wait for the answers under way in the background in `chat` (``""``: in none) or at `place`, and say so.
+        """Wait for the answers under way in the background in `chat` or at `place`, and say so.
 
         Raises the error with which one failed.
         """
