@@ -9,6 +9,7 @@ from glm_magic.chat.messages import Message, Role
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.comparison import Comparison
+from glm_magic.comparing.planned import Planned
 from glm_magic.errors import Interrupted
 from glm_magic.magics import answering, approving, comparing, facts, forecasts, planning
 from glm_magic.magics.background import Pending
@@ -35,20 +36,17 @@ def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | Com
 
                 playground.open_below(shared, line, text, place)
                 return None
-            if line.compares:
-                compared = comparing.planned(shared, line, text, place, planning.wishes(shared, line))
-                question = None
-            else:
-                compared, question = None, _planned(shared, line, text, place)
+            plan = comparing.planned if line.compares else _planned
+            asked = plan(shared, line, text, place)
             shared.interrupts.check()
         except BaseException as error:
             shared.keep_on_page(place)
             if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
                 raise Interrupted("Stopped. Nothing was sent.") from None
             raise
-        if compared is not None:
-            return comparing.run(shared, compared, line)
-        return answering.answer(shared, question, line) if question is not None else None
+        if isinstance(asked, Planned):
+            return comparing.run(shared, asked, line)
+        return answering.answer(shared, asked, line) if asked is not None else None
 
 
 def _planned(shared: Shared, line: AskLine, text: str, place: Place) -> Question | None:
@@ -58,7 +56,7 @@ def _planned(shared: Shared, line: AskLine, text: str, place: Place) -> Question
         return None
     question = shared.session.plan(planning.message(shared, line, text), place, planning.wishes(shared, line))
     if line.dry_run:
-        shared.outputs.show(dict(forecasts.dry_run(question, shared.session)))
+        shared.outputs.show(forecasts.dry_run(question, shared.session))
         shared.keep_on_page(place)
         return None
     if question.wishes.tools and question.settings["approve"] and question.recorded is None:

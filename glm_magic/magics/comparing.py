@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from glm_magic.asking.ask import Circumstances
-from glm_magic.asking.question import Wishes
 from glm_magic.asking.recordings import OFF, source_of
 from glm_magic.chat.place import Place
 from glm_magic.comparing import axes, submitting
@@ -31,7 +30,7 @@ from glm_magic.comparing.workers import executor
 from glm_magic.display.grid import Action, GridView
 from glm_magic.display.view import Show
 from glm_magic.errors import Interrupted, OptionError, quoted
-from glm_magic.magics import answering, forecasts, names
+from glm_magic.magics import answering, forecasts, names, planning
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.settings import change
@@ -43,9 +42,9 @@ from glm_magic.settings.presets import preset
 from glm_magic.settings.setting import Value
 
 
-def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wishes) -> Planned:
+def planned(shared: Shared, line: AskLine, text: str, place: Place) -> Planned:
     """Return what a cell compares; nothing is sent, and nothing changes. Raises `CellError` or `SetupError`."""
-    wanted = _wanted(shared, line, text, wishes)
+    wanted = _wanted(shared, line, text)
     wanted.check_size(yes=line.yes)
     scores = scorer(names.scores(line.scores, shared.names, known=shared.known_names), has_rows=wanted.has_table)
     settings = shared.session.layers.values(line.settings)
@@ -103,7 +102,7 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
 def _show_dry_run(shared: Shared, asked: Planned) -> None:
     plan, pending = asked.plan, asked.known.pending
     waiting = sum(plan.key(spot) in pending for spot in plan.spots()) if pending else 0
-    shared.outputs.show(dict(forecasts.comparison_dry_run(plan, asked.to_ask, shared.session, pending=waiting)))
+    shared.outputs.show(forecasts.comparison_dry_run(plan, asked.to_ask, shared.session, pending=waiting))
     shared.keep_on_page(plan.place)
 
 
@@ -290,7 +289,8 @@ class _Page:
         return set_line(column.options)
 
 
-def _wanted(shared: Shared, line: AskLine, text: str, wishes: Wishes) -> Wanted:
+def _wanted(shared: Shared, line: AskLine, text: str) -> Wanted:
+    wishes = planning.wishes(shared, line)
     wordings = axes.variants(text) if line.variants else (axes.Variant("", text),)
     rows: tuple[Row, ...] = ({},)
     if line.each:

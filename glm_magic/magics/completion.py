@@ -17,7 +17,7 @@ from glm_magic.comparing.workers import is_executor
 from glm_magic.errors import GlmError
 from glm_magic.magics import names
 from glm_magic.magics.option import Option
-from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS
+from glm_magic.magics.options import OPTIONS
 from glm_magic.magics.parsing import Reader
 from glm_magic.magics.transform import Cursor
 from glm_magic.magics.words import Word, quoted, read_words
@@ -28,12 +28,6 @@ from glm_magic.settings.setting import alternatives
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_OPTIONS = {
-    "%%glm": ASK_OPTIONS,
-    "%glm": ASK_OPTIONS,
-    "%glm_config": CONFIG_OPTIONS,
-    "%glm_history": HISTORY_OPTIONS,
-}
 _MARK = "\0"  # stands where the cursor is; nobody types it
 
 Found = tuple[str, list[SimpleCompletion]]  # what is typed, and what can take its place
@@ -60,7 +54,7 @@ def completed(
 
     `presets` returns the names of the presets, which are read from files; `listed` are the models that an endpoint has.
     """
-    line = _read(cursor, _OPTIONS[cursor.magic])
+    line = _read(cursor)
     typed, found = _found(cursor, _Values(shell, chats, line, presets, listed))
     return {
         "completions": found or _Nothing(),
@@ -71,7 +65,7 @@ def completed(
 
 
 def _found(cursor: Cursor, values: _Values) -> Found:
-    options, line = _OPTIONS[cursor.magic], values.line
+    options, line = OPTIONS[cursor.magic], values.line
     is_prompt = cursor.body is not None or (cursor.magic == "%glm" and bool(line.rest))
     expression = open_expression(cursor.before if cursor.body is None else cursor.body)
     if expression is not None and not (is_prompt and line.has("--raw")):
@@ -127,18 +121,18 @@ class _Line:
         return next(found, "")
 
 
-def _read(cursor: Cursor, options: tuple[Option, ...]) -> _Line:
-    line = _up_to_cursor(cursor, options)
+def _read(cursor: Cursor) -> _Line:
+    line = _up_to_cursor(cursor)
     with contextlib.suppress(GlmError):
-        line.given += Reader(re.sub(r"^\S+", "", cursor.after).lstrip(), options, cursor.magic)
+        line.given += Reader(re.sub(r"^\S+", "", cursor.after).lstrip(), cursor.magic)
     return line
 
 
-def _up_to_cursor(cursor: Cursor, options: tuple[Option, ...]) -> _Line:
+def _up_to_cursor(cursor: Cursor) -> _Line:
     wrong = None
     for text, is_quoted in _marked(cursor.before):
         line = _Line(is_quoted=is_quoted)
-        reader = Reader(text, options, cursor.magic)
+        reader = Reader(text, cursor.magic)
         try:
             for option, words in reader:
                 index = next((at for at, word in enumerate(words) if _is_marked(word)), None)

@@ -21,7 +21,6 @@ from glm_magic.magics import attempts, refresh, turns
 from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for
 from glm_magic.magics.formatters import data_of_prompt
 from glm_magic.magics.new_cell import notebook_file, put_below
-from glm_magic.magics.options import HISTORY_OPTIONS
 from glm_magic.magics.parsing import AskLine, parse
 from glm_magic.magics.shared import Shared
 from glm_magic.magics.turns import saved_only
@@ -38,7 +37,7 @@ def run(shared: Shared, line: str) -> Reply | None:
 
     Raises `GlmError`, in which case nothing has changed.
     """
-    parsed = parse(line, HISTORY_OPTIONS, "%glm_history", shared.evaluate)
+    parsed = parse(line, "%glm_history", shared.evaluate)
     if parsed.rest.strip():
         raise OptionError(f"%glm_history does not know {parsed.rest!r}.", "%glm_history? shows what it does.")
     named = parsed.filled.get("chat", "")
@@ -107,12 +106,12 @@ def _show_panel(shared: Shared, chat: str) -> None:
 
 def _list(shared: Shared) -> None:
     rows = [(chat, str(len(conversation.sent()))) for chat, conversation in shared.session.chats.items()]
-    shared.outputs.show(dict(table("Chats", ("chat", "turns sent"), rows, most=shared.outputs.width)))
+    shared.outputs.show(table("Chats", ("chat", "turns sent"), rows, most=shared.outputs.width))
 
 
 def _show_attempts(shared: Shared, chat: str, number: str) -> None:
     turn = _turn(shared, chat, number)
-    shared.outputs.show(dict(attempts.as_table(number, turn, command_for(chat), width=shared.outputs.width)))
+    shared.outputs.show(attempts.as_table(number, turn, command_for(chat), width=shared.outputs.width))
 
 
 def _show_turn(shared: Shared, chat: str, number: str, which: str = "") -> None:
@@ -121,7 +120,7 @@ def _show_turn(shared: Shared, chat: str, number: str, which: str = "") -> None:
     facts = about_attempt(attempt, embedded=shared.session.services.embedded.name)
     facts += [f"attempt {at} of {len(turn.attempts)}"] if len(turn.attempts) > 1 else []
     facts += [ANOTHER_TEXT] if turn.is_of_another_text(attempt) else []
-    shared.outputs.show(dict(line_data((f"Turn {number}", *facts))))
+    shared.outputs.show(line_data((f"Turn {number}", *facts)))
     if attempt.role == "user":
         shared.outputs.show(data_of_prompt(attempts.parameter_lines(attempt)))
     shared.outputs.show_turn(attempt)
@@ -136,9 +135,9 @@ def _show_difference(shared: Shared, chat: str, number: str, between: tuple[str,
     if len(between) != len(("N", "M")):
         raise OptionError("--diff takes two numbers or none.", _DIFF)
     before, after = (_chosen(turn, chat, number, one) for one in between)
-    shared.outputs.show(dict(line_data((f"Turn {number}: from attempt {between[0]} to attempt {between[1]}",))))
+    shared.outputs.show(line_data((f"Turn {number}: from attempt {between[0]} to attempt {between[1]}",)))
     for data in attempts.compared(before, after, side=side, width=shared.outputs.width):
-        shared.outputs.show(dict(data))
+        shared.outputs.show(data)
 
 
 def _put_text_below(shared: Shared, chat: str, number: str, which: str = "") -> None:

@@ -301,3 +301,5 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
     ),
     _action("--forget", "delete this notebook's answers from the store"),
 )
+
+OPTIONS = {"%%glm": ASK_OPTIONS, "%glm": ASK_OPTIONS, "%glm_config": CONFIG_OPTIONS, "%glm_history": HISTORY_OPTIONS}

@@ -11,48 +11,46 @@ from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.errors import OptionError, did_you_mean
 from glm_magic.magics.option import Given, Option, Several
 from glm_magic.magics.option_values import python_name
-from glm_magic.magics.options import ASK_OPTIONS
+from glm_magic.magics.options import OPTIONS
 from glm_magic.magics.words import Evaluate, Word, as_template, check_dashes, quoted, read_word
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.setting import Value
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """What a line says: each field that an option fills, and the rest of the line as typed.
 
     `bare_text` is the option before the rest, as typed, if its value is a text without quotes.
     """
 
-    filled: dict[str, Any] = field(default_factory=dict)
-    rest: str = ""
-    bare_text: str = ""
+    filled: dict[str, Any]
+    rest: str
+    bare_text: str
 
 
-def parse(line: str, options: tuple[Option, ...], magic: str, evaluate: Evaluate, late: Container[str] = ()) -> Line:
+def parse(line: str, magic: str, evaluate: Evaluate, late: Container[str] = ()) -> Line:
     """Read the options at the beginning of a line; the values of those in `late` keep their ``{{ }}``.
 
     Raises `OptionError`, `SettingError` or `PromptError`.
     """
-    reader = Reader(line, options, magic)
-    parsed = Line()
+    reader = Reader(line, magic)
+    filled: dict[str, Any] = {}
     by_field: dict[str, Option] = {}
     for option, words in reader:
         fill = as_template if option.flag in late else evaluate
         value = option.filled_by(tuple(_given(word, fill) for word in words))
         before = by_field.get(option.fills)
         if before is option and option.repeats is not None:
-            value = option.repeats(parsed.filled[option.fills], value)
+            value = option.repeats(filled[option.fills], value)
         elif before is option:
             raise OptionError(f"{option.flag} is given twice.", "Give it once.")
         elif before is not None:
             raise OptionError(f"These options cannot be combined: {before.flag} and {option.flag}.", "Choose one.")
         by_field[option.fills] = option
-        parsed.filled[option.fills] = value
-    _check_combination([option for name, option in by_field.items() if parsed.filled[name] != option.idle], magic)
-    parsed.rest = reader.rest
-    parsed.bare_text = reader.last
-    return parsed
+        filled[option.fills] = value
+    _check_combination([option for name, option in by_field.items() if filled[name] != option.idle], magic)
+    return Line(filled, reader.rest, reader.last)
 
 
 def _given(word: Word, evaluate: Evaluate) -> Given:
@@ -72,11 +70,11 @@ def _check_combination(given: list[Option], magic: str) -> None:
 class Reader:
     """Reads the options at the beginning of a line, one after the other. It has `ended` after ``--``."""
 
-    def __init__(self, line: str, options: tuple[Option, ...], magic: str) -> None:
+    def __init__(self, line: str, magic: str) -> None:
         self._line = line
         self._magic = magic
         self._by_name = {
-            name: option for option in options for name in (option.flag, f"-{option.short}") if name != "-"
+            name: option for option in OPTIONS[magic] for name in (option.flag, f"-{option.short}") if name != "-"
         }
         self._at = 0
         self.last = ""  # the last option as typed, where its value is a text without quotes
@@ -187,8 +185,8 @@ def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
     if is_cell and (bound := re.fullmatch(r"(?s)(.*?)(?:^|\s)([^\W\d]\w*)\s*<<\s*", line)):
         line, out = bound[1], python_name(bound[2], "NAME <<")
     magic = "%%glm" if is_cell else "%glm"
-    has_rows = any(option.flag == "--each" for option, _ in Reader(line, ASK_OPTIONS, magic))
-    parsed = parse(line, ASK_OPTIONS, magic, evaluate, late=(SETTINGS["system"].flag,) if has_rows else ())
+    has_rows = any(option.flag == "--each" for option, _ in Reader(line, magic))
+    parsed = parse(line, magic, evaluate, late=(SETTINGS["system"].flag,) if has_rows else ())
     if is_cell and parsed.rest.strip():
         if parsed.bare_text:
             option, text = re.split(r"[\s=]+", parsed.bare_text, maxsplit=1)

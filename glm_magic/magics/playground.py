@@ -249,11 +249,9 @@ def _static(shared: Shared, line: AskLine, text: str, place: Place, *, chat: str
     width = shared.outputs.width
     rows = [("line", ask_line(line.settings, line)), ("prompt", text)]
     data = table("Playground", ("", "what Run asks"), rows, most=width)
-    turn = shared.session.chats.conversation(chat or line.chat).find(place)
-    if turn is None or not turn.attempts:
+    numbered = shared.session.chats.conversation(chat or line.chat).numbered
+    number = next((at for at, turn in numbered.items() if turn.place == place), None)
+    if number is None:
         return data
-    number = next(
-        (at for at, each in shared.session.chats.conversation(chat or line.chat).numbered.items() if each is turn), ""
-    )
-    tried = attempts.as_table(number, turn, facts.command_for(chat), width=width)
+    tried = attempts.as_table(number, numbered[number], facts.command_for(chat), width=width)
     return {kind: data[kind] + ("\n\n" if kind == "text/plain" else "") + tried[kind] for kind in data}

@@ -112,9 +112,9 @@ def _ask(shared: Shared, chat: str, turn: Again) -> Again:
         rewrite(shared, chat, turn.place)
     if new is not None:
         facts = about_attempt(new, embedded=shared.session.services.embedded.name)
-        shared.outputs.show(dict(line((f"Turn {turn.number}, old against new", *facts))))
+        shared.outputs.show(line((f"Turn {turn.number}, old against new", *facts)))
         for data in attempts.compared(turn.attempt, new, side=False, width=shared.outputs.width):
-            shared.outputs.show(dict(data))
+            shared.outputs.show(data)
     return replace(turn, is_shown=not is_replayed)
 
 

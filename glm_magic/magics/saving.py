@@ -52,7 +52,7 @@ def list_presets(shared: Shared) -> None:
     note = (
         "-w NAME asks with one." if rows else "There is none yet. %glm_config --save-preset NAME keeps what is set now."
     )
-    shared.outputs.show(dict(table("Presets", ("preset", "holds", "from"), rows, note, most=shared.outputs.width)))
+    shared.outputs.show(table("Presets", ("preset", "holds", "from"), rows, note, most=shared.outputs.width))
 
 
 def _named(values: dict[str, Value]) -> str:

@@ -47,12 +47,11 @@ def described(layers: Layers, setting: Setting) -> tuple[str, str]:
         value, source = layers.find(setting)
     except SettingError as error:
         return "—", error.what
-    if value is None:
-        return "not set", source_of(setting, value, source)
-    return setting.written(value) or '""', source
+    text = "not set" if value is None else setting.written(value) or '""'
+    return text, _source_of(setting, value, source)
 
 
-def source_of(setting: Setting, value: Value, source: str) -> str:
+def _source_of(setting: Setting, value: Value, source: str) -> str:
     """Return where a value comes from, and, for one that is not set, what that means."""
     if value is not None:
         return source
@@ -71,7 +70,7 @@ def row(layers: Layers, setting: Setting, own: Mapping[str, Value], source_of_ow
     model = _model(layers, own)
     try:
         value, source = (own[setting.name], source_of_own) if setting.name in own else layers.find(setting)
-        source = source_of(setting, value, source)
+        source = _source_of(setting, value, source)
         fault = misfit(setting, value, model)
     except SettingError as error:
         source, fault = "", error.what

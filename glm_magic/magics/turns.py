@@ -37,7 +37,7 @@ class _Row:
     is_skipped: bool = False
 
 
-def as_table(shared: Shared, chat: str) -> dict[str, Any]:
+def as_table(shared: Shared, chat: str) -> dict[str, str]:
     """Return what will be sent, and from which cells, as a table by MIME type."""
     rows = _rows(shared, chat)
     system = _system_tokens(shared)
@@ -54,7 +54,7 @@ def as_table(shared: Shared, chat: str) -> dict[str, Any]:
         (row.number, row.cell, row.asked, row.answered, f"~{row.tokens}" if row.counts else "", row.state)
         for row in rows
     ]
-    return dict(table(f"Chat {chat}", columns, cells, note, most=shared.outputs.width))
+    return table(f"Chat {chat}", columns, cells, note, most=shared.outputs.width)
 
 
 def as_ticks(shared: Shared, chat: str) -> dict[str, Any]:
