@@ -20,7 +20,7 @@ from glm_magic.magics.option import Option
 from glm_magic.magics.options import OPTIONS
 from glm_magic.magics.parsing import Reader
 from glm_magic.magics.transform import Cursor
-from glm_magic.magics.words import Word, quoted, read_words
+from glm_magic.magics.words import Word, as_word, read_words
 from glm_magic.protocol.models import EMBEDDED, MODELS
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.setting import alternatives
@@ -239,7 +239,7 @@ class _Values:
         if "." in typed and kind in ("function", "schema", "table", "score"):
             return _python(self.shell, typed)
         texts = named(self, typed) if named else []
-        found = _fitting(typed, texts if is_quoted else map(quoted, texts), kind)
+        found = _fitting(typed, texts if is_quoted else map(as_word, texts), kind)
         return typed, [*_fitting(typed, choices, "value"), *found]
 
     def models(self, _: str) -> Iterable[str]:

@@ -25,7 +25,7 @@ from glm_magic.display.reply_facts import (
 )
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
-from glm_magic.magics.words import quoted
+from glm_magic.magics.words import as_word
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.protocol import request
 
@@ -124,7 +124,7 @@ def _attached(history: History, chat: str, place: Place) -> dict[str, object]:
 
 def command_for(chat: str) -> str:
     """Return the ``%glm_history`` of this chat, to which an option can be added."""
-    return f"%glm_history -c {quoted(chat)}" if chat != DEFAULT_CHAT else "%glm_history"
+    return f"%glm_history -c {as_word(chat)}" if chat != DEFAULT_CHAT else "%glm_history"
 
 
 def written_parameters(attempt: Attempt) -> dict[str, str]:

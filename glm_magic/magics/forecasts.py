@@ -12,7 +12,7 @@ from glm_magic.asking.question import Question
 from glm_magic.asking.session import Session
 from glm_magic.chat import images
 from glm_magic.chat.messages import Message
-from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.plan import Plan, counted
 from glm_magic.display.dry_run import dry_run as show_dry_run
 from glm_magic.display.reply_facts import what_was_set
 from glm_magic.errors import CellError
@@ -78,11 +78,10 @@ def spent(total: Total) -> str:
     """Return what this kernel has asked and spent, in one line; ``""`` if nothing."""
     if not total.requests:
         return ""
-    requests = f"{total.requests:,} {'request' if total.requests == 1 else 'requests'}"
     costs = [f"{cost:.6f} {currency}" for currency, cost in total.costs]
     unknown = [f"{total.unknown:,} of unknown cost"] if total.unknown else []
-    counted = f"{total.prompt_tokens:,} tokens in, {total.completion_tokens:,} out"
-    return f"This kernel: {', '.join([requests, counted, *costs, *unknown])}."
+    tokens = f"{total.prompt_tokens:,} tokens in, {total.completion_tokens:,} out"
+    return f"This kernel: {', '.join([counted(total.requests, 'request'), tokens, *costs, *unknown])}."
 
 
 def comparison_dry_run(plan: Plan, to_ask: Sequence[Question], session: Session, *, pending: int = 0) -> dict[str, str]:

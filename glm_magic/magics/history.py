@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from glm_magic.asking.chats import DEFAULT_CHAT
@@ -13,6 +11,7 @@ from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import OPEN
+from glm_magic.comparing.plan import counted
 from glm_magic.display import safe_text
 from glm_magic.display.page.line import line as line_data
 from glm_magic.display.tables import table
@@ -23,9 +22,8 @@ from glm_magic.magics.formatters import data_of_prompt
 from glm_magic.magics.new_cell import notebook_file, put_below
 from glm_magic.magics.parsing import AskLine, parse
 from glm_magic.magics.shared import Shared
-from glm_magic.magics.turns import saved_only
+from glm_magic.magics.turns import edit, number_of_turns, saved_only
 from glm_magic.magics.written import ask_line
-from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.notebook.export.requests import REQUESTS, export_requests
 from glm_magic.notebook.export.write import export
 
@@ -38,10 +36,10 @@ def run(shared: Shared, line: str) -> Reply | None:
     Raises `GlmError`, in which case nothing has changed.
     """
     parsed = parse(line, "%glm_history", shared.evaluate)
-    if parsed.rest.strip():
+    if parsed.rest:
         raise OptionError(f"%glm_history does not know {parsed.rest!r}.", "%glm_history? shows what it does.")
     named = parsed.filled.get("chat", "")
-    if "chat" in parsed.filled:
+    if named:
         _check_is_known(shared, named)
     chat = named or DEFAULT_CHAT
     match parsed.filled.get("action", ()):
@@ -52,9 +50,9 @@ def run(shared: Shared, line: str) -> Reply | None:
         case ("--list",):
             _list(shared)
         case ("--clear",):
-            _edit(shared, chat, lambda conversation: conversation.without(*(t.place for t in conversation)), "Cleared")
+            edit(shared, chat, lambda conversation: conversation.without(*(t.place for t in conversation)), "Cleared")
         case ("--refresh",):
-            refresh.run(shared, chat, functools.partial(_change, shared, chat))
+            refresh.run(shared, chat)
         case ("--undo",):
             _undo(shared, chat)
         case ("--attempt", number, *which):
@@ -73,7 +71,7 @@ def run(shared: Shared, line: str) -> Reply | None:
             _skip(shared, chat, number, again=what == "--unskip")
         case ("--fork", new):
             forked = shared.session.chats.forked(chat, _name(new))
-            _edit(shared, new, lambda _: forked, f"Copied from chat {chat}")
+            edit(shared, new, lambda _: forked, f"Copied from chat {chat}")
         case ("--order",):
             _order(shared, chat)
         case ("--prune",):
@@ -156,35 +154,17 @@ def _of_turn(shared: Shared, chat: str, number: str, which: str) -> tuple[Turn, 
 # --- what changes ---------------------------------------------------------------------------------
 
 
-def _edit(shared: Shared, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
-    shared.wait_for(chat)
-    _change(shared, chat, change, what)
-
-
-def _change(shared: Shared, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
-    saves = shared.session.history.saves_turns  # first: a wrong variable is an error before anything has changed
-    bundle = shared.session.history.edit(chat, change)
-    conversation = shared.session.chats.conversation(chat)
-    left = "" if conversation.one_shot else f": chat {chat} now sends {_turns(len(conversation.sent()))}"
-    line = quoted(f"{what}{left}.")
-    shared.outputs.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})
-
-
-def _turns(number: int) -> str:
-    return f"{number} {'turn' if number == 1 else 'turns'}"
-
-
 def _undo(shared: Shared, chat: str) -> None:
     if not shared.session.chats.conversation(chat).sent():
         raise HistoryError(f"Chat {quoted(chat)} has no turn to undo.", f"{command_for(chat)} shows what it has.")
-    if not refresh.undo(shared, chat, functools.partial(_edit, shared, chat)):
-        _edit(shared, chat, Conversation.undo, "Undone")
+    if not refresh.undo(shared, chat):
+        edit(shared, chat, Conversation.undo, "Undone")
 
 
 def _skip(shared: Shared, chat: str, number: str, *, again: bool) -> None:
     place = _turn(shared, chat, number, active=True).place
     change, how = (Conversation.unskip, "sent again") if again else (Conversation.skip, "skipped")
-    _edit(shared, chat, lambda conversation: change(conversation, place), f"Turn {number} is {how}")
+    edit(shared, chat, lambda conversation: change(conversation, place), f"Turn {number} is {how}")
 
 
 def _attempt(shared: Shared, chat: str, number: str, *which: str) -> Reply:
@@ -193,7 +173,7 @@ def _attempt(shared: Shared, chat: str, number: str, *which: str) -> Reply:
         raise OptionError("--attempt needs a turn and the number of its attempt.", "%glm_history --attempt TURN N")
     attempt = _chosen(turn, chat, number, which[0])
     place = turn.place
-    _edit(
+    edit(
         shared,
         chat,
         lambda conversation: conversation.choose(place, attempt),
@@ -229,14 +209,14 @@ def _order(shared: Shared, chat: str) -> None:
         raise HistoryError(
             f"The saved notebook has no cell of chat {quoted(chat)}, so its order is not known.", "Save the notebook."
         )
-    _edit(shared, chat, lambda conversation: conversation.in_order_of(page), "In the order of the page as last saved")
+    edit(shared, chat, lambda conversation: conversation.in_order_of(page), "In the order of the page as last saved")
 
 
 def _prune(shared: Shared, chat: str) -> None:
     conversation = shared.session.chats.conversation(chat)
     places = [turn.place for turn in conversation if shared.cells.is_deleted(turn)]
-    what = f"{_turns(len(places))} of deleted cells removed"
-    _edit(shared, chat, lambda conversation: conversation.without(*places), what)
+    what = f"{number_of_turns(len(places))} of deleted cells removed"
+    edit(shared, chat, lambda conversation: conversation.without(*places), what)
 
 
 def _turn(shared: Shared, chat: str, number: str, *, active: bool = False) -> Turn:
@@ -285,7 +265,7 @@ def _restore(shared: Shared, files: list[str], *, force: bool) -> None:
     added, warnings = shared.session.history.restore(path, force=force)
     if not any(added.values()):
         warnings = (*warnings, "It holds no answer of glm_magic that is not here.")
-    restored = [f"chat {quoted(chat)}: {_turns(number)}" for chat, number in added.items()]
+    restored = [f"chat {quoted(chat)}: {number_of_turns(number)}" for chat, number in added.items()]
     shared.outputs.show_text(
         "\n".join([f"Restored from {path}: " + (", ".join(summed_up(restored)) or "nothing"), *warnings])
     )
@@ -311,7 +291,7 @@ def _export(shared: Shared, file: str, chat: str, *, force: bool) -> None:
         force=force,
     )
     turns = sum(map(len, conversations.values()))
-    shared.outputs.show_text(f"Written: {_turns(turns)} to {path}")
+    shared.outputs.show_text(f"Written: {number_of_turns(turns)} to {path}")
 
 
 def _export_requests(shared: Shared, path: Path, *, force: bool) -> None:
@@ -322,7 +302,7 @@ def _export_requests(shared: Shared, path: Path, *, force: bool) -> None:
             "Run the cell of one, or its dry run: %%glm … -N",
         )
     number = export_requests(path, plan.requests, force=force)
-    shared.outputs.show_text(f"Written: {number:,} {'request' if number == 1 else 'requests'} to {path}")
+    shared.outputs.show_text(f"Written: {counted(number, 'request')} to {path}")
 
 
 def _forget(shared: Shared, *, force: bool) -> None:

@@ -60,11 +60,10 @@ class Here:
 
     def fail(self, error: BaseException) -> None:
         """Add an error, as if the cell had raised it."""
-        what = str(error)
         brief = getattr(error, "_render_traceback_", None)
         lines = brief() if brief is not None else traceback.format_exception(error)
         if self._has_kernel:
-            self._send("error", {"ename": type(error).__name__, "evalue": what, "traceback": lines})
+            self._send("error", {"ename": type(error).__name__, "evalue": str(error), "traceback": lines})
         else:
             self._publisher.publish(data={"text/plain": "\n".join(lines)}, metadata={})
 

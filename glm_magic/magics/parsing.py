@@ -12,7 +12,7 @@ from glm_magic.errors import OptionError, did_you_mean
 from glm_magic.magics.option import Given, Option, Several
 from glm_magic.magics.option_values import python_name
 from glm_magic.magics.options import OPTIONS
-from glm_magic.magics.words import Evaluate, Word, as_template, check_dashes, quoted, read_word
+from glm_magic.magics.words import Evaluate, Word, as_template, as_word, check_dashes, read_word
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.setting import Value
 
@@ -192,7 +192,7 @@ def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
             option, text = re.split(r"[\s=]+", parsed.bare_text, maxsplit=1)
             raise OptionError(
                 f"{option} takes one word, or a text in quotes; {parsed.rest.split()[0]!r} is one word too many.",
-                f"Quote it: {option} {quoted(f'{text} {parsed.rest}'.strip())}",
+                f"Quote it: {option} {as_word(f'{text} {parsed.rest}'.strip())}",
             )
         word = read_word(parsed.rest, 0)
         shown = parsed.rest[: word.end] if word else parsed.rest
@@ -273,7 +273,7 @@ def _check_is_a_name(words: list[Word], at: int) -> None:
         text = " ".join([value, *(word.typed for word in words[at:])])
         raise OptionError(
             f"{name} takes one word, or a text in quotes; {words[at].typed!r} is one word too many.",
-            f"Quote it: {name}={quoted(text)}",
+            f"Quote it: {name}={as_word(text)}",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -19,13 +19,11 @@ from glm_magic.magics import answering, approving, attempts, names
 from glm_magic.magics.facts import about_attempt, command_for, ending_of_attempt
 from glm_magic.magics.forecasts import in_sum
 from glm_magic.magics.shared import Shared
+from glm_magic.magics.turns import edit, edit_now
 from glm_magic.tools.tool import Tool, checked, tool
 
-# Changes the conversation, and says what was done.
-Edit = Callable[[Callable[[Conversation], Conversation], str], None]
 
-
-def run(shared: Shared, chat: str, edit: Edit) -> None:
+def run(shared: Shared, chat: str) -> None:
     """Ask the stale turns of a chat again. Raises `HistoryError` if there are none, and `Interrupted`.
 
     What cannot be asked is said before anything is sent. A turn that was stopped, or that fails, keeps its answer.
@@ -54,11 +52,11 @@ def run(shared: Shared, chat: str, edit: Edit) -> None:
         finally:
             if done:
                 what = "1 turn was asked again" if len(done) == 1 else f"{len(done)} turns were asked again"
-                edit(lambda conversation: conversation, f"{what} (--undo takes that back)")
+                edit_now(shared, chat, lambda conversation: conversation, f"{what} (--undo takes that back)")
                 shared.session.history.note_refresh(chat, tuple(done))
 
 
-def undo(shared: Shared, chat: str, edit: Edit) -> bool:
+def undo(shared: Shared, chat: str) -> bool:
     """Take a refresh back, if that was the last change of the chat; return whether it was."""
     turns = shared.session.history.refreshed(chat)
     if not turns:
@@ -69,7 +67,8 @@ def undo(shared: Shared, chat: str, edit: Edit) -> bool:
             conversation = conversation.choose(turn.place, turn.attempt)
         return conversation
 
-    edit(back, f"{len(turns)} refreshed {'turn has its' if len(turns) == 1 else 'turns have their'} old answer again")
+    have = "turn has its" if len(turns) == 1 else "turns have their"
+    edit(shared, chat, back, f"{len(turns)} refreshed {have} old answer again")
     for turn in turns:
         if turn.is_shown:
             rewrite(shared, chat, turn.place)
