@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import SimpleCompletion, has_open_quotes, provisionalcompleter, rectify_completions
 
 from glm_magic.asking.chats import DEFAULT_CHAT
-from glm_magic.chat.conversation import Conversation
+from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.templates import open_expression
 from glm_magic.comparing.workers import is_executor
 from glm_magic.errors import GlmError
@@ -135,10 +135,10 @@ def _up_to_cursor(cursor: Cursor) -> _Line:
         reader = Reader(text, cursor.magic)
         try:
             for option, words in reader:
-                index = next((at for at, word in enumerate(words) if _is_marked(word)), None)
+                index = next((at for at, word in enumerate(words) if _at_cursor(word) is not None), None)
                 line.given.append((option, words[:index]))
                 if index is not None:
-                    line.option, line.index, line.typed = option, index, _text(words[index])
+                    line.option, line.index, line.typed = option, index, _at_cursor(words[index])
                     return line
         except GlmError:  # an open quote, the name of an option that is not whole yet, or a fault
             if not reader.rest:
@@ -157,15 +157,10 @@ def _marked(text: str) -> Iterator[tuple[str, bool]]:
         yield text + _MARK + closing, bool(closing)
 
 
-def _is_marked(word: Word) -> bool:
+def _at_cursor(word: Word) -> str | None:
+    """Return what is typed of a word after its last expression; None if the cursor is not in it."""
     last = word.pieces[-1]
-    return isinstance(last, str) and last.endswith(_MARK)
-
-
-def _text(word: Word) -> str:
-    """Return what is typed of a word after its last expression."""
-    last = word.pieces[-1]
-    return last.removesuffix(_MARK) if isinstance(last, str) else ""
+    return last.removesuffix(_MARK) if isinstance(last, str) and last.endswith(_MARK) else None
 
 
 def _options(line: _Line, options: tuple[Option, ...]) -> list[SimpleCompletion]:
@@ -206,7 +201,7 @@ class _Values:
     shell: InteractiveShell
     chats: Mapping[str, Conversation]
     line: _Line
-    preset_names: Callable[[], Iterable[str]]
+    presets: Callable[[], Iterable[str]]
     listed: Sequence[str]
 
     def of_option(self, option: Option, index: int) -> Found:
@@ -242,12 +237,6 @@ class _Values:
         found = _fitting(typed, texts if is_quoted else map(as_word, texts), kind)
         return typed, [*_fitting(typed, choices, "value"), *found]
 
-    def models(self, _: str) -> Iterable[str]:
-        return dict.fromkeys([*self.listed, *MODELS, EMBEDDED])
-
-    def chat_names(self, _: str) -> Iterable[str]:
-        return dict.fromkeys([DEFAULT_CHAT, *self.chats])
-
     def in_notebook(self, fits: Callable[[object], bool]) -> Iterable[str]:
         scope = self.shell.user_ns
         return [name for name in names.public(scope, self.shell.user_ns_hidden) if fits(scope[name])]
@@ -256,38 +245,29 @@ class _Values:
         start, found = _python(self.shell, f'"{typed}')
         return [each.text for each in found if each.type == "path" and start == typed]
 
-    def turns(self, _: str) -> Iterable[str]:
-        return self._conversation.numbered
-
     def attempts(self, _: str) -> Iterable[str]:
-        turn = self._conversation.numbered.get(self.line.word("turn"))
+        turn = self.turns.get(self.line.word("turn"))
         return [str(number) for number in range(1, len(turn.attempts) + 1)] if turn is not None else []
 
     @property
-    def _conversation(self) -> Conversation:
-        return self.chats.get(self.line.word("chat") or DEFAULT_CHAT, Conversation())
-
-    def presets(self, _: str) -> Iterable[str]:
-        return self.preset_names()
-
-    def settings(self, _: str) -> Iterable[str]:
-        return SETTINGS
+    def turns(self) -> dict[str, Turn]:
+        return self.chats.get(self.line.word("chat") or DEFAULT_CHAT, Conversation()).numbered
 
 
 # What `completes` may say: what separates several of them in one word, and where they come from.
 KINDS: dict[str, tuple[str, Callable[[_Values, str], Iterable[str]]]] = {
-    "model": (",", _Values.models),
-    "chat": ("", _Values.chat_names),
+    "model": (",", lambda values, _: dict.fromkeys([*values.listed, *MODELS, EMBEDDED])),
+    "chat": ("", lambda values, _: dict.fromkeys([DEFAULT_CHAT, *values.chats])),
     "function": (",[", lambda values, _: values.in_notebook(names.is_tool)),
     "table": ("", lambda values, _: values.in_notebook(names.is_table)),
     "executor": ("", lambda values, _: values.in_notebook(is_executor)),
     "score": (",", lambda values, _: values.in_notebook(names.is_score)),
     "schema": (",[]()| ", lambda values, _: values.in_notebook(names.is_schema)),
     "file": ("", _Values.files),
-    "turn": ("", _Values.turns),
+    "turn": ("", lambda values, _: values.turns),
     "attempt": ("", _Values.attempts),
-    "setting": ("", _Values.settings),
-    "preset": (",", _Values.presets),
+    "setting": ("", lambda *_: SETTINGS),
+    "preset": (",", lambda values, _: values.presets()),
 }
 
 
@@ -304,7 +284,7 @@ def _words(rest: str) -> tuple[list[str], bool]:
     for text, is_quoted in _marked(rest):
         with contextlib.suppress(GlmError):
             *words, last = read_words(text)
-            return [*(word.typed for word in words), _text(last)], is_quoted
+            return [*(word.typed for word in words), _at_cursor(last) or ""], is_quoted
     return [], False
 
 

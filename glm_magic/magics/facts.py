@@ -8,6 +8,7 @@ from glm_magic.asking.ask import Asking
 from glm_magic.asking.chats import DEFAULT_CHAT, ONE_SHOT
 from glm_magic.asking.history import History
 from glm_magic.asking.question import Question
+from glm_magic.asking.session import Session
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.place import Place
@@ -83,27 +84,27 @@ def _of_unknown_cost(question: Question, reply: Reply) -> list[str]:
     return [] if is_known or question.settings["budget"] is None else ["cost unknown, not counted in the budget"]
 
 
-def ending_of_attempt(history: History, chat: str, turn: Turn, *, embedded: str) -> Ending:
-    """Return how the attempt that counts at a turn ended, when it was made; `embedded` names the embedded model."""
-    attempt = turn.counting
+def ending_of_attempt(session: Session, chat: str, turn: Turn) -> Ending:
+    """Return how the attempt that counts at a turn ended, when it was made."""
+    history, attempt = session.history, turn.counting
     assert attempt is not None, "something counts there"
     if attempt.role != "user":
         return ending_of_message(history, chat, turn.place, attempt)
     conversation = history.chats.conversation(chat)
     facts = (
-        *about_attempt(attempt, embedded=embedded),
+        *about_attempt(session, attempt),
         *_in_conversation(conversation, chat, turn, len(attempt.after)),
     )
     return Ending(facts, _attached(history, chat, turn.place), turn=attempt.id)
 
 
-def about_attempt(attempt: Attempt, *, embedded: str) -> list[str]:
-    """Return the facts about an attempt alone; `embedded` names the embedded model."""
+def about_attempt(session: Session, attempt: Attempt) -> list[str]:
+    """Return the facts about an attempt alone."""
     if attempt.role != "user":
         return [f"{attempt.role} message, not asked"]
     asked, reply = str(attempt.parameters.get("model", attempt.model)), attempt.reply()
     return [
-        who(asked, reply, is_embedded=asked == embedded),
+        who(asked, reply, is_embedded=asked == session.services.embedded.name),
         *what_was_set(attempt.parameters, attempt.system),
         *tokens(reply),
         *calls(reply),

@@ -115,7 +115,7 @@ def _show_attempts(shared: Shared, chat: str, number: str) -> None:
 def _show_turn(shared: Shared, chat: str, number: str, which: str = "") -> None:
     turn, attempt = _of_turn(shared, chat, number, which)
     at = turn.attempts.index(attempt) + 1
-    facts = about_attempt(attempt, embedded=shared.session.services.embedded.name)
+    facts = about_attempt(shared.session, attempt)
     facts += [f"attempt {at} of {len(turn.attempts)}"] if len(turn.attempts) > 1 else []
     facts += [ANOTHER_TEXT] if turn.is_of_another_text(attempt) else []
     shared.outputs.show(line_data((f"Turn {number}", *facts)))

@@ -215,11 +215,10 @@ class PlaygroundHands:
         ]
 
     def _shown(self, number: int, attempt: Attempt, *, is_active: bool) -> dict[str, Any]:
-        embedded = self._shared.session.services.embedded.name
         return {
             "number": number,
             "active": is_active,
-            "facts": " · ".join(facts.about_attempt(attempt, embedded=embedded)),
+            "facts": " · ".join(facts.about_attempt(self._shared.session, attempt)),
             "prompt": safe_text.plain(attempt.question),
             "answer": safe_text.plain(attempt.answer),
         }
@@ -228,11 +227,10 @@ class PlaygroundHands:
         """Show the answer of the cell's turn, which running the cell has taken from the page."""
         history, turn = self._shared.session.history, self._turn
         if turn is not None and turn.counting is not None:
-            embedded = self._shared.session.services.embedded.name
             view = self._shared.outputs.view(self._place, "", at_once=True, show=self._answer)
             for event in turn.counting.events():
                 view.paint(event)
-            view.settle(facts.ending_of_attempt(history, self._chat, turn, embedded=embedded))
+            view.settle(facts.ending_of_attempt(self._shared.session, self._chat, turn))
         elif history.saves_turns and (kept := history.kept_unasked(self._place)) is not None:
             number, bundle = kept
             said = "1 earlier answer of this cell is" if number == 1 else f"{number} earlier answers of this cell are"

@@ -79,9 +79,7 @@ def rewrite(shared: Shared, chat: str, place: Place) -> None:
     """Show the attempt that counts at a place where this kernel has shown its cell's answer."""
     turn = shared.session.chats.turn(chat, place)
     if turn.counting is not None:
-        embedded = shared.session.services.embedded.name
-        ending = ending_of_attempt(shared.session.history, chat, turn, embedded=embedded)
-        shared.outputs.rewrite(place, turn.counting, ending)
+        shared.outputs.rewrite(place, turn.counting, ending_of_attempt(shared.session, chat, turn))
 
 
 def _beforehand(shared: Shared, again: tuple[Again, ...], planned: list[Question]) -> str:
@@ -110,7 +108,7 @@ def _ask(shared: Shared, chat: str, turn: Again) -> Again:
     if not is_replayed:
         rewrite(shared, chat, turn.place)
     if new is not None:
-        facts = about_attempt(new, embedded=shared.session.services.embedded.name)
+        facts = about_attempt(shared.session, new)
         shared.outputs.show(line((f"Turn {turn.number}, old against new", *facts)))
         for data in attempts.compared(turn.attempt, new, side=False, width=shared.outputs.width):
             shared.outputs.show(data)
