@@ -60,11 +60,10 @@ def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending
     asking = ask(shared, question)
     view = _view(shared, question, line)
     try:
-        is_whole = _followed(asking, view, shared.interrupts.check)
+        reply, is_whole = _followed(asking, view, shared.interrupts.check)
     except GlmError as error:
         _settle(shared, view, asking, line, None, error=error)
         raise
-    reply = asking.reply
     if reply is not None:
         shared.bind(reply, line.out)
     _settle(shared, view, asking, line, reply)
@@ -101,12 +100,12 @@ def begin(shared: Shared, question: Question, line: AskLine, ended: Ended, **opt
     view = _view(shared, question, line, on_stop=pending.stop, **options)
 
     def work() -> None:
+        reply: Reply | None = None
         error: BaseException | None = None
         try:
-            _followed(asking, view, pending.check)
+            reply, _ = _followed(asking, view, pending.check)
         except BaseException as failure:  # SystemExit, say: no caller is there to take it
             error = failure
-        reply = asking.reply if error is None else None
         try:
             _settle(shared, view, asking, line, reply, error=error)
             ended(error)
@@ -121,10 +120,10 @@ def begin(shared: Shared, question: Question, line: AskLine, ended: Ended, **opt
     return pending
 
 
-def _followed(asking: Asking, view: View, check: Callable[[], None]) -> bool:
-    """Paint the events; return whether they came to their end.
+def _followed(asking: Asking, view: View, check: Callable[[], None]) -> tuple[Reply | None, bool]:
+    """Paint the events; return the reply, and whether they came to their end.
 
-    `check` raises `KeyboardInterrupt` where a person wants it to stop. What had arrived is then kept.
+    `check` raises `KeyboardInterrupt` where a person wants it to stop. The reply is then what is kept of it, if any.
     """
     try:
         with contextlib.closing(iter(asking)) as events:
@@ -134,9 +133,8 @@ def _followed(asking: Asking, view: View, check: Callable[[], None]) -> bool:
     except KeyboardInterrupt:
         for event in asking.rest():
             view.paint(event)
-        asking.interrupt()
-        return False
-    return True
+        return asking.interrupt(), False
+    return asking.reply, True
 
 
 def _settle(
