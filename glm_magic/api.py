@@ -357,9 +357,7 @@ def _tools(offered: Offered) -> tuple[Tool, ...]:
 
 
 def _schema(value: Any) -> Schema | None:
-    if value is None:
-        return None
-    return schema(value, getattr(value, "__name__", "answer"))
+    return None if value is None else schema(value, getattr(value, "__name__", "answer"))
 
 
 def _extra(fields: Mapping[str, Any] | None) -> dict[str, Any]:

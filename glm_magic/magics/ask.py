@@ -10,7 +10,6 @@ from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.planned import Planned
-from glm_magic.errors import Interrupted
 from glm_magic.magics import answering, approving, comparing, facts, forecasts, planning
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine, read_ask_line
@@ -26,7 +25,7 @@ def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | Com
     this_run = shared.cells.run
     place = this_run.next_place()
     with shared.interrupts:
-        try:
+        with shared.before_asking(place):
             line = read_ask_line(written, shared.evaluate, is_cell=cell is not None)
             line = planning.completed(shared, line)
             shared.wait_for(line.chat, place)
@@ -39,11 +38,6 @@ def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | Com
             plan = comparing.planned if line.compares else _planned
             asked = plan(shared, line, text, place)
             shared.interrupts.check()
-        except BaseException as error:
-            shared.keep_on_page(place)
-            if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
-                raise Interrupted("Stopped. Nothing was sent.") from None
-            raise
         if isinstance(asked, Planned):
             return comparing.run(shared, asked, line)
         return answering.answer(shared, asked, line) if asked is not None else None

@@ -79,16 +79,11 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
     if line.dry_run:
         _show_dry_run(shared, asked)
         return None
-    try:
+    if_stopped = "Run the cell again: it finds what was submitted." if line.batch else "Nothing was sent."
+    with shared.before_asking(asked.plan.place, if_stopped):
         asked = _batched(shared, asked, line)
         until = Until(line.until_decided, line.margin)
         comparing = Comparing(shared.session, asked, shared.kept_runs, until=until)  # which scores what is kept
-    except BaseException as error:
-        shared.keep_on_page(asked.plan.place)
-        if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
-            hint = "Run the cell again: it finds what was submitted." if line.batch else "Nothing was sent."
-            raise Interrupted(f"Stopped. {hint}") from None
-        raise
     comparison = comparing.comparison
     if line.background:
         return _in_background(shared, asked, line, comparing)

@@ -28,7 +28,7 @@ def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: s
     return checked(offered)
 
 
-def schema(written: str, scope: Mapping[str, Any], *, json: bool = False) -> Schema | None:
+def schema(written: str, scope: Mapping[str, Any], *, known: list[str], json: bool) -> Schema | None:
     """Return the schema that ``--schema`` writes, or that of ``--json``; None without either. Raises `OptionError`."""
     if not written and not json:
         return None
@@ -37,8 +37,7 @@ def schema(written: str, scope: Mapping[str, Any], *, json: bool = False) -> Sch
     try:
         value = eval(written, dict(scope))  # noqa: S307 - the person's own expression, in their own notebook
     except NameError as error:
-        public = (name for name in scope if not name.startswith("_"))
-        hint = did_you_mean(getattr(error, "name", None) or "", public)
+        hint = did_you_mean(error.name or "", known)
         raise OptionError(f"--schema {quoted(written)}: {error}.", hint) from None
     except Exception as error:
         raise OptionError(f"--schema {quoted(written)}: {type(error).__name__}: {error}") from error

@@ -53,7 +53,8 @@ def text(shared: Shared, line: AskLine, text: str) -> str:
 def wishes(shared: Shared, line: AskLine) -> Wishes:
     """Return what a line says besides the prompt. Raises `OptionError` for a tool or schema that is none."""
     with shared.interrupts.acting_at_once():  # the notebook's own code: an expression, or a property
-        tools, schema = _tools(shared, line), names.schema(line.schema, shared.names, json=line.json)
+        tools = _tools(shared, line)
+        schema = names.schema(line.schema, shared.names, known=shared.known_names, json=line.json)
     return Wishes(
         chat=line.chat,
         options=line.settings,

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import time
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -111,6 +111,17 @@ class Shared:
         waiting = self.outputs.saying("waiting for an answer in the background")
         with contextlib.nullcontext() if is_over else waiting, self.interrupts.acting_at_once():
             self.background.wait(pendings, place)
+
+    @contextlib.contextmanager
+    def before_asking(self, place: Place, if_stopped: str = "Nothing was sent.") -> Iterator[None]:
+        """Keep what the page has of the turn at `place` if its cell fails, or is stopped, before it asks."""
+        try:
+            yield
+        except BaseException as error:
+            self.keep_on_page(place)
+            if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
+                raise Interrupted(f"Stopped. {if_stopped}") from None
+            raise
 
     def bind(self, reply: Reply | Pending | Comparison, name: str) -> None:
         """Bind the reply to `_glm`, and to `name` unless it is empty; it is not shown again as the cell's value."""
