@@ -165,7 +165,7 @@ def _at_cursor(word: Word) -> str | None:
 
 def _options(line: _Line, options: tuple[Option, ...]) -> list[SimpleCompletion]:
     """Return the options that begin as typed and go with those that are given."""
-    filled = {option.fills for option, _ in line.given if option.repeats is None}
+    filled = {option.field_name for option, _ in line.given if option.repeats is None}
     excluded = {
         flag
         for option, words in line.given
@@ -175,7 +175,7 @@ def _options(line: _Line, options: tuple[Option, ...]) -> list[SimpleCompletion]
     fitting = [
         option
         for option in options
-        if option.fills not in filled and option.flag not in excluded and not any(map(line.has, option.excludes))
+        if option.field_name not in filled and option.flag not in excluded and not any(map(line.has, option.excludes))
     ]
     while lonely := [option for option in fitting if not _has_company(option, line, fitting)]:
         fitting = [option for option in fitting if option not in lonely]

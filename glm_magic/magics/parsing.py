@@ -40,15 +40,15 @@ def parse(line: str, magic: str, evaluate: Evaluate, late: Container[str] = ()) 
     for option, words in reader:
         fill = as_template if option.flag in late else evaluate
         value = option.filled_by(tuple(_given(word, fill) for word in words))
-        before = by_field.get(option.fills)
+        before = by_field.get(option.field_name)
         if before is option and option.repeats is not None:
-            value = option.repeats(filled[option.fills], value)
+            value = option.repeats(filled[option.field_name], value)
         elif before is option:
             raise OptionError(f"{option.flag} is given twice.", "Give it once.")
         elif before is not None:
             raise OptionError(f"These options cannot be combined: {before.flag} and {option.flag}.", "Choose one.")
-        by_field[option.fills] = option
-        filled[option.fills] = value
+        by_field[option.field_name] = option
+        filled[option.field_name] = value
     _check_combination([option for name, option in by_field.items() if filled[name] != option.idle], magic)
     return Line(filled, reader.rest, reader.last)
 

@@ -53,7 +53,7 @@ def ask_line(settings: Mapping[str, Any], line: AskLine = _NOTHING) -> str:
         value = getattr(line, each.name)
         if value != getattr(_NOTHING, each.name):
             values[each.name] = value
-    flags = [flag for option in ASK_OPTIONS for flag in _flags(option, values.get(option.fills))]
+    flags = [flag for option in ASK_OPTIONS for flag in _flags(option, values.get(option.field_name))]
     return " ".join(["%%glm", *flags])
 
 
@@ -69,7 +69,7 @@ def _flags(option: Option, value: Any) -> Iterator[str]:
     elif isinstance(value, tuple) and option.repeats is not None:
         yield from (f"{called} {as_word(each)}" for each in value)
     else:
-        setting = SETTINGS.get(option.fills.removeprefix(_OF_SETTINGS))
+        setting = SETTINGS.get(option.field_name.removeprefix(_OF_SETTINGS))
         text = ",".join(value) if isinstance(value, tuple) else setting.written(value) if setting else str(value)
         is_one = setting is not None and setting.option and not setting.may_be_empty and "," in text
         yield f"{called} {as_template(repr(text)) if is_one else as_word(text)}"  # a comma compares
