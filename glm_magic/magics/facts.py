@@ -36,12 +36,7 @@ _MOST_NAMED = 5
 
 
 def ending_of(
-    asking: Asking,
-    reply: Reply | None,
-    error: GlmError | None = None,
-    *,
-    page: Sequence[str] = (),
-    problems: tuple[str, ...] = (),
+    asking: Asking, reply: Reply | None, error: GlmError | None, *, page: Sequence[str], problems: tuple[str, ...]
 ) -> Ending:
     """Return how a question ended: with a reply, with a part of one, or with an error.
 
@@ -67,7 +62,7 @@ def ending_of(
     facts += _in_conversation(
         asking.conversation, question.chat, turn, len(question.sent_after), from_before=from_before
     )
-    facts += images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
+    facts += images_left_out(question)
     facts += _out_of_order(asking.conversation, turn, question.sent_after, page)
     kept = asking.bundle if question.settings["save_turns"] else None
     return Ending(
@@ -171,11 +166,11 @@ def _out_of_order(
     return [f"asked after {turns_named(below)} from below it (%glm_history --order)"] if below else []
 
 
-def images_left_out(model: str, sent_after: Sequence[Attempt], *, embedded: bool) -> list[str]:
+def images_left_out(question: Question) -> list[str]:
     """Return that the images of earlier turns were not sent, where the model reads text only."""
-    if not request.reads_text_only(model, embedded=embedded):
+    if not request.reads_text_only(question.model, embedded=question.is_embedded):
         return []
-    images = sum(request.has_images(message) for attempt in sent_after for message in attempt.messages)
+    images = any(request.has_images(message) for attempt in question.sent_after for message in attempt.messages)
     return ["images of earlier turns left out: the model reads text only"] if images else []
 
 

@@ -35,7 +35,7 @@ def dry_run(question: Question, session: Session) -> dict[str, str]:
     was_set = what_was_set(request.parameters(question.body), question.system)
     asked = " · ".join([question.model, *was_set])
     body = endpoint.written(question.body) if endpoint else question.body
-    left_out = images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
+    left_out = images_left_out(question)
     return show_dry_run(
         [*address, asked],
         map(Message.from_api, question.body["messages"]),
@@ -84,7 +84,7 @@ def spent(total: Total) -> str:
     return f"This kernel: {', '.join([counted(total.requests, 'request'), tokens, *costs, *unknown])}."
 
 
-def comparison_dry_run(plan: Plan, to_ask: Sequence[Question], session: Session, *, pending: int = 0) -> dict[str, str]:
+def comparison_dry_run(plan: Plan, to_ask: Sequence[Question], session: Session, *, pending: int) -> dict[str, str]:
     """Return what a comparison would ask, and what it might cost, and its first request, by MIME type.
 
     So many of its requests are `pending` in batches.
