@@ -69,7 +69,7 @@ class AnswerStream(Iterator[str]):
         self._error: Exception | None = None
 
     def __next__(self) -> str:
-        while (event := self._next_event()) is not None:
+        for event in self.events():
             if isinstance(event, TextDelta):
                 return event.text
         raise StopIteration
@@ -79,8 +79,7 @@ class AnswerStream(Iterator[str]):
 
         Raises `GlmError` if the answer fails.
         """
-        while (event := self._next_event()) is not None:
-            yield event
+        return iter(self._next_event, None)
 
     def _next_event(self) -> Event | None:
         try:
@@ -358,9 +357,7 @@ def _tools(offered: Offered) -> tuple[Tool, ...]:
 
 
 def _schema(value: Any) -> Schema | None:
-    if value is None:
-        return None
-    return schema(value, getattr(value, "__name__", "answer"))
+    return None if value is None else schema(value, getattr(value, "__name__", "answer"))
 
 
 def _extra(fields: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -97,11 +97,13 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"Did you mean {meant}?" if meant else otherwise
 
 
-class _ShownBriefly:
+class _ShownBriefly(BaseException):
     """An exception that IPython shows as its own few lines in place of a traceback."""
 
-    what: str
-    remedy: str
+    def __init__(self, what: str, remedy: str = "") -> None:
+        super().__init__(what, remedy)
+        self.what = printable(what)
+        self.remedy = printable(remedy)
 
     def __str__(self) -> str:
         return f"{self.what}\n{self.remedy}" if self.remedy else self.what
@@ -115,11 +117,6 @@ class GlmError(_ShownBriefly, Exception):
 
     `what` says what happened, `remedy` what to do (it may span lines).
     """
-
-    def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(what, remedy)
-        self.what = printable(what)
-        self.remedy = printable(remedy)
 
     def rewrite(self, change: Callable[[str], str]) -> None:
         """Change every text that the error holds, as where a service repeated the key."""
@@ -172,11 +169,9 @@ class SetupError(GlmError):
 class AnswerError(GlmError):
     """The request was sent, and there is no whole answer; `partial` is the `Reply` so far, or None."""
 
-    def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(what, remedy)
-        self.partial: Any = None
-        self.retry_after: float | None = None
-        self.was_stale = False  # it failed on a connection that was kept from an earlier answer
+    partial: Any = None
+    retry_after: float | None = None
+    was_stale = False  # it failed on a connection that was kept from an earlier answer
 
 
 class ConnectionFailed(AnswerError):
@@ -263,8 +258,3 @@ class ServiceDown(ServiceError):
 
 class Interrupted(_ShownBriefly, KeyboardInterrupt):
     """The person stopped the answer; what had arrived is kept."""
-
-    def __init__(self, what: str, remedy: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.remedy = remedy

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from glm_magic.magics.config import CONFIG_OPTIONS
-from glm_magic.magics.history import HISTORY_OPTIONS
 from glm_magic.magics.option import Option
-from glm_magic.magics.options import ASK_OPTIONS
+from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS
 from glm_magic.notebook import bundle
 from glm_magic.protocol.models import MODELS
 from glm_magic.settings.declared import SETTINGS

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
 from glm_magic.asking.ask import Asking, Circumstances
-from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Question
 from glm_magic.chat.reply import Reply
 from glm_magic.display.view import View
 from glm_magic.errors import AnswerError, GlmError, Interrupted, OptionError
 from glm_magic.magics import approving, facts
 from glm_magic.magics.background import Pending
+from glm_magic.magics.interrupts import Interrupts
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
 
-# Called with a question, its reply and its error, once its answer has been shown.
-Ended: TypeAlias = "Callable[[Asking, Reply | None, BaseException | None], None]"
+# Called once an answer has been shown, with the error if it failed.
+Ended: TypeAlias = "Callable[[BaseException | None], None]"
 
 _A_TOOL_RUNS: ContextVar[bool] = ContextVar("a tool runs", default=False)
 
@@ -36,54 +34,42 @@ def check_no_tool_asks() -> None:
 
 
 @contextlib.contextmanager
-def _acting(guard: AbstractContextManager[None]) -> Iterator[None]:
-    """Mark that code of the notebook runs: a tool, or a question to the person."""
+def acting(interrupts: Interrupts | None = None) -> Iterator[None]:
+    """Mark that code of the notebook runs: a tool, or a question to the person.
+
+    In the cell's own thread, `interrupts` act at once meanwhile.
+    """
     token = _A_TOOL_RUNS.set(True)
     try:
-        with guard:
+        with interrupts.acting_at_once() if interrupts is not None else contextlib.nullcontext():
             yield
     finally:
         _A_TOOL_RUNS.reset(token)
 
 
-def acting(shared: Shared) -> AbstractContextManager[None]:
-    """Return what marks that a tool runs, or that a person is asked, in the cell's own thread."""
-    return _acting(shared.interrupts.acting_at_once())
-
-
-def marked_as_acting() -> AbstractContextManager[None]:
-    """Return what marks that a tool runs in another thread than the cell's."""
-    return _acting(contextlib.nullcontext())
+def ask(shared: Shared, question: Question) -> Asking:
+    """Return the question under way in the cell's own thread, where the person may be asked about its tools."""
+    approve = approving.approve if question.settings["approve"] else None
+    return shared.session.ask(question, Circumstances(approve, lambda: acting(shared.interrupts)))
 
 
 def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending:
     """Ask, show what comes, and bind the reply. Raises `GlmError`, or `Interrupted` if the person stops it."""
     if line.background:
         return _in_background(shared, question, line)
-    approve = approving.approve if question.settings["approve"] else None
-    asking = shared.session.ask(question, Circumstances(approve, lambda: acting(shared)))
+    asking = ask(shared, question)
     view = _view(shared, question, line)
-    reply: Reply | None = None
     try:
-        with contextlib.closing(iter(asking)) as events:
-            for event in events:
-                view.paint(event)
-                shared.interrupts.check()
-        reply = asking.reply
-    except KeyboardInterrupt:
-        for event in asking.rest():
-            view.paint(event)
-        reply = asking.interrupt()
-        _settle(shared, view, asking, line, reply)
-        raise Interrupted(f"Stopped. {_what_is_kept(reply)}") from None
+        reply, is_whole = _followed(asking, view, shared.interrupts.check)
     except GlmError as error:
         _settle(shared, view, asking, line, None, error=error)
         raise
-    finally:
-        if reply is not None:
-            shared.bind(reply, line.out)
-    assert reply is not None
+    if reply is not None:
+        shared.bind(reply, line.out)
     _settle(shared, view, asking, line, reply)
+    if not is_whole:
+        raise Interrupted(f"Stopped. {_what_is_kept(reply)}")
+    assert reply is not None, "it has ended well"
     if shared.interrupts.has_come:  # too late for this answer, but not for the cells after it
         raise Interrupted("Stopped. The answer had already finished; it is kept.")
     return reply
@@ -92,7 +78,7 @@ def answer(shared: Shared, question: Question, line: AskLine) -> Reply | Pending
 def _in_background(shared: Shared, question: Question, line: AskLine) -> Pending:
     here = shared.outputs.here()
 
-    def ended(_asking: Asking, _reply: Reply | None, error: BaseException | None) -> None:
+    def ended(error: BaseException | None) -> None:
         if error is not None:
             here.fail(error)
 
@@ -107,44 +93,48 @@ def begin(shared: Shared, question: Question, line: AskLine, ended: Ended, **opt
 
     `options` are those of the view.
     """
-    stopping = threading.Event()
-    circumstances = Circumstances(acting=marked_as_acting, stopped=stopping.is_set)
+    pending = Pending(question.model)
+    circumstances = Circumstances(acting=acting, stopped=pending.stopping.is_set)
     asking = shared.session.ask(question, circumstances)
-    pending = Pending(question.model, stopping)
     asking.take_place()
     view = _view(shared, question, line, on_stop=pending.stop, **options)
 
     def work() -> None:
-        reply, error = _followed(asking, view, stopping)
+        reply: Reply | None = None
+        error: BaseException | None = None
+        try:
+            reply, _ = _followed(asking, view, pending.check)
+        except BaseException as failure:  # SystemExit, say: no caller is there to take it
+            error = failure
         try:
             _settle(shared, view, asking, line, reply, error=error)
-            ended(asking, reply, error)
+            ended(error)
         finally:
             pending.end(reply, error)
 
     if question.recorded is not None:  # it is there at once
         work()
     else:
-        shared.background.start("" if question.chat == ONE_SHOT else question.chat, question.place, pending, work)
+        shared.background.start(question.chat, question.place, pending, work)
     shared.bind(pending, line.out)
     return pending
 
 
-def _followed(asking: Asking, view: View, stopping: threading.Event) -> tuple[Reply | None, BaseException | None]:
-    """Paint the events until the end, or until it is stopped; return the reply, or the error in its place."""
+def _followed(asking: Asking, view: View, check: Callable[[], None]) -> tuple[Reply | None, bool]:
+    """Paint the events; return the reply, and whether they came to their end.
+
+    `check` raises `KeyboardInterrupt` where a person wants it to stop. The reply is then what is kept of it, if any.
+    """
     try:
         with contextlib.closing(iter(asking)) as events:
             for event in events:
                 view.paint(event)
-                if stopping.is_set():
-                    raise KeyboardInterrupt
+                check()
     except KeyboardInterrupt:
         for event in asking.rest():
             view.paint(event)
-        return asking.interrupt(), None
-    except BaseException as error:  # SystemExit, say: no caller is there to take it
-        return None, error
-    return asking.reply, None
+        return asking.interrupt(), False
+    return asking.reply, True
 
 
 def _settle(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Question
 from glm_magic.chat.messages import Message, Role
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing.comparison import Comparison
-from glm_magic.errors import Interrupted
+from glm_magic.comparing.planned import Planned
 from glm_magic.magics import answering, approving, comparing, facts, forecasts, planning
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine, read_ask_line
@@ -26,30 +25,22 @@ def run(shared: Shared, written: str, cell: str | None) -> Reply | Pending | Com
     this_run = shared.cells.run
     place = this_run.next_place()
     with shared.interrupts:
-        try:
+        with shared.before_asking(place):
             line = read_ask_line(written, shared.evaluate, is_cell=cell is not None)
             line = planning.completed(shared, line)
-            shared.wait_for("" if line.chat == ONE_SHOT else line.chat, place)
+            shared.wait_for(line.chat, place)
             text = line.prompt if cell is None else this_run.as_typed(cell)
             if line.interact:
                 from glm_magic.magics import playground  # noqa: PLC0415 - it loads the widgets
 
                 playground.open_below(shared, line, text, place)
                 return None
-            if line.compares:
-                compared = comparing.planned(shared, line, text, place, planning.wishes(shared, line))
-                question = None
-            else:
-                compared, question = None, _planned(shared, line, text, place)
+            plan = comparing.planned if line.compares else _planned
+            asked = plan(shared, line, text, place)
             shared.interrupts.check()
-        except BaseException as error:
-            shared.keep_on_page(place)
-            if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
-                raise Interrupted("Stopped. Nothing was sent.") from None
-            raise
-        if compared is not None:
-            return comparing.run(shared, compared, line)
-        return answering.answer(shared, question, line) if question is not None else None
+        if isinstance(asked, Planned):
+            return comparing.run(shared, asked, line)
+        return answering.answer(shared, asked, line) if asked is not None else None
 
 
 def _planned(shared: Shared, line: AskLine, text: str, place: Place) -> Question | None:
@@ -59,7 +50,7 @@ def _planned(shared: Shared, line: AskLine, text: str, place: Place) -> Question
         return None
     question = shared.session.plan(planning.message(shared, line, text), place, planning.wishes(shared, line))
     if line.dry_run:
-        shared.outputs.show(dict(forecasts.dry_run(question, shared.session)))
+        shared.outputs.show(forecasts.dry_run(question, shared.session))
         shared.keep_on_page(place)
         return None
     if question.wishes.tools and question.settings["approve"] and question.recorded is None:

@@ -37,7 +37,7 @@ def as_table(number: str, turn: Turn, command: str, *, width: int) -> dict[str, 
 def compared(before: Attempt, after: Attempt, *, side: bool, width: int) -> Iterator[dict[str, str]]:
     """Yield the outputs that show what changed between two attempts, in parameters, prompt and answer."""
     parts = [
-        ("Parameters", *(_as_lines(one) for one in (before, after))),
+        ("Parameters", *map(parameter_lines, (before, after))),
         ("Prompt", before.question, after.question),
     ]
     if "user" in (before.role, after.role):  # a message that was put in has no answer
@@ -49,7 +49,8 @@ def compared(before: Attempt, after: Attempt, *, side: bool, width: int) -> Iter
         yield side_by_side(old, new, most=width) if side else differences(old, new)
 
 
-def _as_lines(attempt: Attempt) -> str:
+def parameter_lines(attempt: Attempt) -> str:
+    """Return the system message and the parameters of an attempt, one in a line."""
     return "\n".join(f"{name}: {value}" for name, value in written_parameters(attempt).items())
 
 

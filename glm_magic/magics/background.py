@@ -6,13 +6,14 @@ import contextvars
 import inspect
 import re
 import threading
+import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from glm_magic.asking.chats import ONE_SHOT
+from glm_magic.chat.place import Place
+from glm_magic.chat.reply import Reply
 from glm_magic.errors import GlmError, Interrupted, StillPending, described, printable
-
-if TYPE_CHECKING:
-    from glm_magic.chat.place import Place
 
 _DISPLAYS = re.compile(r"__repr__|__str__|_repr_\w+_")
 _WAIT_SECONDS = 0.1  # an interrupt is taken between two waits
@@ -26,13 +27,13 @@ class Pending:
     ``repr()``, so that libraries can look at what they are given.
     """
 
-    def __init__(self, model: str, stopping: threading.Event) -> None:
-        """`model` is what is asked; `stopping` is the event that stops the answer."""
+    def __init__(self, model: str) -> None:
+        """`model` is what is asked."""
         self._model = model
-        self._stopping = stopping
         self._reply: Any = None
         self._error: BaseException | None = None
         self._ended = threading.Event()
+        self.stopping = threading.Event()
 
     @property
     def done(self) -> bool:
@@ -61,11 +62,14 @@ class Pending:
 
     def stop(self) -> None:
         """Stop it at once; what has arrived is kept."""
-        self._stopping.set()
+        self.stopping.set()
+
+    def check(self) -> None:
+        """Raise `KeyboardInterrupt` if it has been stopped."""
+        if self.stopping.is_set():
+            raise KeyboardInterrupt
 
     def __getattr__(self, name: str) -> Any:
-        from glm_magic.chat.reply import Reply  # noqa: PLC0415 - not with %load_ext
-
         if name.startswith("_") or not hasattr(Reply, name):
             raise AttributeError(f"A Reply has no attribute {name!r}.", name=name, obj=self)
         if not self.done:
@@ -103,12 +107,8 @@ class Pending:
 
 def _is_in_a_display() -> bool:
     """Whether `Pending.__str__` is called to show what the answer is in: pandas and polars call ``str()`` for that."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if _DISPLAYS.fullmatch(frame.f_code.co_name) and frame.f_code is not Pending.__str__.__code__:
-            return True
-        frame = frame.f_back
-    return False
+    callers = (frame.f_code for frame, _ in traceback.walk_stack(inspect.currentframe()))
+    return any(_DISPLAYS.fullmatch(code.co_name) and code is not Pending.__str__.__code__ for code in callers)
 
 
 class Background:
@@ -118,11 +118,13 @@ class Background:
         self._asked: list[tuple[str, Place, Pending]] = []
 
     def start(self, chat: str, place: Place, pending: Pending, work: Callable[[], None]) -> None:
-        """Run `work`, which ends `pending`, in a daemon thread; `chat` is ``""`` for a one-shot question.
+        """Run `work`, which ends `pending`, in a daemon thread.
 
         If `work` fails before it has ended `pending`, that error ends it.
         """
-        self._asked = [entry for entry in self._asked if not entry[2].done or (entry[0] and entry[2].failed)]
+        self._asked = [
+            entry for entry in self._asked if not entry[2].done or (entry[0] != ONE_SHOT and entry[2].failed)
+        ]
         self._asked.append((chat, place, pending))
         context = contextvars.copy_context()  # it knows whose outputs these are
 
@@ -138,8 +140,8 @@ class Background:
         threading.Thread(target=context.run, args=(whole,), name="glm_magic background", daemon=True).start()
 
     def before(self, chat: str, place: Place | None = None) -> tuple[Pending, ...]:
-        """Return the answers that must end before the next question in `chat` or at `place`."""
-        return tuple(asked for in_chat, at, asked in self._asked if (chat and in_chat == chat) or at == place)
+        """Return the answers that must end before the next one in `chat` or at `place`; a one-shot waits for none."""
+        return tuple(asked for in_chat, at, asked in self._asked if in_chat == chat != ONE_SHOT or at == place)
 
     def wait(self, pendings: tuple[Pending, ...], place: Place | None = None) -> None:
         """Wait for `pendings`. Raises the error of a failed one, once; not to the cell at `place`, which asks again."""

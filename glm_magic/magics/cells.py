@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from glm_magic.chat.conversation import Turn
 
 
+def request(shell: InteractiveShell, part: str) -> dict[str, Any]:
+    """Return a part of the message with which the front end runs the cell: its header, metadata or content."""
+    parent: Any = getattr(shell, "get_parent", dict)()
+    found = parent.get(part) if isinstance(parent, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 class Run:
     """One execution of a cell: its id, its text where it is known, and how many questions it has asked."""
 
@@ -127,10 +134,8 @@ class Cells:
 
     def _begin(self) -> str:
         self._runs += 1
-        parent: Any = getattr(self._shell, "get_parent", dict)()
-        metadata = parent.get("metadata") if isinstance(parent, dict) else None
-        found: dict[str, Any] = metadata if isinstance(metadata, dict) else {}
-        cell_id, deleted = found.get("cellId"), found.get("deletedCells")
+        metadata = request(self._shell, "metadata")
+        cell_id, deleted = metadata.get("cellId"), metadata.get("deletedCells")
         self.have_ids = isinstance(cell_id, str) and bool(cell_id)
         cell = str(cell_id) if self.have_ids else f"run {self._runs}"
         self._counts[cell] = "*"

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from glm_magic.asking.ask import Circumstances
-from glm_magic.asking.chats import ONE_SHOT
-from glm_magic.asking.question import Wishes
 from glm_magic.asking.recordings import source_of
 from glm_magic.chat.place import Place
 from glm_magic.comparing import axes, submitting
@@ -35,26 +32,27 @@ from glm_magic.errors import Interrupted, OptionError, quoted
 from glm_magic.magics import answering, forecasts, names, planning
 from glm_magic.magics.background import Pending
 from glm_magic.magics.parsing import AskLine
-from glm_magic.magics.settings import set_here
+from glm_magic.magics.settings import change
 from glm_magic.magics.shared import Shared
+from glm_magic.magics.written import set_line
 from glm_magic.notebook.bundle import MIME_TYPE as TURN
 from glm_magic.notebook.comparison import MIME_TYPE as COMPARISON
+from glm_magic.settings.presets import preset
 from glm_magic.settings.setting import Value
 
 
-def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wishes) -> Planned:
+def planned(shared: Shared, line: AskLine, text: str, place: Place) -> Planned:
     """Return what a cell compares; nothing is sent, and nothing changes. Raises `CellError` or `SetupError`."""
-    wanted = _wanted(shared, line, text, wishes)
+    wanted = _wanted(shared, line, text)
     wanted.check_size(yes=line.yes)
-    known_names = names.public(shared.names, shared.shell.user_ns_hidden)
-    scores = scorer(names.scores(line.scores, shared.names, known=known_names), has_rows=wanted.has_table)
+    scores = scorer(names.scores(line.scores, shared.names, known=shared.known_names), has_rows=wanted.has_table)
     settings = shared.session.layers.values(line.settings)
     source = source_of(settings["replay"], replay=line.replay)
     keeping = Keeping(place, bool(settings["save_turns"]), str(settings["record"] or ""), source)
-    circumstances = Circumstances(acting=answering.marked_as_acting)
+    circumstances = Circumstances(acting=answering.acting)
     workers = None
     if line.executor:
-        workers = executor(names.executor(line.executor, shared.names, known=known_names), line.executor)
+        workers = executor(names.executor(line.executor, shared.names, known=shared.known_names), line.executor)
     asked = prepared(
         PendingBatches(shared.session, shared.kept_runs, keeping, settings, circumstances),
         wanted,
@@ -62,7 +60,7 @@ def planned(shared: Shared, line: AskLine, text: str, place: Place, wishes: Wish
         fresh=line.fresh,
         limited=not line.dry_run,
         acting=shared.interrupts.acting_at_once,
-        notes=shadowed(wanted.rows[0], known_names) if wanted.has_table else (),
+        notes=shadowed(wanted.rows[0], shared.known_names) if wanted.has_table else (),
         workers=workers,
     )
     before = None if line.blind else shared.kept_runs.shown_at(place, save=keeping.save)
@@ -75,26 +73,13 @@ def run(shared: Shared, asked: Planned, line: AskLine) -> Comparison | None:
     Raises `Interrupted` if the person stops it, and the first error if all runs failed.
     """
     if line.dry_run:
-        plan, pending = asked.plan, asked.known.pending
-        waiting = sum(plan.key(spot) in pending for spot in plan.spots()) if pending else 0
-        shown = forecasts.comparison_dry_run(plan, asked.to_ask, shared.session, pending=waiting)
-        shared.outputs.show(dict(shown))
-        shared.keep_on_page(asked.plan.place)
+        _show_dry_run(shared, asked)
         return None
-    return _compare(shared, asked, line)
-
-
-def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
-    try:
+    if_stopped = "Run the cell again: it finds what was submitted." if line.batch else "Nothing was sent."
+    with shared.before_asking(asked.plan.place, if_stopped):
         asked = _batched(shared, asked, line)
         until = Until(line.until_decided, line.margin)
         comparing = Comparing(asked, until=until)  # which scores what is kept
-    except BaseException as error:
-        shared.keep_on_page(asked.plan.place)
-        if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
-            hint = "Run the cell again: it finds what was submitted." if line.batch else "Nothing was sent."
-            raise Interrupted(f"Stopped. {hint}") from None
-        raise
     comparison = comparing.comparison
     if line.background:
         return _in_background(shared, asked, line, comparing)
@@ -105,34 +90,35 @@ def _compare(shared: Shared, asked: Planned, line: AskLine) -> Comparison:
     return comparison
 
 
+def _show_dry_run(shared: Shared, asked: Planned) -> None:
+    plan, pending = asked.plan, asked.known.pending
+    waiting = sum(plan.key(spot) in pending for spot in plan.spots()) if pending else 0
+    shared.outputs.show(forecasts.comparison_dry_run(plan, asked.to_ask, shared.session, pending=waiting))
+    shared.keep_on_page(plan.place)
+
+
 def _batched(shared: Shared, asked: Planned, line: AskLine) -> Planned:
     with shared.interrupts.acting_at_once():
         return batched(asked, fresh=line.fresh, saying=shared.outputs.saying)
 
 
 def _in_background(shared: Shared, asked: Planned, line: AskLine, comparing: Comparing) -> Comparison:
-    here, stopping = shared.outputs.here(), threading.Event()
-    comparison = comparing.comparison
-    pending = Pending("the comparison", stopping)
+    here, comparison = shared.outputs.here(), comparing.comparison
+    pending = Pending("the comparison")
     page = _Page(shared, comparison, asked, line, show=here.show, pending=pending)
     page.begin()
-
-    def check() -> None:
-        if stopping.is_set():
-            raise KeyboardInterrupt
 
     def work() -> None:
         error: BaseException | None = None
         try:
-            _follow(comparing, page, check)
+            _follow(comparing, page, pending.check)
         except BaseException as failure:
             error = failure
             here.fail(failure)
         finally:
             pending.end(comparison, error)
 
-    chat = "" if line.chat == ONE_SHOT else line.chat
-    shared.background.start(chat, asked.plan.place, pending, work)
+    shared.background.start(line.chat, asked.plan.place, pending, work)
     shared.bind(comparison, line.out)
     if not shared.outputs.is_a_page:
         shared.outputs.show_text("[the comparison runs in the background: _glm.wait()]")
@@ -278,15 +264,16 @@ class _Page:
             return self._asked.batches.cancel()
 
     def _use(self, column: axes.Configuration) -> str:
-        return set_here(self._shared, column.options)
+        change(self._shared, column.options)
+        return set_line(column.options)
 
 
-def _wanted(shared: Shared, line: AskLine, text: str, wishes: Wishes) -> Wanted:
+def _wanted(shared: Shared, line: AskLine, text: str) -> Wanted:
+    wishes = planning.wishes(shared, line)
     wordings = axes.variants(text) if line.variants else (axes.Variant("", text),)
     rows: tuple[Row, ...] = ({},)
     if line.each:
-        known = names.public(shared.names, shared.shell.user_ns_hidden)
-        rows = rows_of(names.table(line.each, shared.names, known=known), line.each)
+        rows = rows_of(names.table(line.each, shared.names, known=shared.known_names), line.each)
     filling = Filling(rows, bool(line.each), has_templates=not line.raw, names=shared.names)
     columns, baseline = axes.configurations(wordings, line.axes, _presets(shared, line)), 0
     if line.blind:
@@ -312,7 +299,7 @@ def _presets(shared: Shared, line: AskLine) -> dict[str, dict[str, Value]]:
     if len(line.presets) < 2:
         return {"": {}}
     return {
-        name: {of: value for of, value in planning.preset(shared, name).items() if of not in line.settings}
+        name: {of: value for of, value in preset(shared.files, name).items() if of not in line.settings}
         for name in line.presets
     }
 

@@ -11,31 +11,23 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import SimpleCompletion, has_open_quotes, provisionalcompleter, rectify_completions
 
 from glm_magic.asking.chats import DEFAULT_CHAT
-from glm_magic.chat.conversation import Conversation
+from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.templates import open_expression
 from glm_magic.comparing.workers import is_executor
 from glm_magic.errors import GlmError
 from glm_magic.magics import names
 from glm_magic.magics.option import Option
-from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS
+from glm_magic.magics.options import OPTIONS
 from glm_magic.magics.parsing import Reader
 from glm_magic.magics.transform import Cursor
-from glm_magic.magics.words import Word, quoted, read_words
+from glm_magic.magics.words import Word, as_word, read_words
 from glm_magic.protocol.models import EMBEDDED, MODELS
-from glm_magic.settings import presets
 from glm_magic.settings.declared import SETTINGS
-from glm_magic.settings.files import SettingsFiles
 from glm_magic.settings.setting import alternatives
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_OPTIONS = {
-    "%%glm": ASK_OPTIONS,
-    "%glm": ASK_OPTIONS,
-    "%glm_config": CONFIG_OPTIONS,
-    "%glm_history": HISTORY_OPTIONS,
-}
 _MARK = "\0"  # stands where the cursor is; nobody types it
 
 Found = tuple[str, list[SimpleCompletion]]  # what is typed, and what can take its place
@@ -55,14 +47,15 @@ def completed(
     cursor: Cursor,
     shell: InteractiveShell,
     chats: Mapping[str, Conversation],
-    files: Callable[[], SettingsFiles | None] = lambda: None,
-    listed: Sequence[str] = (),
+    presets: Callable[[], Iterable[str]],
+    listed: Sequence[str],
 ) -> dict[str, Any]:
     """Return the result of a matcher: what completes the word at the cursor, and nothing of IPython's own.
 
-    `files` returns the settings' files, which hold the presets; `listed` are the models that an endpoint has.
+    `presets` returns the names of the presets, which are read from files; `listed` are the models that an endpoint has.
     """
-    typed, found = _found(cursor, shell, chats, files, listed)
+    line = _read(cursor)
+    typed, found = _found(cursor, _Values(shell, chats, line, presets, listed))
     return {
         "completions": found or _Nothing(),
         "matched_fragment": typed if found else "",
@@ -71,22 +64,14 @@ def completed(
     }
 
 
-def _found(
-    cursor: Cursor,
-    shell: InteractiveShell,
-    chats: Mapping[str, Conversation],
-    files: Callable[[], SettingsFiles | None],
-    listed: Sequence[str],
-) -> Found:
-    options = _OPTIONS[cursor.magic]
-    line = _read(cursor, options)
+def _found(cursor: Cursor, values: _Values) -> Found:
+    options, line = OPTIONS[cursor.magic], values.line
     is_prompt = cursor.body is not None or (cursor.magic == "%glm" and bool(line.rest))
     expression = open_expression(cursor.before if cursor.body is None else cursor.body)
     if expression is not None and not (is_prompt and line.has("--raw")):
-        return _python(shell, expression)
+        return _python(values.shell, expression)
     if is_prompt or line.typed is None:
         return "", []
-    values = _Values(shell, chats, line, files, listed)
     if line.option is not None:
         typed, found = values.of_option(line.option, line.index)
         is_optional = line.index > 0 or not line.option.metavar
@@ -136,24 +121,24 @@ class _Line:
         return next(found, "")
 
 
-def _read(cursor: Cursor, options: tuple[Option, ...]) -> _Line:
-    line = _up_to_cursor(cursor, options)
+def _read(cursor: Cursor) -> _Line:
+    line = _up_to_cursor(cursor)
     with contextlib.suppress(GlmError):
-        line.given += Reader(re.sub(r"^\S+", "", cursor.after).lstrip(), options, cursor.magic)
+        line.given += Reader(re.sub(r"^\S+", "", cursor.after).lstrip(), cursor.magic)
     return line
 
 
-def _up_to_cursor(cursor: Cursor, options: tuple[Option, ...]) -> _Line:
+def _up_to_cursor(cursor: Cursor) -> _Line:
     wrong = None
     for text, is_quoted in _marked(cursor.before):
         line = _Line(is_quoted=is_quoted)
-        reader = Reader(text, options, cursor.magic)
+        reader = Reader(text, cursor.magic)
         try:
             for option, words in reader:
-                index = next((at for at, word in enumerate(words) if _is_marked(word)), None)
+                index = next((at for at, word in enumerate(words) if _at_cursor(word) is not None), None)
                 line.given.append((option, words[:index]))
                 if index is not None:
-                    line.option, line.index, line.typed = option, index, _text(words[index])
+                    line.option, line.index, line.typed = option, index, _at_cursor(words[index])
                     return line
         except GlmError:  # an open quote, the name of an option that is not whole yet, or a fault
             if not reader.rest:
@@ -172,20 +157,15 @@ def _marked(text: str) -> Iterator[tuple[str, bool]]:
         yield text + _MARK + closing, bool(closing)
 
 
-def _is_marked(word: Word) -> bool:
+def _at_cursor(word: Word) -> str | None:
+    """Return what is typed of a word after its last expression; None if the cursor is not in it."""
     last = word.pieces[-1]
-    return isinstance(last, str) and last.endswith(_MARK)
-
-
-def _text(word: Word) -> str:
-    """Return what is typed of a word after its last expression."""
-    last = word.pieces[-1]
-    return last.removesuffix(_MARK) if isinstance(last, str) else ""
+    return last.removesuffix(_MARK) if isinstance(last, str) and last.endswith(_MARK) else None
 
 
 def _options(line: _Line, options: tuple[Option, ...]) -> list[SimpleCompletion]:
     """Return the options that begin as typed and go with those that are given."""
-    filled = {option.fills for option, _ in line.given if option.repeats is None}
+    filled = {option.field_name for option, _ in line.given if option.repeats is None}
     excluded = {
         flag
         for option, words in line.given
@@ -195,7 +175,7 @@ def _options(line: _Line, options: tuple[Option, ...]) -> list[SimpleCompletion]
     fitting = [
         option
         for option in options
-        if option.fills not in filled and option.flag not in excluded and not any(map(line.has, option.excludes))
+        if option.field_name not in filled and option.flag not in excluded and not any(map(line.has, option.excludes))
     ]
     while lonely := [option for option in fitting if not _has_company(option, line, fitting)]:
         fitting = [option for option in fitting if option not in lonely]
@@ -221,7 +201,7 @@ class _Values:
     shell: InteractiveShell
     chats: Mapping[str, Conversation]
     line: _Line
-    settings_files: Callable[[], SettingsFiles | None]
+    presets: Callable[[], Iterable[str]]
     listed: Sequence[str]
 
     def of_option(self, option: Option, index: int) -> Found:
@@ -254,72 +234,40 @@ class _Values:
         if "." in typed and kind in ("function", "schema", "table", "score"):
             return _python(self.shell, typed)
         texts = named(self, typed) if named else []
-        found = _fitting(typed, texts if is_quoted else map(quoted, texts), kind)
+        found = _fitting(typed, texts if is_quoted else map(as_word, texts), kind)
         return typed, [*_fitting(typed, choices, "value"), *found]
 
-    def models(self, _: str) -> Iterable[str]:
-        return dict.fromkeys([*self.listed, *MODELS, EMBEDDED])
-
-    def chat_names(self, _: str) -> Iterable[str]:
-        return dict.fromkeys([DEFAULT_CHAT, *self.chats])
-
-    def functions(self, _: str) -> Iterable[str]:
-        return self._named(names.is_tool)
-
-    def tables(self, _: str) -> Iterable[str]:
-        return self._named(names.is_table)
-
-    def executors(self, _: str) -> Iterable[str]:
-        return self._named(is_executor)
-
-    def scores(self, _: str) -> Iterable[str]:
-        return self._named(names.is_score)
-
-    def schemas(self, _: str) -> Iterable[str]:
-        return self._named(names.is_schema)
+    def in_notebook(self, fits: Callable[[object], bool]) -> Iterable[str]:
+        scope = self.shell.user_ns
+        return [name for name in names.public(scope, self.shell.user_ns_hidden) if fits(scope[name])]
 
     def files(self, typed: str) -> Iterable[str]:
         start, found = _python(self.shell, f'"{typed}')
         return [each.text for each in found if each.type == "path" and start == typed]
 
-    def turns(self, _: str) -> Iterable[str]:
-        return [str(number) for number, turn in enumerate(self._conversation, 1) if turn.attempts]
-
     def attempts(self, _: str) -> Iterable[str]:
-        turns = {str(number): turn for number, turn in enumerate(self._conversation, 1)}
-        turn = turns.get(self.line.word("turn"))
+        turn = self.turns.get(self.line.word("turn"))
         return [str(number) for number in range(1, len(turn.attempts) + 1)] if turn is not None else []
 
     @property
-    def _conversation(self) -> Conversation:
-        return self.chats.get(self.line.word("chat") or DEFAULT_CHAT, Conversation())
-
-    def presets(self, _: str) -> Iterable[str]:
-        files = self.settings_files()
-        return presets.presets(files) if files is not None else ()
-
-    def settings(self, _: str) -> Iterable[str]:
-        return SETTINGS
-
-    def _named(self, fits: Callable[[object], bool]) -> list[str]:
-        scope = self.shell.user_ns
-        return [name for name in names.public(scope, self.shell.user_ns_hidden) if fits(scope[name])]
+    def turns(self) -> dict[str, Turn]:
+        return self.chats.get(self.line.word("chat") or DEFAULT_CHAT, Conversation()).numbered
 
 
 # What `completes` may say: what separates several of them in one word, and where they come from.
 KINDS: dict[str, tuple[str, Callable[[_Values, str], Iterable[str]]]] = {
-    "model": (",", _Values.models),
-    "chat": ("", _Values.chat_names),
-    "function": (",[", _Values.functions),
-    "table": ("", _Values.tables),
-    "executor": ("", _Values.executors),
-    "score": (",", _Values.scores),
-    "schema": (",[]()| ", _Values.schemas),
+    "model": (",", lambda values, _: dict.fromkeys([*values.listed, *MODELS, EMBEDDED])),
+    "chat": ("", lambda values, _: dict.fromkeys([DEFAULT_CHAT, *values.chats])),
+    "function": (",[", lambda values, _: values.in_notebook(names.is_tool)),
+    "table": ("", lambda values, _: values.in_notebook(names.is_table)),
+    "executor": ("", lambda values, _: values.in_notebook(is_executor)),
+    "score": (",", lambda values, _: values.in_notebook(names.is_score)),
+    "schema": (",[]()| ", lambda values, _: values.in_notebook(names.is_schema)),
     "file": ("", _Values.files),
-    "turn": ("", _Values.turns),
+    "turn": ("", lambda values, _: values.turns),
     "attempt": ("", _Values.attempts),
-    "setting": ("", _Values.settings),
-    "preset": (",", _Values.presets),
+    "setting": ("", lambda *_: SETTINGS),
+    "preset": (",", lambda values, _: values.presets()),
 }
 
 
@@ -336,7 +284,7 @@ def _words(rest: str) -> tuple[list[str], bool]:
     for text, is_quoted in _marked(rest):
         with contextlib.suppress(GlmError):
             *words, last = read_words(text)
-            return [*(word.typed for word in words), _text(last)], is_quoted
+            return [*(word.typed for word in words), _at_cursor(last) or ""], is_quoted
     return [], False
 
 

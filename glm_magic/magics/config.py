@@ -7,7 +7,6 @@ import getpass
 from glm_magic.display.tables import table
 from glm_magic.errors import OptionError, SetupError
 from glm_magic.magics import saving
-from glm_magic.magics.options import CONFIG_OPTIONS
 from glm_magic.magics.parsing import assignments, parse
 from glm_magic.magics.settings import as_table, change, described, reset
 from glm_magic.magics.shared import Shared
@@ -26,7 +25,7 @@ _PANEL = "panel"  # its name among the live controls
 
 def run(shared: Shared, line: str) -> None:
     """Do what the line says. Raises `GlmError`, in which case nothing has changed."""
-    parsed = parse(line, CONFIG_OPTIONS, "%glm_config", shared.evaluate)
+    parsed = parse(line, "%glm_config", shared.evaluate)
     named = list(assignments(read_words(parsed.rest), shared.evaluate))
     match parsed.filled.get("action", ()), named:
         case ("--reset",), _:
@@ -44,7 +43,7 @@ def run(shared: Shared, line: str) -> None:
         case ("--presets",), []:
             saving.list_presets(shared)
         case ("--save-preset", name), []:
-            saving.save_preset(shared, name, of_project="project" in parsed.filled)
+            shared.outputs.show_text(saving.keep_preset(shared, name, of_project="project" in parsed.filled))
         case (), []:
             if not _panel_is_shown(shared):
                 shared.outputs.show(as_table(shared))
@@ -103,11 +102,11 @@ def _panel_is_shown(shared: Shared) -> bool:
     try:
         from glm_magic.magics.panel import PanelHands  # noqa: PLC0415 - it loads the widgets
 
-        hands = shared.live.controls.get(_PANEL) or PanelHands(shared)
+        hands = shared.controls.get(_PANEL) or PanelHands(shared)
     except Exception:  # no widgets, or a kernel without comms, which fails in ways of its own
         return False
     assert isinstance(hands, PanelHands), "by its name"
-    shared.live.controls[_PANEL] = hands
+    shared.controls[_PANEL] = hands
     hands.show(shared.cells.run.cell)
     return True
 
@@ -118,7 +117,7 @@ def _list_models(shared: Shared) -> None:
         names = shared.session.services.list_models(shared.session.layers.values({}))
     where = shared.session.services.base_url(shared.session.layers.values({})) or "this machine"
     title = f"{len(names):,} models at {where}" if len(names) != 1 else f"1 model at {where}"
-    shared.outputs.show(dict(table(title, ("model",), [(name,) for name in names], most=shared.outputs.width)))
+    shared.outputs.show(table(title, ("model",), [(name,) for name in names], most=shared.outputs.width))
 
 
 def _login(shared: Shared) -> None:

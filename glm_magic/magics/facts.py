@@ -8,6 +8,7 @@ from glm_magic.asking.ask import Asking
 from glm_magic.asking.chats import DEFAULT_CHAT, ONE_SHOT
 from glm_magic.asking.history import History
 from glm_magic.asking.question import Question
+from glm_magic.asking.session import Session
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.place import Place
@@ -25,7 +26,7 @@ from glm_magic.display.reply_facts import (
 )
 from glm_magic.display.view import Ending
 from glm_magic.errors import GlmError, Withdrawn
-from glm_magic.magics.words import quoted
+from glm_magic.magics.words import as_word
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.protocol import request
 
@@ -35,12 +36,7 @@ _MOST_NAMED = 5
 
 
 def ending_of(
-    asking: Asking,
-    reply: Reply | None,
-    error: GlmError | None = None,
-    *,
-    page: Sequence[str] = (),
-    problems: tuple[str, ...] = (),
+    asking: Asking, reply: Reply | None, error: GlmError | None, *, page: Sequence[str], problems: tuple[str, ...]
 ) -> Ending:
     """Return how a question ended: with a reply, with a part of one, or with an error.
 
@@ -66,7 +62,7 @@ def ending_of(
     facts += _in_conversation(
         asking.conversation, question.chat, turn, len(question.sent_after), from_before=from_before
     )
-    facts += images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
+    facts += images_left_out(question)
     facts += _out_of_order(asking.conversation, turn, question.sent_after, page)
     kept = asking.bundle if question.settings["save_turns"] else None
     return Ending(
@@ -83,27 +79,27 @@ def _of_unknown_cost(question: Question, reply: Reply) -> list[str]:
     return [] if is_known or question.settings["budget"] is None else ["cost unknown, not counted in the budget"]
 
 
-def ending_of_attempt(history: History, chat: str, turn: Turn, *, embedded: str) -> Ending:
-    """Return how the attempt that counts at a turn ended, when it was made; `embedded` names the embedded model."""
-    attempt = turn.counting
+def ending_of_attempt(session: Session, chat: str, turn: Turn) -> Ending:
+    """Return how the attempt that counts at a turn ended, when it was made."""
+    history, attempt = session.history, turn.counting
     assert attempt is not None, "something counts there"
     if attempt.role != "user":
         return ending_of_message(history, chat, turn.place, attempt)
     conversation = history.chats.conversation(chat)
     facts = (
-        *about_attempt(attempt, embedded=embedded),
+        *about_attempt(session, attempt),
         *_in_conversation(conversation, chat, turn, len(attempt.after)),
     )
     return Ending(facts, _attached(history, chat, turn.place), turn=attempt.id)
 
 
-def about_attempt(attempt: Attempt, *, embedded: str) -> list[str]:
-    """Return the facts about an attempt alone; `embedded` names the embedded model."""
+def about_attempt(session: Session, attempt: Attempt) -> list[str]:
+    """Return the facts about an attempt alone."""
     if attempt.role != "user":
         return [f"{attempt.role} message, not asked"]
     asked, reply = str(attempt.parameters.get("model", attempt.model)), attempt.reply()
     return [
-        who(asked, reply, is_embedded=asked == embedded),
+        who(asked, reply, is_embedded=asked == session.services.embedded.name),
         *what_was_set(attempt.parameters, attempt.system),
         *tokens(reply),
         *calls(reply),
@@ -124,7 +120,7 @@ def _attached(history: History, chat: str, place: Place) -> dict[str, object]:
 
 def command_for(chat: str) -> str:
     """Return the ``%glm_history`` of this chat, to which an option can be added."""
-    return f"%glm_history -c {quoted(chat)}" if chat != DEFAULT_CHAT else "%glm_history"
+    return f"%glm_history -c {as_word(chat)}" if chat != DEFAULT_CHAT else "%glm_history"
 
 
 def written_parameters(attempt: Attempt) -> dict[str, str]:
@@ -170,11 +166,11 @@ def _out_of_order(
     return [f"asked after {turns_named(below)} from below it (%glm_history --order)"] if below else []
 
 
-def images_left_out(model: str, sent_after: Sequence[Attempt], *, embedded: bool) -> list[str]:
+def images_left_out(question: Question) -> list[str]:
     """Return that the images of earlier turns were not sent, where the model reads text only."""
-    if not request.reads_text_only(model, embedded=embedded):
+    if not request.reads_text_only(question.model, embedded=question.is_embedded):
         return []
-    images = sum(request.has_images(message) for attempt in sent_after for message in attempt.messages)
+    images = any(request.has_images(message) for attempt in question.sent_after for message in attempt.messages)
     return ["images of earlier turns left out: the model reads text only"] if images else []
 
 

@@ -12,7 +12,7 @@ from glm_magic.asking.question import Question
 from glm_magic.asking.session import Session
 from glm_magic.chat import images
 from glm_magic.chat.messages import Message
-from glm_magic.comparing.plan import Plan
+from glm_magic.comparing.plan import Plan, counted
 from glm_magic.display.dry_run import dry_run as show_dry_run
 from glm_magic.display.reply_facts import what_was_set
 from glm_magic.errors import CellError
@@ -35,7 +35,7 @@ def dry_run(question: Question, session: Session) -> dict[str, str]:
     was_set = what_was_set(request.parameters(question.body), question.system)
     asked = " · ".join([question.model, *was_set])
     body = endpoint.written(question.body) if endpoint else question.body
-    left_out = images_left_out(question.model, question.sent_after, embedded=question.is_embedded)
+    left_out = images_left_out(question)
     return show_dry_run(
         [*address, asked],
         map(Message.from_api, question.body["messages"]),
@@ -78,14 +78,13 @@ def spent(total: Total) -> str:
     """Return what this kernel has asked and spent, in one line; ``""`` if nothing."""
     if not total.requests:
         return ""
-    requests = f"{total.requests:,} {'request' if total.requests == 1 else 'requests'}"
     costs = [f"{cost:.6f} {currency}" for currency, cost in total.costs]
     unknown = [f"{total.unknown:,} of unknown cost"] if total.unknown else []
-    counted = f"{total.prompt_tokens:,} tokens in, {total.completion_tokens:,} out"
-    return f"This kernel: {', '.join([requests, counted, *costs, *unknown])}."
+    tokens = f"{total.prompt_tokens:,} tokens in, {total.completion_tokens:,} out"
+    return f"This kernel: {', '.join([counted(total.requests, 'request'), tokens, *costs, *unknown])}."
 
 
-def comparison_dry_run(plan: Plan, to_ask: Sequence[Question], session: Session, *, pending: int = 0) -> dict[str, str]:
+def comparison_dry_run(plan: Plan, to_ask: Sequence[Question], session: Session, *, pending: int) -> dict[str, str]:
     """Return what a comparison would ask, and what it might cost, and its first request, by MIME type.
 
     So many of its requests are `pending` in batches.

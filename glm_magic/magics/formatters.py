@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import inspect
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.displayhook import CapturingDisplayHook, DisplayHook
@@ -83,7 +84,7 @@ class ReplyFormatter:
         elif hasattr(reply, "grid"):
             data = static(reply.grid())
         else:
-            data = data_of(reply)
+            data = {"text/markdown": safe_text.markdown(reply.text), "text/plain": safe_text.plain(reply.text)}
         self._shell.display_pub.publish(data=data, metadata={})
 
     @staticmethod
@@ -96,17 +97,7 @@ _DISPLAY_HOOKS = (DisplayHook.__call__.__code__, CapturingDisplayHook.__call__._
 
 def _is_the_value_of_a_cell() -> bool:
     """Whether IPython's display hook is the caller; it does not tell a formatter, so the stack must."""
-    frame = inspect.currentframe()
-    while frame is not None:
-        if frame.f_code in _DISPLAY_HOOKS:
-            return True
-        frame = frame.f_back
-    return False
-
-
-def data_of(reply: Reply) -> dict[str, str]:
-    """Return the data of a reply by MIME type."""
-    return {"text/markdown": safe_text.markdown(reply.text), "text/plain": safe_text.plain(reply.text)}
+    return any(frame.f_code in _DISPLAY_HOOKS for frame, _ in traceback.walk_stack(inspect.currentframe()))
 
 
 def data_of_prompt(prompt: str) -> dict[str, str]:

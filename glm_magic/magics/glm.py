@@ -12,7 +12,7 @@ from IPython.core.completer import context_matcher
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, needs_local_scope, no_var_expand
 
 from glm_magic.errors import CellError
-from glm_magic.magics.cells import Cells
+from glm_magic.magics.cells import Cells, request
 from glm_magic.magics.option import documented
 from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS
 from glm_magic.magics.traits import Mirror, SettingTrait
@@ -68,9 +68,7 @@ class GLMMagics(Magics):
 
     def check_this_cell(self) -> None:
         """Raise `CellError` if IPython has taken a question in this cell, ``%glm …?``, for a request for help."""
-        parent: Any = getattr(self._shell, "get_parent", dict)()
-        content = parent.get("content") if isinstance(parent, dict) else None
-        code = content.get("code") if isinstance(content, dict) else None
+        code = request(self._shell, "content").get("code")
         if isinstance(code, str) and asks_for_help(code):
             raise CellError(
                 "glm_magic is loaded, but this cell asked nothing: IPython took `%glm …?` for a request for help.",
@@ -176,7 +174,7 @@ class GLMMagics(Magics):
 
         session = self.kept.session
         chats, listed = (session.chats, session.listed_models) if session else ({}, ())
-        return completion.completed(cursor, self._shell, chats, lambda: self.shared.session.layers.files, listed)
+        return completion.completed(cursor, self._shell, chats, lambda: self.shared.presets, listed)
 
     def _before_cell(self, info: ExecutionInfo) -> None:
         self.kept.cells.begin(info.raw_cell)

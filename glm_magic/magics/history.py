@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from glm_magic.asking.chats import DEFAULT_CHAT
@@ -13,19 +11,19 @@ from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import OPEN
+from glm_magic.comparing.plan import counted
 from glm_magic.display import safe_text
 from glm_magic.display.page.line import line as line_data
 from glm_magic.display.tables import table
 from glm_magic.errors import HistoryError, OptionError, SettingError, quoted, summed_up
-from glm_magic.magics import attempts, refresh, turns, words
-from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for, written_parameters
+from glm_magic.magics import attempts, refresh, turns
+from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for
 from glm_magic.magics.formatters import data_of_prompt
-from glm_magic.magics.new_cell import put_below
-from glm_magic.magics.options import HISTORY_OPTIONS
-from glm_magic.magics.parsing import parse
+from glm_magic.magics.new_cell import notebook_file, put_below
+from glm_magic.magics.parsing import AskLine, parse
 from glm_magic.magics.shared import Shared
-from glm_magic.magics.turns import saved_only
-from glm_magic.notebook.bundle import MIME_TYPE
+from glm_magic.magics.turns import edit, number_of_turns, saved_only
+from glm_magic.magics.written import ask_line
 from glm_magic.notebook.export.requests import REQUESTS, export_requests
 from glm_magic.notebook.export.write import export
 
@@ -37,11 +35,11 @@ def run(shared: Shared, line: str) -> Reply | None:
 
     Raises `GlmError`, in which case nothing has changed.
     """
-    parsed = parse(line, HISTORY_OPTIONS, "%glm_history", shared.evaluate)
-    if parsed.rest.strip():
+    parsed = parse(line, "%glm_history", shared.evaluate)
+    if parsed.rest:
         raise OptionError(f"%glm_history does not know {parsed.rest!r}.", "%glm_history? shows what it does.")
     named = parsed.filled.get("chat", "")
-    if "chat" in parsed.filled:
+    if named:
         _check_is_known(shared, named)
     chat = named or DEFAULT_CHAT
     match parsed.filled.get("action", ()):
@@ -52,9 +50,9 @@ def run(shared: Shared, line: str) -> Reply | None:
         case ("--list",):
             _list(shared)
         case ("--clear",):
-            _edit(shared, chat, lambda conversation: conversation.without(*(t.place for t in conversation)), "Cleared")
+            edit(shared, chat, lambda conversation: conversation.without(*(t.place for t in conversation)), "Cleared")
         case ("--refresh",):
-            refresh.run(shared, chat, functools.partial(_change, shared, chat))
+            refresh.run(shared, chat)
         case ("--undo",):
             _undo(shared, chat)
         case ("--attempt", number, *which):
@@ -73,7 +71,7 @@ def run(shared: Shared, line: str) -> Reply | None:
             _skip(shared, chat, number, again=what == "--unskip")
         case ("--fork", new):
             forked = shared.session.chats.forked(chat, _name(new))
-            _edit(shared, new, lambda _: forked, f"Copied from chat {chat}")
+            edit(shared, new, lambda _: forked, f"Copied from chat {chat}")
         case ("--order",):
             _order(shared, chat)
         case ("--prune",):
@@ -96,9 +94,9 @@ def _show_panel(shared: Shared, chat: str) -> None:
             from glm_magic.magics.turns_panel import TurnsHands  # noqa: PLC0415 - it loads the widgets
 
             name = f"turns of {chat}"
-            hands = shared.live.controls.get(name) or TurnsHands(shared, chat)
+            hands = shared.controls.get(name) or TurnsHands(shared, chat)
             assert isinstance(hands, TurnsHands), "by its name"
-            shared.live.controls[name] = hands
+            shared.controls[name] = hands
             hands.show(shared.cells.run.cell)
             return
     shared.outputs.show(turns.as_table(shared, chat))
@@ -106,29 +104,28 @@ def _show_panel(shared: Shared, chat: str) -> None:
 
 def _list(shared: Shared) -> None:
     rows = [(chat, str(len(conversation.sent()))) for chat, conversation in shared.session.chats.items()]
-    shared.outputs.show(dict(table("Chats", ("chat", "turns sent"), rows, most=shared.outputs.width)))
+    shared.outputs.show(table("Chats", ("chat", "turns sent"), rows, most=shared.outputs.width))
 
 
 def _show_attempts(shared: Shared, chat: str, number: str) -> None:
-    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
-    shared.outputs.show(dict(attempts.as_table(number, turn, command_for(chat), width=shared.outputs.width)))
+    turn = _turn(shared, chat, number)
+    shared.outputs.show(attempts.as_table(number, turn, command_for(chat), width=shared.outputs.width))
 
 
 def _show_turn(shared: Shared, chat: str, number: str, which: str = "") -> None:
     turn, attempt = _of_turn(shared, chat, number, which)
     at = turn.attempts.index(attempt) + 1
-    facts = about_attempt(attempt, embedded=shared.session.services.embedded.name)
+    facts = about_attempt(shared.session, attempt)
     facts += [f"attempt {at} of {len(turn.attempts)}"] if len(turn.attempts) > 1 else []
     facts += [ANOTHER_TEXT] if turn.is_of_another_text(attempt) else []
-    shared.outputs.show(dict(line_data((f"Turn {number}", *facts))))
+    shared.outputs.show(line_data((f"Turn {number}", *facts)))
     if attempt.role == "user":
-        parameters = "\n".join(f"{name}: {value}" for name, value in written_parameters(attempt).items())
-        shared.outputs.show(data_of_prompt(parameters))
+        shared.outputs.show(data_of_prompt(attempts.parameter_lines(attempt)))
     shared.outputs.show_turn(attempt)
 
 
 def _show_difference(shared: Shared, chat: str, number: str, between: tuple[str, ...], *, side: bool) -> None:
-    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    turn = _turn(shared, chat, number)
     if len(turn.attempts) == 1:
         again = "Run its cell again." if shared.cells.have_ids else "Without a notebook, each question is another turn."
         raise HistoryError(f"Turn {number} has only one attempt; nothing to compare.", again)
@@ -136,68 +133,47 @@ def _show_difference(shared: Shared, chat: str, number: str, between: tuple[str,
     if len(between) != len(("N", "M")):
         raise OptionError("--diff takes two numbers or none.", _DIFF)
     before, after = (_chosen(turn, chat, number, one) for one in between)
-    shared.outputs.show(dict(line_data((f"Turn {number}: from attempt {between[0]} to attempt {between[1]}",))))
+    shared.outputs.show(line_data((f"Turn {number}: from attempt {between[0]} to attempt {between[1]}",)))
     for data in attempts.compared(before, after, side=side, width=shared.outputs.width):
-        shared.outputs.show(dict(data))
+        shared.outputs.show(data)
 
 
 def _put_text_below(shared: Shared, chat: str, number: str, which: str = "") -> None:
     turn, attempt = _of_turn(shared, chat, number, which)
-    options = [*(["-c", words.quoted(chat)] if chat != DEFAULT_CHAT else [])]
-    options += ["--role", attempt.role] if attempt.role != "user" else []
-    options += ["--raw"] if OPEN in attempt.question else []  # its expressions have been evaluated
-    put_below(" ".join(["%%glm", *options]) + f"\n{attempt.question}", "text", beside=turn.place.cell)
+    is_raw = OPEN in attempt.question  # its expressions have been evaluated
+    line = ask_line({}, AskLine(chat=chat, role=attempt.role, raw=is_raw))
+    put_below(f"{line}\n{attempt.question}", "text", beside=turn.place.cell)
 
 
 def _of_turn(shared: Shared, chat: str, number: str, which: str) -> tuple[Turn, Attempt]:
     """Return a turn, and its attempt with that number, else the active one, else the last."""
-    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    turn = _turn(shared, chat, number)
     return turn, _chosen(turn, chat, number, which) if which else turn.counting or turn.attempts[-1]
 
 
 # --- what changes ---------------------------------------------------------------------------------
 
 
-def _edit(shared: Shared, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
-    shared.wait_for(chat)
-    _change(shared, chat, change, what)
-
-
-def _change(shared: Shared, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
-    saves = shared.session.history.saves_turns  # first: a wrong variable is an error before anything has changed
-    bundle = shared.session.history.edit(chat, change)
-    conversation = shared.session.chats.conversation(chat)
-    left = "" if conversation.one_shot else f": chat {chat} now sends {_turns(len(conversation.sent()))}"
-    line = quoted(f"{what}{left}.")
-    shared.outputs.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})
-
-
-def _turns(number: int) -> str:
-    return f"{number} {'turn' if number == 1 else 'turns'}"
-
-
 def _undo(shared: Shared, chat: str) -> None:
     if not shared.session.chats.conversation(chat).sent():
         raise HistoryError(f"Chat {quoted(chat)} has no turn to undo.", f"{command_for(chat)} shows what it has.")
-    if not refresh.undo(shared, chat, functools.partial(_edit, shared, chat)):
-        _edit(shared, chat, Conversation.undo, "Undone")
+    if not refresh.undo(shared, chat):
+        edit(shared, chat, Conversation.undo, "Undone")
 
 
 def _skip(shared: Shared, chat: str, number: str, *, again: bool) -> None:
-    place = _sendable(shared, chat, number).place
-    if again:
-        _edit(shared, chat, lambda conversation: conversation.unskip(place), f"Turn {number} is sent again")
-    else:
-        _edit(shared, chat, lambda conversation: conversation.skip(place), f"Turn {number} is skipped")
+    place = _turn(shared, chat, number, active=True).place
+    change, how = (Conversation.unskip, "sent again") if again else (Conversation.skip, "skipped")
+    edit(shared, chat, lambda conversation: change(conversation, place), f"Turn {number} is {how}")
 
 
 def _attempt(shared: Shared, chat: str, number: str, *which: str) -> Reply:
-    turn = _turn(shared, chat, number, lambda turn: bool(turn.attempts), "an answer")
+    turn = _turn(shared, chat, number)
     if not which:
         raise OptionError("--attempt needs a turn and the number of its attempt.", "%glm_history --attempt TURN N")
     attempt = _chosen(turn, chat, number, which[0])
     place = turn.place
-    _edit(
+    edit(
         shared,
         chat,
         lambda conversation: conversation.choose(place, attempt),
@@ -233,19 +209,21 @@ def _order(shared: Shared, chat: str) -> None:
         raise HistoryError(
             f"The saved notebook has no cell of chat {quoted(chat)}, so its order is not known.", "Save the notebook."
         )
-    _edit(shared, chat, lambda conversation: conversation.in_order_of(page), "In the order of the page as last saved")
+    edit(shared, chat, lambda conversation: conversation.in_order_of(page), "In the order of the page as last saved")
 
 
 def _prune(shared: Shared, chat: str) -> None:
     conversation = shared.session.chats.conversation(chat)
     places = [turn.place for turn in conversation if shared.cells.is_deleted(turn)]
-    what = f"{_turns(len(places))} of deleted cells removed"
-    _edit(shared, chat, lambda conversation: conversation.without(*places), what)
+    what = f"{number_of_turns(len(places))} of deleted cells removed"
+    edit(shared, chat, lambda conversation: conversation.without(*places), what)
 
 
-def _turn(shared: Shared, chat: str, number: str, fits: Callable[[Turn], bool], what: str) -> Turn:
-    """Return the turn with this number in the table. Raises `HistoryError` if none fits."""
-    fitting = {at: turn for at, turn in shared.session.chats.conversation(chat).numbered.items() if fits(turn)}
+def _turn(shared: Shared, chat: str, number: str, *, active: bool = False) -> Turn:
+    """Return the turn with this number in the table. Raises `HistoryError` if it has no answer, or no `active` one."""
+    numbered = shared.session.chats.conversation(chat).numbered
+    fitting = {at: turn for at, turn in numbered.items() if turn.counting is not None or not active}
+    what = "an active answer" if active else "an answer"
     if number not in fitting:
         there = f"It has: {', '.join(fitting)}. {command_for(chat)} shows them."
         there = there if fitting else " ".join(["It has none yet.", *saved_only(shared)])
@@ -259,10 +237,6 @@ def _check_is_known(shared: Shared, chat: str) -> None:
         shared.session.chats.known(chat)
     except SettingError as error:
         raise SettingError(error.what, " ".join([error.remedy, *saved_only(shared)])) from None
-
-
-def _sendable(shared: Shared, chat: str, number: str) -> Turn:
-    return _turn(shared, chat, number, lambda turn: turn.counting is not None, "an active answer")
 
 
 def _chosen(turn: Turn, chat: str, number: str, which: str) -> Attempt:
@@ -285,13 +259,13 @@ def _name(chat: str) -> str:
 
 
 def _restore(shared: Shared, files: list[str], *, force: bool) -> None:
-    path = Path(files[0]).expanduser() if files else shared.notebook_file()
+    path = Path(files[0]).expanduser() if files else notebook_file(shared.shell)
     if path is None:
         raise HistoryError("This kernel does not know its notebook's file.", "%glm_history --restore FILE.ipynb")
     added, warnings = shared.session.history.restore(path, force=force)
     if not any(added.values()):
         warnings = (*warnings, "It holds no answer of glm_magic that is not here.")
-    restored = [f"chat {quoted(chat)}: {_turns(number)}" for chat, number in added.items()]
+    restored = [f"chat {quoted(chat)}: {number_of_turns(number)}" for chat, number in added.items()]
     shared.outputs.show_text(
         "\n".join([f"Restored from {path}: " + (", ".join(summed_up(restored)) or "nothing"), *warnings])
     )
@@ -299,7 +273,7 @@ def _restore(shared: Shared, files: list[str], *, force: bool) -> None:
 
 def _export(shared: Shared, file: str, chat: str, *, force: bool) -> None:
     path = Path(file).expanduser()
-    own = shared.notebook_file()
+    own = notebook_file(shared.shell)
     if own is not None and _are_one_file(own, path):
         raise HistoryError(f"{path} is this notebook itself.", "Give the export another name.")
     if path.name.lower().endswith(REQUESTS):
@@ -317,7 +291,7 @@ def _export(shared: Shared, file: str, chat: str, *, force: bool) -> None:
         force=force,
     )
     turns = sum(map(len, conversations.values()))
-    shared.outputs.show_text(f"Written: {_turns(turns)} to {path}")
+    shared.outputs.show_text(f"Written: {number_of_turns(turns)} to {path}")
 
 
 def _export_requests(shared: Shared, path: Path, *, force: bool) -> None:
@@ -328,7 +302,7 @@ def _export_requests(shared: Shared, path: Path, *, force: bool) -> None:
             "Run the cell of one, or its dry run: %%glm … -N",
         )
     number = export_requests(path, plan.requests, force=force)
-    shared.outputs.show_text(f"Written: {number:,} {'request' if number == 1 else 'requests'} to {path}")
+    shared.outputs.show_text(f"Written: {counted(number, 'request')} to {path}")
 
 
 def _forget(shared: Shared, *, force: bool) -> None:

@@ -22,13 +22,13 @@ def tools(names: str, scope: Mapping[str, Any], *, known: list[str], as_typed: s
     """
     offered: list[Tool] = []
     for name in names.split(","):
-        value = _named(name, scope, known, f"{as_typed} {quoted(name)}")
+        value = _named(name, scope, known, as_typed)
         several = tools_of(value)
         offered += [tool(value, name.rpartition(".")[2])] if several is None else several
     return checked(offered)
 
 
-def schema(written: str, scope: Mapping[str, Any], *, json: bool = False) -> Schema | None:
+def schema(written: str, scope: Mapping[str, Any], *, known: list[str], json: bool) -> Schema | None:
     """Return the schema that ``--schema`` writes, or that of ``--json``; None without either. Raises `OptionError`."""
     if not written and not json:
         return None
@@ -37,8 +37,7 @@ def schema(written: str, scope: Mapping[str, Any], *, json: bool = False) -> Sch
     try:
         value = eval(written, dict(scope))  # noqa: S307 - the person's own expression, in their own notebook
     except NameError as error:
-        public = (name for name in scope if not name.startswith("_"))
-        hint = did_you_mean(getattr(error, "name", None) or "", public)
+        hint = did_you_mean(error.name or "", known)
         raise OptionError(f"--schema {quoted(written)}: {error}.", hint) from None
     except Exception as error:
         raise OptionError(f"--schema {quoted(written)}: {type(error).__name__}: {error}") from error
@@ -57,7 +56,7 @@ def is_tool(value: object) -> bool:
     if isinstance(value, Mapping):
         kind = value.get("type")
         return isinstance(kind, str) and kind in value
-    return callable(value) and not _is_type(value)
+    return is_score(value)
 
 
 def is_table(value: object) -> bool:
@@ -96,27 +95,25 @@ _JSON_SCHEMA_WORDS = ("type", "properties", "enum", "const", "anyOf", "oneOf", "
 
 def scores(written: Iterable[str], scope: Mapping[str, Any], *, known: list[str]) -> dict[str, object]:
     """Return the values that ``--score`` names, by their names. Raises `OptionError` if there is none."""
-    return {name.rpartition(".")[2]: _named(name, scope, known, f"--score {quoted(name)}") for name in written}
+    return {name.rpartition(".")[2]: _named(name, scope, known, "--score") for name in written}
 
 
 def table(name: str, scope: Mapping[str, Any], *, known: list[str]) -> object:
     """Return the value that ``--each`` names. Raises `OptionError` if there is none."""
-    return _named(name, scope, known, f"--each {quoted(name)}", hint="Make the table first, in a cell of its own.")
+    return _named(name, scope, known, "--each", "Make the table first, in a cell of its own.")
 
 
 def executor(name: str, scope: Mapping[str, Any], *, known: list[str]) -> object:
     """Return the value that ``--executor`` names. Raises `OptionError` if there is none."""
-    return _named(name, scope, known, f"--executor {quoted(name)}", hint="Make it first, in a cell of its own.")
+    return _named(name, scope, known, "--executor", "Make it first, in a cell of its own.")
 
 
-def _named(name: str, scope: Mapping[str, Any], known: list[str], where: str, hint: str = _DEFINE) -> object:
+def _named(name: str, scope: Mapping[str, Any], known: list[str], as_typed: str, hint: str = _DEFINE) -> object:
     """Return what a name, or a name and its attributes, is in the notebook."""
+    where = f"{as_typed} {quoted(name)}"
     first, *attributes = name.split(".")
     if first not in scope:
-        raise OptionError(
-            f"{where}: there is no {quoted(first)} in this notebook.",
-            did_you_mean(first, known, hint),
-        )
+        raise OptionError(f"{where}: there is no {quoted(first)} in this notebook.", did_you_mean(first, known, hint))
     value = scope[first]
     for attribute in attributes:
         try:

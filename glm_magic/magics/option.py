@@ -30,9 +30,10 @@ Read = Callable[["Option", tuple[Given, ...]], Any]
 class Option:
     """An option of a magic.
 
-    It `fills` a field of what the line says: with `value`, or, where it has a `metavar`, with what `read` makes of
-    the words after it (their text by default). Two options that fill the same field cannot be combined. `more` is
-    how many further words may follow. Given again, its values are joined by `repeats`; without that it is an error.
+    It fills a field of what the line says: the one named in `fills`, or else that of its own name. It fills it with
+    `value` or, where it has a `metavar`, with what `read` makes of the words after it (their text by default). Two
+    options that fill the same field cannot be combined. `more` is how many further words may follow. Given again, its
+    values are joined by `repeats`; without that it is an error.
 
     `excludes` names options it cannot be combined with, each with the reason, unless its own value is `idle`.
     `goes_with` names the options of which it needs one. `completes` says what each word after it is completed with,
@@ -58,6 +59,11 @@ class Option:
         """The option as a table of options shows it."""
         names = f"-{self.short}, {self.flag}" if self.short else self.flag
         return f"{names} {self.metavar}".rstrip()
+
+    @property
+    def field_name(self) -> str:
+        """The field that it fills."""
+        return self.fills or self.flag.removeprefix("--").replace("-", "_")
 
     @property
     def choices(self) -> tuple[str, ...]:

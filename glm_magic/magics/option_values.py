@@ -13,9 +13,8 @@ from glm_magic.magics.option import Given, Option, Read, Several
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.setting import Setting, Value
 
-# A comma list of these compares.
-COMPARED = ("model", "temperature", "top_p", "max_tokens", "thinking")
-_EXAMPLES = {
+# A comma list of these compares, as in these examples.
+COMPARED = {
     "model": "-m GLM-4-Air,GLM-4-Plus",
     "temperature": "-t 0,0.5,1",
     "top_p": "-p 0.5,0.9",
@@ -38,7 +37,7 @@ def setting_value(setting: Setting) -> Read:
 
 def _item(setting: Setting, item: str, option: Option) -> Value:
     if not item.strip():
-        raise OptionError(f"{option.flag} has an empty item in its list.", f"For example: {_EXAMPLES[setting.name]}")
+        raise OptionError(f"{option.flag} has an empty item in its list.", f"For example: {COMPARED[setting.name]}")
     return setting.parse(item.strip(), as_typed=option.flag)
 
 

@@ -65,12 +65,11 @@ ASK_OPTIONS: tuple[Option, ...] = (
         read=request_field,
         repeats=with_field,
     ),
-    Option("--json", "ask for a JSON object, and check the answer", fills="json"),
+    Option("--json", "ask for a JSON object, and check the answer"),
     Option(
         "--schema",
         "ask for JSON that fits a model, dataclass, TypedDict or JSON Schema",
         metavar="NAME",
-        fills="schema",
         read=name_like("--schema City, or --schema list[City]"),
         excludes={"--json": "--schema asks for JSON too."},
         completes="schema",
@@ -81,11 +80,10 @@ ASK_OPTIONS: tuple[Option, ...] = (
         "the conversation to use (default main)",
         "c",
         "NAME",
-        fills="chat",
         read=name_like("-c draft"),
         completes="chat",
     ),
-    Option("--new", "start anew: this cell and later ones send nothing that stands before it", fills="new"),
+    Option("--new", "start anew: this cell and later ones send nothing that stands before it"),
     Option(
         "--no-history",
         f"one-shot: send no earlier turn, and send this one with no later (kept in the chat {ONE_SHOT})",
@@ -93,12 +91,11 @@ ASK_OPTIONS: tuple[Option, ...] = (
         fills="history",
         value=False,
     ),
-    Option("--history", "send the earlier turns, and keep this one, even with history=off", fills="history"),
+    Option("--history", "send the earlier turns, and keep this one, even with history=off"),
     Option(
         "--role",
         "add the cell to the conversation as a system or assistant message, and ask nothing",
         metavar="user|system|assistant",
-        fills="role",
         read=choice,
         idle="user",
         excludes={
@@ -124,7 +121,6 @@ ASK_OPTIONS: tuple[Option, ...] = (
         "bind the reply to NAME; `NAME <<` at the end of a %%glm line does the same",
         "o",
         "NAME",
-        fills="out",
         read=lambda option, given: python_name(given[0].text, option.flag),
     ),
     _of_setting("format"),
@@ -132,13 +128,11 @@ ASK_OPTIONS: tuple[Option, ...] = (
     Option(
         "--variants",
         "compare several wordings, each after a line `--- NAME`; what stands before the first belongs to all",
-        fills="variants",
     ),
     Option(
         "--each",
         "ask about each row of a DataFrame or list of dicts; its columns are names in the prompt",
         metavar="NAME",
-        fills="each",
         read=name_like("--each reviews"),
         completes="table",
     ),
@@ -153,34 +147,26 @@ ASK_OPTIONS: tuple[Option, ...] = (
     Option(
         "--until-decided",
         "with --score: ask in rounds until the first score has decided each column against the baseline",
-        fills="until_decided",
         goes_with=("--score",),
     ),
     Option(
         "--margin",
         "with --score: a column that differs from the baseline by less than X counts as equal",
         metavar="X",
-        fills="margin",
         read=positive,
         goes_with=("--score",),
     ),
-    Option(
-        "--blind",
-        "hide which configuration of a comparison wrote which answer, until _glm.reveal()",
-        fills="blind",
-    ),
+    Option("--blind", "hide which configuration of a comparison wrote which answer, until _glm.reveal()"),
     Option(
         "--executor",
         "run a comparison on a concurrent.futures.Executor, or a client of Dask or ipyparallel",
         metavar="NAME",
-        fills="executor",
         read=name_like("--executor workers"),
         completes="executor",
     ),
     Option(
         "--batch",
         "send a comparison through the service's Batch API, at batch prices; run the cell again to collect the answers",
-        fills="batch",
         excludes={
             "--bg": "A batch ends the cell at once.",
             "--executor": "The service asks the requests of a batch by itself.",
@@ -188,12 +174,11 @@ ASK_OPTIONS: tuple[Option, ...] = (
             "--interact": "The playground asks one question at a time.",
         },
     ),
-    Option("--fresh", "with a comparison: ask all anew, also what has an answer", fills="fresh"),
-    Option("--yes", "with a comparison: ask more than 10,000 requests", fills="yes"),
+    Option("--fresh", "with a comparison: ask all anew, also what has an answer"),
+    Option("--yes", "with a comparison: ask more than 10,000 requests"),
     Option(
         "--interact",
         "the playground: prompt, names and parameters as controls; sends nothing until Run",
-        fills="interact",
         excludes={
             "--role": "--role asks nothing.",
             "--bg": "The playground runs in the background anyway.",
@@ -202,49 +187,36 @@ ASK_OPTIONS: tuple[Option, ...] = (
         },
     ),
     Option("--bg", "run in the background: the cell returns at once and goes on filling in", fills="background"),
-    Option("--replay", "answer from a recorded answer to the same request, if there is one", fills="replay"),
+    Option("--replay", "answer from a recorded answer to the same request, if there is one"),
     Option("--no-replay", "ask, even if an answer is recorded", fills="replay", value=False),
-    Option("--dry-run", "show the exact request, and send nothing", "N", fills="dry_run"),
-    Option("--quiet", "show no line about model, tokens and time", "q", fills="quiet"),
-    Option("--raw", "leave {{ }} in the prompt as it is", fills="raw"),
+    Option("--dry-run", "show the exact request, and send nothing", "N"),
+    Option("--quiet", "show no line about model, tokens and time", "q"),
+    Option("--raw", "leave {{ }} in the prompt as it is"),
 )
 
+
+def _action(flag: str, help_: str, metavar: str = "", more: int = 0, completes: str = "") -> Option:
+    return Option(flag, help_, "", metavar, fills="action", read=action, more=more, completes=completes)
+
+
 CONFIG_OPTIONS: tuple[Option, ...] = (
-    Option(
-        "--reset",
-        "reset the settings named after it, or all of them",
-        fills="action",
-        read=action,
-        completes="setting",
-    ),
-    Option("--table", "show the settings as a table", fills="action", read=action),
-    Option("--panel", "show the settings as a panel", fills="action", read=action),
-    Option("--models", "ask the endpoint for its models; -m completes them then", fills="action", read=action),
-    Option("--login", "ask for the key without echo, and keep it", fills="action", read=action),
-    Option("--save", "write what is set here to your own settings file", fills="action", read=action),
-    Option("--presets", "list the presets", fills="action", read=action),
-    Option(
+    _action("--reset", "reset the settings named after it, or all of them", completes="setting"),
+    _action("--table", "show the settings as a table"),
+    _action("--panel", "show the settings as a panel"),
+    _action("--models", "ask the endpoint for its models; -m completes them then"),
+    _action("--login", "ask for the key without echo, and keep it"),
+    _action("--save", "write what is set here to your own settings file"),
+    _action("--presets", "list the presets"),
+    _action(
         "--save-preset",
         "keep the model, parameters and system message that are set now as a preset",
-        metavar="NAME",
-        fills="action",
-        read=action,
+        "NAME",
         completes="preset",
     ),
-    Option(
-        "--project",
-        "with --save-preset: in the project's file, pyproject.toml",
-        fills="project",
-        goes_with=("--save-preset",),
-    ),
+    Option("--project", "with --save-preset: in the project's file, pyproject.toml", goes_with=("--save-preset",)),
 )
 
 _OF_NO_CHAT = {flag: f"{flag} is not about one chat." for flag in ("--list", "--restore", "--forget")}
-
-
-def _history_action(flag: str, help_: str, metavar: str = "", more: int = 0, completes: str = "") -> Option:
-    return Option(flag, help_, "", metavar, fills="action", read=action, more=more, completes=completes)
-
 
 HISTORY_OPTIONS: tuple[Option, ...] = (
     Option(
@@ -252,28 +224,25 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
         "the conversation (default main)",
         "c",
         "NAME",
-        fills="chat",
         excludes=_OF_NO_CHAT,
         completes="chat",
     ),
-    _history_action("--panel", "show the turns with ticks that skip them, and the context window as a bar"),
-    _history_action("--clear", "empty the conversation"),
-    _history_action("--undo", "take the last turn out, or a refresh back"),
-    _history_action("--refresh", "ask the stale turns again, in their order, and show the old answers against the new"),
-    _history_action(
+    _action("--panel", "show the turns with ticks that skip them, and the context window as a bar"),
+    _action("--clear", "empty the conversation"),
+    _action("--undo", "take the last turn out, or a refresh back"),
+    _action("--refresh", "ask the stale turns again, in their order, and show the old answers against the new"),
+    _action(
         "--attempt", "make attempt N of a turn (its number in the table) the active one", "TURN N", 1, "turn attempt"
     ),
-    _history_action(
-        "--attempts", "list the attempts of a turn: what changed, tokens, first words", "TURN", completes="turn"
-    ),
-    _history_action(
+    _action("--attempts", "list the attempts of a turn: what changed, tokens, first words", "TURN", completes="turn"),
+    _action(
         "--text",
         "put the text of a turn, or its attempt N, into a new cell: --text TURN [N]",
         "TURN",
         1,
         "turn attempt",
     ),
-    _history_action(
+    _action(
         "--show",
         "show a turn, or its attempt N, with parameters and system message: --show TURN [N]",
         "TURN",
@@ -283,23 +252,20 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
     Option(
         "--diff",
         "with --show: what changed between two attempts, also of parameters and system message: --diff [N M]",
-        fills="diff",
         read=all_words,
         more=2,
         goes_with=("--show",),
         completes="attempt attempt",
     ),
-    Option("--side", "with --diff: the two attempts beside each other", fills="side", goes_with=("--diff",)),
-    _history_action("--skip", "leave a turn out of requests until its cell runs again", "TURN", completes="turn"),
-    _history_action("--unskip", "send a skipped turn again", "TURN", completes="turn"),
-    _history_action("--fork", "copy the conversation into the chat NEW", "NEW"),
-    _history_action("--prune", "take out the turns whose cells were deleted"),
-    _history_action("--order", "put the turns into the order of the page as last saved"),
-    _history_action("--list", "list the chats"),
-    _history_action(
-        "--restore", "add the saved turns that are not here: --restore [FILE.ipynb]", more=1, completes="file"
-    ),
-    _history_action(
+    Option("--side", "with --diff: the two attempts beside each other", goes_with=("--diff",)),
+    _action("--skip", "leave a turn out of requests until its cell runs again", "TURN", completes="turn"),
+    _action("--unskip", "send a skipped turn again", "TURN", completes="turn"),
+    _action("--fork", "copy the conversation into the chat NEW", "NEW"),
+    _action("--prune", "take out the turns whose cells were deleted"),
+    _action("--order", "put the turns into the order of the page as last saved"),
+    _action("--list", "list the chats"),
+    _action("--restore", "add the saved turns that are not here: --restore [FILE.ipynb]", more=1, completes="file"),
+    _action(
         "--export",
         "write the conversation to a file: .ipynb .jsonl .md .py .sh; requests.jsonl: what the last comparison asks",
         "FILE",
@@ -308,8 +274,9 @@ HISTORY_OPTIONS: tuple[Option, ...] = (
     Option(
         "--force",
         "with --restore, --export: replace what is there; with --forget: also what is pending in batches",
-        fills="force",
         goes_with=("--restore", "--export", "--forget"),
     ),
-    _history_action("--forget", "delete this notebook's answers from the store"),
+    _action("--forget", "delete this notebook's answers from the store"),
 )
+
+OPTIONS = {"%%glm": ASK_OPTIONS, "%glm": ASK_OPTIONS, "%glm_config": CONFIG_OPTIONS, "%glm_history": HISTORY_OPTIONS}

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,11 @@ from glm_magic.display.page.grid.view import PageGrid
 from glm_magic.display.page.line import Line
 from glm_magic.display.page.parts import Parts
 from glm_magic.display.page.view import PageView
+from glm_magic.display.tables import WIDTH
 from glm_magic.display.terminal import view as terminal
 from glm_magic.display.terminal.grid import TerminalGrid
 from glm_magic.display.view import NoView
+from glm_magic.magics.cells import request
 from glm_magic.magics.formatters import data_of_prompt
 
 if TYPE_CHECKING:
@@ -58,11 +60,10 @@ class Here:
 
     def fail(self, error: BaseException) -> None:
         """Add an error, as if the cell had raised it."""
-        what = str(error)
         brief = getattr(error, "_render_traceback_", None)
         lines = brief() if brief is not None else traceback.format_exception(error)
         if self._has_kernel:
-            self._send("error", {"ename": type(error).__name__, "evalue": what, "traceback": lines})
+            self._send("error", {"ename": type(error).__name__, "evalue": str(error), "traceback": lines})
         else:
             self._publisher.publish(data={"text/plain": "\n".join(lines)}, metadata={})
 
@@ -104,8 +105,7 @@ class Outputs:
         shell: Any = self._shell
         if not self.is_in_a_kernel:
             return False
-        parent: Any = getattr(shell, "get_parent", dict)()
-        if parent.get("metadata", {}).get("cellId"):
+        if request(shell, "metadata").get("cellId"):
             return True  # a notebook may use a kernel that a console has started
         file = getattr(getattr(shell.kernel, "parent", None), "connection_file", "")
         return not re.fullmatch(r"kernel-\d+\.json", Path(str(file)).name)
@@ -117,23 +117,20 @@ class Outputs:
         ``%%capture`` keeps outputs and updates alike, to show all of them; an Output widget ignores updates, and so
         do front ends for what no cell's run has made, such as a button's callback.
         """
-        parent: Any = getattr(self._shell, "get_parent", dict)()
-        request = parent.get("header", {})
-        is_a_run = request.get("msg_type", "execute_request") == "execute_request"
+        header = request(self._shell, "header")
+        is_a_run = header.get("msg_type", "execute_request") == "execute_request"
         is_kept = isinstance(self._shell.display_pub, CapturingDisplayPublisher)
-        return is_a_run and not is_kept and not widgets.is_captured(request.get("msg_id", ""))
+        return is_a_run and not is_kept and not widgets.is_captured(header.get("msg_id", ""))
 
     @property
     def width(self) -> int:
         """How many characters fit into a line of plain text: those of the terminal; elsewhere that is not known."""
-        from glm_magic.display.tables import WIDTH  # noqa: PLC0415
-
         return WIDTH if self.is_in_a_kernel else shutil.get_terminal_size((WIDTH, 0)).columns
 
-    def show(self, data: dict[str, Any], name: str = "", *, update: bool = False) -> None:
+    def show(self, data: Mapping[str, Any], name: str = "", *, update: bool = False) -> None:
         """Show data by MIME type, or update the output called `name`."""
         transient = {"display_id": name} if name else None
-        self._shell.display_pub.publish(data=data, metadata={}, transient=transient, update=update)
+        self._shell.display_pub.publish(data=dict(data), metadata={}, transient=transient, update=update)
 
     def here(self) -> Here:
         """Return the outputs of the running cell, for use while other cells run."""

@@ -46,7 +46,7 @@ class PanelHands:
     def refresh(self) -> None:
         """Show what holds now: a cell, or another panel, may have changed it."""
         self._panel.models = known_models(self._shared.session.listed_models)
-        self._panel.presets = [*settings.presets_of(self._shared.session.layers)]
+        self._panel.presets = [*self._shared.presets]
         self._panel.status = settings.key_status(self._shared)
         self._panel.spent = spent(self._shared.session.services.ledger.total)
         self._show_rows()
@@ -69,8 +69,7 @@ class PanelHands:
         self._after(str(asked["name"]))
 
     def _preset(self, asked: Mapping[str, Any]) -> None:
-        found = settings.presets_of(self._shared.session.layers)
-        settings.change(self._shared, found[str(asked["name"])].values())
+        settings.change(self._shared, self._shared.presets[str(asked["name"])].values())
         self._after("model")
 
     def _keep(self, asked: Mapping[str, Any]) -> dict[str, str]:

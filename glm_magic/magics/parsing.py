@@ -4,55 +4,53 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.errors import OptionError, did_you_mean
 from glm_magic.magics.option import Given, Option, Several
 from glm_magic.magics.option_values import python_name
-from glm_magic.magics.options import ASK_OPTIONS
-from glm_magic.magics.words import Evaluate, Word, as_template, check_dashes, read_word
+from glm_magic.magics.options import OPTIONS
+from glm_magic.magics.words import Evaluate, Word, as_template, as_word, check_dashes, read_word
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.setting import Value
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Line:
     """What a line says: each field that an option fills, and the rest of the line as typed.
 
     `bare_text` is the option before the rest, as typed, if its value is a text without quotes.
     """
 
-    filled: dict[str, Any] = field(default_factory=dict)
-    rest: str = ""
-    bare_text: str = ""
+    filled: dict[str, Any]
+    rest: str
+    bare_text: str
 
 
-def parse(line: str, options: tuple[Option, ...], magic: str, evaluate: Evaluate, late: Container[str] = ()) -> Line:
+def parse(line: str, magic: str, evaluate: Evaluate, late: Container[str] = ()) -> Line:
     """Read the options at the beginning of a line; the values of those in `late` keep their ``{{ }}``.
 
     Raises `OptionError`, `SettingError` or `PromptError`.
     """
-    reader = Reader(line, options, magic)
-    parsed = Line()
+    reader = Reader(line, magic)
+    filled: dict[str, Any] = {}
     by_field: dict[str, Option] = {}
     for option, words in reader:
         fill = as_template if option.flag in late else evaluate
         value = option.filled_by(tuple(_given(word, fill) for word in words))
-        before = by_field.get(option.fills)
+        before = by_field.get(option.field_name)
         if before is option and option.repeats is not None:
-            value = option.repeats(parsed.filled[option.fills], value)
+            value = option.repeats(filled[option.field_name], value)
         elif before is option:
             raise OptionError(f"{option.flag} is given twice.", "Give it once.")
         elif before is not None:
             raise OptionError(f"These options cannot be combined: {before.flag} and {option.flag}.", "Choose one.")
-        by_field[option.fills] = option
-        parsed.filled[option.fills] = value
-    _check_combination([option for name, option in by_field.items() if parsed.filled[name] != option.idle], magic)
-    parsed.rest = reader.rest
-    parsed.bare_text = reader.last
-    return parsed
+        by_field[option.field_name] = option
+        filled[option.field_name] = value
+    _check_combination([option for name, option in by_field.items() if filled[name] != option.idle], magic)
+    return Line(filled, reader.rest, reader.last)
 
 
 def _given(word: Word, evaluate: Evaluate) -> Given:
@@ -72,11 +70,11 @@ def _check_combination(given: list[Option], magic: str) -> None:
 class Reader:
     """Reads the options at the beginning of a line, one after the other. It has `ended` after ``--``."""
 
-    def __init__(self, line: str, options: tuple[Option, ...], magic: str) -> None:
+    def __init__(self, line: str, magic: str) -> None:
         self._line = line
         self._magic = magic
         self._by_name = {
-            name: option for option in options for name in (option.flag, f"-{option.short}") if name != "-"
+            name: option for option in OPTIONS[magic] for name in (option.flag, f"-{option.short}") if name != "-"
         }
         self._at = 0
         self.last = ""  # the last option as typed, where its value is a text without quotes
@@ -121,7 +119,8 @@ class Reader:
             if short is not None and short.metavar and len(word.typed) > 2:
                 return short, (Word((word.typed[2:], *word.pieces[1:]), word.start, word.end, quoted=True),)
         if option is None:
-            raise OptionError(f"{self._magic} has no option {name}.", self._hint(name))
+            hint = did_you_mean(name, self._by_name, f"{self._magic}? shows them all.")
+            raise OptionError(f"{self._magic} has no option {name}.", hint)
         if not option.metavar:
             if equals or len(word.pieces) > 1:
                 raise OptionError(f"{name} takes no value after =.", f"{self._magic}? shows how it is written.")
@@ -137,9 +136,6 @@ class Reader:
             raise OptionError(f"{name} needs a value: {option.usage}")
         self._at = value.end
         return option, (value,)
-
-    def _hint(self, name: str) -> str:
-        return did_you_mean(name, self._by_name, f"{self._magic}? shows them all.")
 
 
 @dataclass(slots=True)
@@ -189,14 +185,14 @@ def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
     if is_cell and (bound := re.fullmatch(r"(?s)(.*?)(?:^|\s)([^\W\d]\w*)\s*<<\s*", line)):
         line, out = bound[1], python_name(bound[2], "NAME <<")
     magic = "%%glm" if is_cell else "%glm"
-    has_rows = any(option.flag == "--each" for option, _ in Reader(line, ASK_OPTIONS, magic))
-    parsed = parse(line, ASK_OPTIONS, magic, evaluate, late=(SETTINGS["system"].flag,) if has_rows else ())
+    has_rows = any(option.flag == "--each" for option, _ in Reader(line, magic))
+    parsed = parse(line, magic, evaluate, late=(SETTINGS["system"].flag,) if has_rows else ())
     if is_cell and parsed.rest.strip():
         if parsed.bare_text:
             option, text = re.split(r"[\s=]+", parsed.bare_text, maxsplit=1)
             raise OptionError(
                 f"{option} takes one word, or a text in quotes; {parsed.rest.split()[0]!r} is one word too many.",
-                f"Quote it: {option} {_in_quotes(f'{text} {parsed.rest}')}",
+                f"Quote it: {option} {as_word(f'{text} {parsed.rest}'.strip())}",
             )
         word = read_word(parsed.rest, 0)
         shown = parsed.rest[: word.end] if word else parsed.rest
@@ -210,7 +206,7 @@ def read_ask_line(line: str, evaluate: Evaluate, *, is_cell: bool) -> AskLine:
     }
     axes = {name: value for name, value in chosen.items() if isinstance(value, Several)}
     settings = {name: value for name, value in chosen.items() if name not in axes}
-    others = {name: value for name, value in parsed.filled.items() if name in _FIELDS}
+    others = {name: value for name, value in parsed.filled.items() if not name.startswith("settings.")}
     asked = AskLine(**{"out": out, **others}, settings=settings, axes=axes, prompt=parsed.rest)
     _check_comparison(asked)
     return asked
@@ -238,9 +234,6 @@ def _check_comparison(line: AskLine) -> None:
             "--approve asks before each call, and a comparison asks many questions at once.",
             "Leave --approve out, or ask one question.",
         )
-
-
-_FIELDS = frozenset(each.name for each in fields(AskLine))
 
 
 def assignments(words: Iterable[Word], evaluate: Evaluate) -> Iterator[tuple[str, str | None]]:
@@ -280,14 +273,9 @@ def _check_is_a_name(words: list[Word], at: int) -> None:
         text = " ".join([value, *(word.typed for word in words[at:])])
         raise OptionError(
             f"{name} takes one word, or a text in quotes; {words[at].typed!r} is one word too many.",
-            f"Quote it: {name}={_in_quotes(text)}",
+            f"Quote it: {name}={as_word(text)}",
         )
 
 
 def _without_spaces(words: Iterable[Word]) -> str:
     return f"Write it without spaces around the =: {''.join(word.typed for word in words)}"
-
-
-def _in_quotes(text: str) -> str:
-    text = text.strip()
-    return f"'{text}'" if '"' in text else f'"{text}"'

@@ -13,22 +13,15 @@ from glm_magic.errors import OptionError
 from glm_magic.magics import names
 from glm_magic.magics.parsing import AskLine
 from glm_magic.magics.shared import Shared
-from glm_magic.settings import presets
 from glm_magic.settings.declared import SETTINGS
-from glm_magic.settings.setting import Value
+from glm_magic.settings.presets import preset
 from glm_magic.tools.tool import Tool
 
 
 def completed(shared: Shared, line: AskLine) -> AskLine:
     """Return a line with the settings of its preset, and the chat that it asks in. Raises `CellError`."""
-    held = preset(shared, line.presets[0]) if len(line.presets) == 1 else {}
+    held = preset(shared.files, line.presets[0]) if len(line.presets) == 1 else {}
     return replace(line, settings={**held, **line.settings}, chat=chat(shared, line))
-
-
-def preset(shared: Shared, name: str) -> dict[str, Value]:
-    """Return the settings of a preset. Raises `SettingError` if there is none of this name, or it does not fit."""
-    files = shared.session.layers.files
-    return presets.preset(files, name) if files is not None else {}
 
 
 def chat(shared: Shared, line: AskLine) -> str:
@@ -60,7 +53,8 @@ def text(shared: Shared, line: AskLine, text: str) -> str:
 def wishes(shared: Shared, line: AskLine) -> Wishes:
     """Return what a line says besides the prompt. Raises `OptionError` for a tool or schema that is none."""
     with shared.interrupts.acting_at_once():  # the notebook's own code: an expression, or a property
-        tools, schema = _tools(shared, line), names.schema(line.schema, shared.names, json=line.json)
+        tools = _tools(shared, line)
+        schema = names.schema(line.schema, shared.names, known=shared.known_names, json=line.json)
     return Wishes(
         chat=line.chat,
         options=line.settings,
@@ -80,5 +74,5 @@ def _tools(shared: Shared, line: AskLine) -> tuple[Tool, ...]:
     named = line.settings["tools"] if by_option else shared.session.layers.find(SETTINGS["tools"])[0]
     if not named:
         return ()
-    known = names.public(shared.names, shared.shell.user_ns_hidden)
-    return names.tools(str(named), shared.names, known=known, as_typed="--tool" if by_option else "%glm_config tools")
+    as_typed = "--tool" if by_option else "%glm_config tools"
+    return names.tools(str(named), shared.names, known=shared.known_names, as_typed=as_typed)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.chat.attempt import Attempt
+from glm_magic.chat.conversation import Turn
 from glm_magic.chat.place import Place
 from glm_magic.chat.templates import names_in
 from glm_magic.display import safe_text
@@ -29,11 +29,7 @@ from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.declared import setting as known
 from glm_magic.settings.setting import Setting
 
-if TYPE_CHECKING:
-    from glm_magic.asking.ask import Asking
-    from glm_magic.chat.reply import Reply
-
-MOST_BESIDE = 3  # attempts side by side
+_MOST_BESIDE = 3  # attempts side by side
 
 _SET_HERE = "set in this playground"
 _NOT_HERE = ("approve", "concurrency")  # one asks on the input line of a running cell, the other compares
@@ -50,7 +46,7 @@ def open_below(shared: Shared, line: AskLine, text: str, place: Place) -> None:
         raise SetupError("The playground needs a notebook page.", "Here, ask with %%glm.")
     line = replace(line, interact=False, presets=())  # its settings are those of the line
     name = f"playground of {place}"
-    former = shared.live.controls.pop(name, None)
+    former = shared.controls.pop(name, None)
     if isinstance(former, PlaygroundHands):
         former.close()
     try:
@@ -61,7 +57,7 @@ def open_below(shared: Shared, line: AskLine, text: str, place: Place) -> None:
         shared.outputs.show(_static(shared, line, text, place))
         shared.keep_on_page(place)
     else:
-        shared.live.controls[name] = hands
+        shared.controls[name] = hands
         hands.show()
 
 
@@ -108,7 +104,7 @@ class PlaygroundHands:
     def refresh(self) -> None:
         """Show what holds now: a cell may have changed a name or a setting."""
         self._page.models = known_models(self._shared.session.listed_models)
-        self._page.presets = [*settings.presets_of(self._shared.session.layers)]
+        self._page.presets = [*self._shared.presets]
         self._page.rows = [self._row(each) for each in SETTINGS.values() if each.option and each.name not in _NOT_HERE]
         self._show_fields()
         self._show_attempts()
@@ -128,7 +124,7 @@ class PlaygroundHands:
         self.refresh()
 
     def _preset(self, asked: Mapping[str, Any]) -> None:
-        self._options.update(settings.presets_of(self._shared.session.layers)[str(asked["name"])].values())
+        self._options.update(self._shared.presets[str(asked["name"])].values())
         self.refresh()
 
     def _type(self, text: str) -> None:
@@ -145,7 +141,7 @@ class PlaygroundHands:
         with shared.interrupts:
             line = replace(self._line, settings=dict(self._options), background=True)
             line = planning.completed(shared, line)
-            if any(not each.done for each in shared.background.before("" if line.chat == ONE_SHOT else line.chat)):
+            if any(not each.done for each in shared.background.before(line.chat)):
                 raise CellError("An answer of this chat is still in progress in the background.", "Wait for it.")
             within = replace(shared, local_names={**shared.local_names, **self._fields.typed})
             message = planning.message(within, line, self._text)
@@ -156,7 +152,7 @@ class PlaygroundHands:
             shared, question, line, self._ended, show=self._answer, can_be_updated=self._can_be_updated
         )
 
-    def _ended(self, _asking: Asking, _reply: Reply | None, error: BaseException | None) -> None:
+    def _ended(self, error: BaseException | None) -> None:
         self._answer.end()
         self._page.show({"running": False, "fault": str(error) if error is not None else ""})
         self._show_attempts()
@@ -173,8 +169,7 @@ class PlaygroundHands:
         return {"cells": [*([assigned] if assigned else []), f"{self._page.line}\n{self._text}"]}
 
     def _diff(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        found = self._shared.session.chats.conversation(self._chat).find(self._place)
-        tried = found.attempts if found else ()
+        tried = turn.attempts if (turn := self._turn) is not None else ()
         old, new = (tried[int(asked[which]) - 1].answer for which in ("old", "new"))
         return {"pieces": [*map(list, changes(safe_text.plain(old), safe_text.plain(new)))]}
 
@@ -192,6 +187,10 @@ class PlaygroundHands:
     def _chat(self) -> str:
         return planning.chat(self._shared, self._line)
 
+    @property
+    def _turn(self) -> Turn | None:
+        return self._shared.session.chats.conversation(self._chat).find(self._place)
+
     def _row(self, setting: Setting) -> dict[str, Any]:
         row = settings.row(self._shared.session.layers, setting, self._options, _SET_HERE)
         return {**row, "optional": False}  # a line cannot say "not set": reset takes an option away
@@ -204,40 +203,34 @@ class PlaygroundHands:
         else:
             notebook = self._shared.names
             self._page.show({"fields": self._fields.show(names, notebook), "fault": ""})
-        self._show_line()
-
-    def _show_line(self) -> None:
         self._page.line = ask_line(self._options, self._line)
 
     def _show_attempts(self) -> None:
-        turn = self._shared.session.chats.conversation(self._chat).find(self._place)
+        turn = self._turn
         tried = turn.attempts if turn is not None else ()
-        first = max(0, len(tried) - MOST_BESIDE)
+        first = max(0, len(tried) - _MOST_BESIDE)
         self._page.attempts = [
             self._shown(number, attempt, is_active=turn is not None and attempt is turn.counting)
             for number, attempt in enumerate(tried[first:], start=first + 1)
         ]
 
     def _shown(self, number: int, attempt: Attempt, *, is_active: bool) -> dict[str, Any]:
-        embedded = self._shared.session.services.embedded.name
         return {
             "number": number,
             "active": is_active,
-            "facts": " · ".join(facts.about_attempt(attempt, embedded=embedded)),
+            "facts": " · ".join(facts.about_attempt(self._shared.session, attempt)),
             "prompt": safe_text.plain(attempt.question),
             "answer": safe_text.plain(attempt.answer),
         }
 
     def _show_turn(self) -> None:
         """Show the answer of the cell's turn, which running the cell has taken from the page."""
-        history, chat = self._shared.session.history, self._chat
-        turn = history.chats.conversation(chat).find(self._place)
+        history, turn = self._shared.session.history, self._turn
         if turn is not None and turn.counting is not None:
-            embedded = self._shared.session.services.embedded.name
             view = self._shared.outputs.view(self._place, "", at_once=True, show=self._answer)
             for event in turn.counting.events():
                 view.paint(event)
-            view.settle(facts.ending_of_attempt(history, chat, turn, embedded=embedded))
+            view.settle(facts.ending_of_attempt(self._shared.session, self._chat, turn))
         elif history.saves_turns and (kept := history.kept_unasked(self._place)) is not None:
             number, bundle = kept
             said = "1 earlier answer of this cell is" if number == 1 else f"{number} earlier answers of this cell are"
@@ -254,11 +247,9 @@ def _static(shared: Shared, line: AskLine, text: str, place: Place, *, chat: str
     width = shared.outputs.width
     rows = [("line", ask_line(line.settings, line)), ("prompt", text)]
     data = table("Playground", ("", "what Run asks"), rows, most=width)
-    turn = shared.session.chats.conversation(chat or line.chat).find(place)
-    if turn is None or not turn.attempts:
+    numbered = shared.session.chats.conversation(chat or line.chat).numbered
+    number = next((at for at, turn in numbered.items() if turn.place == place), None)
+    if number is None:
         return data
-    number = next(
-        (at for at, each in shared.session.chats.conversation(chat or line.chat).numbered.items() if each is turn), ""
-    )
-    tried = attempts.as_table(number, turn, facts.command_for(chat), width=width)
+    tried = attempts.as_table(number, numbered[number], facts.command_for(chat), width=width)
     return {kind: data[kind] + ("\n\n" if kind == "text/plain" else "") + tried[kind] for kind in data}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from glm_magic.asking import refresh
-from glm_magic.asking.ask import Circumstances
 from glm_magic.asking.question import Question
 from glm_magic.asking.refresh import Again
 from glm_magic.chat.conversation import Conversation
@@ -19,13 +19,11 @@ from glm_magic.magics import answering, approving, attempts, names
 from glm_magic.magics.facts import about_attempt, command_for, ending_of_attempt
 from glm_magic.magics.forecasts import in_sum
 from glm_magic.magics.shared import Shared
+from glm_magic.magics.turns import edit, edit_now
 from glm_magic.tools.tool import Tool, checked, tool
 
-# Changes the conversation, and says what was done.
-Edit = Callable[[Callable[[Conversation], Conversation], str], None]
 
-
-def run(shared: Shared, chat: str, edit: Edit) -> None:
+def run(shared: Shared, chat: str) -> None:
     """Ask the stale turns of a chat again. Raises `HistoryError` if there are none, and `Interrupted`.
 
     What cannot be asked is said before anything is sent. A turn that was stopped, or that fails, keeps its answer.
@@ -54,11 +52,11 @@ def run(shared: Shared, chat: str, edit: Edit) -> None:
         finally:
             if done:
                 what = "1 turn was asked again" if len(done) == 1 else f"{len(done)} turns were asked again"
-                edit(lambda conversation: conversation, f"{what} (--undo takes that back)")
+                edit_now(shared, chat, lambda conversation: conversation, f"{what} (--undo takes that back)")
                 shared.session.history.note_refresh(chat, tuple(done))
 
 
-def undo(shared: Shared, chat: str, edit: Edit) -> bool:
+def undo(shared: Shared, chat: str) -> bool:
     """Take a refresh back, if that was the last change of the chat; return whether it was."""
     turns = shared.session.history.refreshed(chat)
     if not turns:
@@ -69,7 +67,8 @@ def undo(shared: Shared, chat: str, edit: Edit) -> bool:
             conversation = conversation.choose(turn.place, turn.attempt)
         return conversation
 
-    edit(back, f"{len(turns)} refreshed {'turn has its' if len(turns) == 1 else 'turns have their'} old answer again")
+    have = "turn has its" if len(turns) == 1 else "turns have their"
+    edit(shared, chat, back, f"{len(turns)} refreshed {have} old answer again")
     for turn in turns:
         if turn.is_shown:
             rewrite(shared, chat, turn.place)
@@ -80,9 +79,7 @@ def rewrite(shared: Shared, chat: str, place: Place) -> None:
     """Show the attempt that counts at a place where this kernel has shown its cell's answer."""
     turn = shared.session.chats.turn(chat, place)
     if turn.counting is not None:
-        embedded = shared.session.services.embedded.name
-        ending = ending_of_attempt(shared.session.history, chat, turn, embedded=embedded)
-        shared.outputs.rewrite(place, turn.counting, ending)
+        shared.outputs.rewrite(place, turn.counting, ending_of_attempt(shared.session, chat, turn))
 
 
 def _beforehand(shared: Shared, again: tuple[Again, ...], planned: list[Question]) -> str:
@@ -96,8 +93,7 @@ def _ask(shared: Shared, chat: str, turn: Again) -> Again:
     """Ask a turn again, and show its old answer against the new one; return it as it was."""
     question = _planned(shared, chat, turn)
     is_replayed = question.recorded is not None
-    approve = approving.approve if question.settings["approve"] else None
-    asking = shared.session.ask(question, Circumstances(approve, lambda: answering.acting(shared)))
+    asking = answering.ask(shared, question)
     waiting = shared.outputs.saying(f"turn {turn.number} is asked again")
     try:
         with contextlib.nullcontext() if is_replayed else waiting, contextlib.closing(iter(asking)) as events:
@@ -112,30 +108,27 @@ def _ask(shared: Shared, chat: str, turn: Again) -> Again:
     if not is_replayed:
         rewrite(shared, chat, turn.place)
     if new is not None:
-        facts = about_attempt(new, embedded=shared.session.services.embedded.name)
-        shared.outputs.show(dict(line((f"Turn {turn.number}, old against new", *facts))))
+        facts = about_attempt(shared.session, new)
+        shared.outputs.show(line((f"Turn {turn.number}, old against new", *facts)))
         for data in attempts.compared(turn.attempt, new, side=False, width=shared.outputs.width):
-            shared.outputs.show(dict(data))
+            shared.outputs.show(data)
     return replace(turn, is_shown=not is_replayed)
 
 
 def _planned(shared: Shared, chat: str, turn: Again) -> Question:
-    def offered(tools: tuple[Mapping[str, Any], ...]) -> tuple[Tool, ...]:
-        return _offered(shared, turn, tools)
-
+    offered = functools.partial(_offered, shared, turn)
     wishes = turn.wishes(chat, offered, embedded=shared.session.services.embedded.name)
     return shared.session.plan(turn.attempt.messages[0], turn.place, wishes)
 
 
 def _offered(shared: Shared, turn: Again, tools: tuple[Mapping[str, Any], ...]) -> tuple[Tool, ...]:
     """Return the tools that a turn was offered, as the notebook has them now. Raises `OptionError` for one it lacks."""
-    known = names.public(shared.names, shared.shell.user_ns_hidden)
     found: list[Tool] = []
     for each in tools:
         function = each.get("function")
         if isinstance(function, Mapping):
             where = f"The tool of turn {turn.number}"
-            found += names.tools(str(function["name"]), shared.names, known=known, as_typed=where)
+            found += names.tools(str(function["name"]), shared.names, known=shared.known_names, as_typed=where)
         else:
             found.append(tool(each, str(each["type"])))
     return checked(found)

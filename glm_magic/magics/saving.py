@@ -9,7 +9,7 @@ from glm_magic.errors import SettingError, SetupError
 from glm_magic.magics.shared import Shared
 from glm_magic.settings import presets
 from glm_magic.settings.declared import SETTINGS
-from glm_magic.settings.files import USER, SettingsFiles, shown, write
+from glm_magic.settings.files import USER, shown, write
 from glm_magic.settings.setting import Setting, Value, alternatives
 
 
@@ -19,14 +19,9 @@ def save(shared: Shared) -> None:
     if not assigned:
         raise SettingError("Nothing is set here, so nothing was saved.", "%glm_config temperature=0.3, then --save")
     _check_holds_no_key(shared, assigned)
-    path = _files(shared).path(USER)
+    path = shared.files.path(USER)
     write(USER, path, (), {name: _absolute(SETTINGS[name], value) for name, value in assigned.items()})
     shared.outputs.show_text(f"Saved in {shown(path)}: {_named(assigned)}")
-
-
-def save_preset(shared: Shared, name: str, *, of_project: bool) -> None:
-    """Keep what is set now as a preset, and say so. Raises `SettingError`."""
-    shared.outputs.show_text(keep_preset(shared, name, of_project=of_project))
 
 
 def keep_preset(shared: Shared, name: str, *, of_project: bool) -> str:
@@ -41,14 +36,14 @@ def keep_preset(shared: Shared, name: str, *, of_project: bool) -> str:
             "%glm_config temperature=0 system='Be brief.', then --save-preset NAME",
         )
     _check_holds_no_key(shared, values)
-    file = presets.save(_files(shared), name, values, of_project=of_project)
+    file = presets.save(shared.files, name, values, of_project=of_project)
     return f"Preset {name} saved in {shown(file.path)}: {_named(values)}"
 
 
 def list_presets(shared: Shared) -> None:
     """Show the presets with what they hold, and the files they stand in."""
     rows = []
-    for name, preset in presets.presets(_files(shared)).items():
+    for name, preset in shared.presets.items():
         try:
             holds = ", ".join(f"{each} {SETTINGS[each].written(value)}" for each, value in preset.values().items())
         except SettingError as error:
@@ -57,13 +52,7 @@ def list_presets(shared: Shared) -> None:
     note = (
         "-w NAME asks with one." if rows else "There is none yet. %glm_config --save-preset NAME keeps what is set now."
     )
-    shared.outputs.show(dict(table("Presets", ("preset", "holds", "from"), rows, note, most=shared.outputs.width)))
-
-
-def _files(shared: Shared) -> SettingsFiles:
-    files = shared.session.layers.files
-    assert files is not None, "a magic runs"
-    return files
+    shared.outputs.show(table("Presets", ("preset", "holds", "from"), rows, note, most=shared.outputs.width))
 
 
 def _named(values: dict[str, Value]) -> str:

@@ -11,11 +11,9 @@ from glm_magic.display.tables import table
 from glm_magic.errors import SettingError
 from glm_magic.magics.forecasts import spent
 from glm_magic.magics.shared import Shared
-from glm_magic.magics.written import set_line
 from glm_magic.protocol.models import DEFAULT_MODEL
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.layers import SET, Layers
-from glm_magic.settings.presets import Preset, presets
 from glm_magic.settings.setting import Setting, Value
 
 _NOBODY_SET_IT = "the server's own default holds"
@@ -36,12 +34,6 @@ def change(shared: Shared, changed: Mapping[str, Value]) -> None:
     shared.mirror.show()
 
 
-def set_here(shared: Shared, values: Mapping[str, Value]) -> str:
-    """Set `values`, and return the line that does the same. Raises `GlmError`, in which case nothing has changed."""
-    change(shared, values)
-    return set_line(values)
-
-
 def reset(shared: Shared, names: list[str]) -> None:
     """Take back what was set here."""
     for name in names:
@@ -55,12 +47,11 @@ def described(layers: Layers, setting: Setting) -> tuple[str, str]:
         value, source = layers.find(setting)
     except SettingError as error:
         return "—", error.what
-    if value is None:
-        return "not set", source_of(setting, value, source)
-    return setting.written(value) or '""', source
+    text = "not set" if value is None else setting.written(value) or '""'
+    return text, _source_of(setting, value, source)
 
 
-def source_of(setting: Setting, value: Value, source: str) -> str:
+def _source_of(setting: Setting, value: Value, source: str) -> str:
     """Return where a value comes from, and, for one that is not set, what that means."""
     if value is not None:
         return source
@@ -79,7 +70,7 @@ def row(layers: Layers, setting: Setting, own: Mapping[str, Value], source_of_ow
     model = _model(layers, own)
     try:
         value, source = (own[setting.name], source_of_own) if setting.name in own else layers.find(setting)
-        source = source_of(setting, value, source)
+        source = _source_of(setting, value, source)
         fault = misfit(setting, value, model)
     except SettingError as error:
         source, fault = "", error.what
@@ -92,11 +83,6 @@ def _model(layers: Layers, own: Mapping[str, Value]) -> str:
         return str((own.get("model") or layers.find(SETTINGS["model"])[0]) or DEFAULT_MODEL)
     except SettingError:
         return ""
-
-
-def presets_of(layers: Layers) -> dict[str, Preset]:
-    """Return the presets of the project's file and the user's, by name."""
-    return presets(layers.files) if layers.files is not None else {}
 
 
 def key_status(shared: Shared) -> str:

@@ -6,10 +6,10 @@ import contextlib
 import functools
 import time
 from collections import ChainMap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from glm_magic.asking.session import Session
 from glm_magic.chat import prompt
@@ -19,12 +19,11 @@ from glm_magic.comparing.comparison import Comparison
 from glm_magic.comparing.kept import KeptRuns
 from glm_magic.display.page.line import line
 from glm_magic.errors import AnswerError, GlmError, Interrupted
-from glm_magic.magics import new_cell
+from glm_magic.magics import names, new_cell
 from glm_magic.magics.background import Background, Pending
 from glm_magic.magics.cells import Cells, Run
 from glm_magic.magics.formatters import ReplyFormatter
 from glm_magic.magics.interrupts import Interrupts
-from glm_magic.magics.live import Live
 from glm_magic.magics.outputs import Outputs
 from glm_magic.magics.traits import Mirror
 from glm_magic.notebook.bundle import MIME_TYPE
@@ -32,11 +31,19 @@ from glm_magic.notebook.comparison import MIME_TYPE as COMPARISON
 from glm_magic.notebook.page import SavedPage
 from glm_magic.settings.files import SettingsFiles
 from glm_magic.settings.layers import Layers
+from glm_magic.settings.presets import Preset, presets
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 
 LAST_REPLY = "_glm"
+
+
+class Controls(Protocol):
+    """Live controls: a panel, or the playground of a cell."""
+
+    def refresh(self) -> None:
+        """Show what holds in the kernel now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,7 @@ class Shared:
     mirror: Mirror
     page: SavedPage
     kept_runs: KeptRuns
-    live: Live
+    controls: dict[str, Controls]
     local_names: Mapping[str, Any] = field(default_factory=dict)
 
     def within(self, local_names: Mapping[str, Any] | None) -> Shared:
@@ -67,6 +74,11 @@ class Shared:
         """The names that an expression may use."""
         return ChainMap(dict(self.local_names), self.shell.user_ns) if self.local_names else self.shell.user_ns
 
+    @property
+    def known_names(self) -> list[str]:
+        """The names that a person may have meant."""
+        return names.public(self.names, self.shell.user_ns_hidden)
+
     def evaluate(self, source: str) -> str:
         """Evaluate an expression, and return the text of its value."""
         with self.interrupts.acting_at_once():
@@ -77,12 +89,20 @@ class Shared:
         for problem in self.session.layers.problems():
             self.session.recordings.note_once(problem)
 
-    def notebook_file(self) -> Path | None:
-        """Return the path of this kernel's notebook, as the front end tells it; None if it does not."""
-        return new_cell.notebook_file(self.shell)
+    @property
+    def files(self) -> SettingsFiles:
+        """The settings' files."""
+        files = self.session.layers.files
+        assert files is not None, "`begin` has found them"
+        return files
+
+    @property
+    def presets(self) -> dict[str, Preset]:
+        """The presets of the project's file and the user's, by name."""
+        return presets(self.files)
 
     def wait_for(self, chat: str, place: Place | None = None) -> None:
-        """Wait for the answers under way in the background in `chat` (``""``: in none) or at `place`, and say so.
+        """Wait for the answers under way in the background in `chat` or at `place`, and say so.
 
         Raises the error with which one failed.
         """
@@ -91,6 +111,17 @@ class Shared:
         waiting = self.outputs.saying("waiting for an answer in the background")
         with contextlib.nullcontext() if is_over else waiting, self.interrupts.acting_at_once():
             self.background.wait(pendings, place)
+
+    @contextlib.contextmanager
+    def before_asking(self, place: Place, if_stopped: str = "Nothing was sent.") -> Iterator[None]:
+        """Keep what the page has of the turn at `place` if its cell fails, or is stopped, before it asks."""
+        try:
+            yield
+        except BaseException as error:
+            self.keep_on_page(place)
+            if isinstance(error, KeyboardInterrupt) and not isinstance(error, Interrupted):
+                raise Interrupted(f"Stopped. {if_stopped}") from None
+            raise
 
     def bind(self, reply: Reply | Pending | Comparison, name: str) -> None:
         """Bind the reply to `_glm`, and to `name` unless it is empty; it is not shown again as the cell's value."""
@@ -127,7 +158,8 @@ class Shared:
         else:
             self.interrupts.end()
         self.formatter.show_once(None)
-        self.live.refresh()
+        for controls in [*self.controls.values()]:
+            controls.refresh()
         if result.success or isinstance(result.error_in_exec, (AnswerError, Interrupted)):
             self.session.chats.retire_surplus(run.cell, run.calls)
         elif self.cells.have_ids:
@@ -167,5 +199,5 @@ def begin(shell: InteractiveShell, layers: Layers, cells: Cells, mirror: Mirror,
         mirror,
         SavedPage(notebook),
         KeptRuns(session.recordings, time.time),
-        Live(),
+        {},
     )

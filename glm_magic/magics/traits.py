@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from traitlets import HasTraits, TraitError, TraitType
@@ -50,11 +51,9 @@ class Mirror:
         self._showing = True
         try:
             for name, setting in SETTINGS.items():
-                try:
+                with contextlib.suppress(SettingError):  # it is raised where it matters: when something is asked
                     value, _ = self._layers.find(setting)
-                except SettingError:  # it is raised where it matters: when something is asked
-                    continue
-                setattr(self.traits, name, value)
+                    setattr(self.traits, name, value)
         finally:
             self._showing = False
 

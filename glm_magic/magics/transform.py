@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from IPython.core.inputtransformer2 import make_tokens_by_line
 from IPython.core.magic import MAGIC_NO_VAR_EXPAND_ATTR, MagicAlias
 
+from glm_magic.magics.options import OPTIONS
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -23,9 +25,6 @@ _CELL_MAGIC = re.compile(r"[ \t]*%%(\w+)(?:[ \t]+(.*))?", re.DOTALL)
 _SKIPPED = re.compile(r"\s*(?:#[^\r\n]*)?\s*")  # a blank line, or a comment as jupytext and editors write it
 _LINE_MAGIC = re.compile(r"([ \t]*)([^%\r\n]*=[ \t]*)?%(\w+)(?![\w?])[ \t]*(.*)", re.DOTALL)
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
-
-
-_LINE_MAGICS = ("glm", "glm_config", "glm_history")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +133,7 @@ class AsTyped:
         if found is None or (found[2] and not _is_an_assignment(found[2])) or not before[found.end(3) :]:
             return None
         magic, parameters = self._called(found[3], "line")
-        if magic in _LINE_MAGICS:
+        if f"%{magic}" in OPTIONS:
             return Cursor(f"%{magic}", parameters + found[4], after)
         return self._cursor_in_line(_without_options(found[4]), after) if self._runs_statements(found[3]) else None
 

@@ -1,17 +1,20 @@
-"""The turns of a chat: as the table of `%glm_history`, and as its panel shows them."""
+"""The turns of a chat: as the table of `%glm_history` and its panel show them, and how they are changed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from glm_magic.asking.forecast import attempt_tokens
 from glm_magic.chat.attempt import Attempt
-from glm_magic.chat.conversation import Turn
+from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.display.tables import shorten, table
+from glm_magic.errors import quoted
 from glm_magic.magics.facts import ANOTHER_TEXT
 from glm_magic.magics.forecasts import spent
 from glm_magic.magics.shared import Shared
+from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.protocol.models import DEFAULT_MODEL, known
 from glm_magic.protocol.tokens import estimated_text_tokens
 from glm_magic.settings.declared import SETTINGS
@@ -37,7 +40,7 @@ class _Row:
     is_skipped: bool = False
 
 
-def as_table(shared: Shared, chat: str) -> dict[str, Any]:
+def as_table(shared: Shared, chat: str) -> dict[str, str]:
     """Return what will be sent, and from which cells, as a table by MIME type."""
     rows = _rows(shared, chat)
     system = _system_tokens(shared)
@@ -54,7 +57,7 @@ def as_table(shared: Shared, chat: str) -> dict[str, Any]:
         (row.number, row.cell, row.asked, row.answered, f"~{row.tokens}" if row.counts else "", row.state)
         for row in rows
     ]
-    return dict(table(f"Chat {chat}", columns, cells, note, most=shared.outputs.width))
+    return table(f"Chat {chat}", columns, cells, note, most=shared.outputs.width)
 
 
 def as_ticks(shared: Shared, chat: str) -> dict[str, Any]:
@@ -79,6 +82,27 @@ def as_ticks(shared: Shared, chat: str) -> dict[str, Any]:
     of = f" of {most:,}" if most else "; the context window is not known"
     said = f"{shorten(model)}: {estimate}{of}"
     return {"chat": shorten(chat), "turns": ticks, "used": estimate.tokens, "most": most, "said": said}
+
+
+def edit(shared: Shared, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
+    """Change a chat once nothing is under way in it, and say `what` was done."""
+    shared.wait_for(chat)
+    edit_now(shared, chat, change, what)
+
+
+def edit_now(shared: Shared, chat: str, change: Callable[[Conversation], Conversation], what: str) -> None:
+    """Change a chat, and say `what` was done."""
+    saves = shared.session.history.saves_turns  # first: a wrong variable is an error before anything has changed
+    bundle = shared.session.history.edit(chat, change)
+    conversation = shared.session.chats.conversation(chat)
+    left = "" if conversation.one_shot else f": chat {chat} now sends {number_of_turns(len(conversation.sent()))}"
+    line = quoted(f"{what}{left}.")
+    shared.outputs.show({"text/plain": line, **({MIME_TYPE: bundle} if saves else {})})
+
+
+def number_of_turns(number: int) -> str:
+    """Return a number of turns in words."""
+    return f"{number} {'turn' if number == 1 else 'turns'}"
 
 
 def saved_only(shared: Shared) -> list[str]:

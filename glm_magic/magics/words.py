@@ -154,10 +154,10 @@ def read_words(line: str) -> Iterator[Word]:
         at = word.end
 
 
-def quoted(text: str) -> str:
+def as_word(text: str) -> str:
     """Return a word of a line that `read_word` reads as `text`."""
     if text and not any(character.isspace() or character in "\"'" + _QUOTES for character in text) and "{{" not in text:
         return text
     if "\n" in text or "{{" in text or ('"' in text and "'" in text):
-        return "{{ " + repr(text) + " }}"
+        return as_template(repr(text))
     return f"'{text}'" if '"' in text else f'"{text}"'

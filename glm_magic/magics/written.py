@@ -12,7 +12,7 @@ from glm_magic.errors import SettingError
 from glm_magic.magics.option import Option
 from glm_magic.magics.options import ASK_OPTIONS
 from glm_magic.magics.parsing import AskLine
-from glm_magic.magics.words import quoted
+from glm_magic.magics.words import as_template, as_word
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.layers import Layers
 from glm_magic.settings.setting import Value
@@ -30,7 +30,8 @@ def config_line(layers: Layers) -> str:
 def set_line(values: Mapping[str, Value]) -> str:
     """Return the ``%glm_config`` line that sets these values."""
     words = [
-        f"{name}={quoted(SETTINGS[name].written(value)) if value is not None else ''}" for name, value in values.items()
+        f"{name}={as_word(SETTINGS[name].written(value)) if value is not None else ''}"
+        for name, value in values.items()
     ]
     return " ".join(["%glm_config", *words]) if words else "%glm_config --reset"
 
@@ -52,7 +53,7 @@ def ask_line(settings: Mapping[str, Any], line: AskLine = _NOTHING) -> str:
         value = getattr(line, each.name)
         if value != getattr(_NOTHING, each.name):
             values[each.name] = value
-    flags = [flag for option in ASK_OPTIONS for flag in _flags(option, values.get(option.fills))]
+    flags = [flag for option in ASK_OPTIONS for flag in _flags(option, values.get(option.field_name))]
     return " ".join(["%%glm", *flags])
 
 
@@ -66,12 +67,12 @@ def _flags(option: Option, value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping):
         yield from (f"{called} {_field(name, each)}" for name, each in value.items())
     elif isinstance(value, tuple) and option.repeats is not None:
-        yield from (f"{called} {quoted(each)}" for each in value)
+        yield from (f"{called} {as_word(each)}" for each in value)
     else:
-        setting = SETTINGS.get(option.fills.removeprefix(_OF_SETTINGS))
+        setting = SETTINGS.get(option.field_name.removeprefix(_OF_SETTINGS))
         text = ",".join(value) if isinstance(value, tuple) else setting.written(value) if setting else str(value)
         is_one = setting is not None and setting.option and not setting.may_be_empty and "," in text
-        yield f"{called} {'{{ ' + repr(text) + ' }}' if is_one else quoted(text)}"  # a comma compares
+        yield f"{called} {as_template(repr(text)) if is_one else as_word(text)}"  # a comma compares
 
 
 def _field(name: str, value: Any) -> str:
@@ -79,4 +80,4 @@ def _field(name: str, value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     if text[0] in "{[" and OPEN not in text:
         return f"{name}={text}"
-    return f"{name}={quoted(text)}"
+    return f"{name}={as_word(text)}"

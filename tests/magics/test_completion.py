@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from glm_server import GlmServer
+from glm_server import GlmServer, error
 from hypothesis import given
 from hypothesis import strategies as st
 from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from ipython_shell import Notebook, close, new_shell
 
+from glm_magic.errors import GlmError
 from glm_magic.magics.completion import KINDS, completed
 from glm_magic.magics.options import ASK_OPTIONS, CONFIG_OPTIONS, HISTORY_OPTIONS
 from glm_magic.magics.transform import Cursor
@@ -299,6 +300,16 @@ def test_chats_turns_and_attempts(notebook: Notebook) -> None:
     assert offered_words(notebook.shell, "%glm_history --attempt 9 |") == ["--chat"]
 
 
+def test_turns_are_offered_by_their_numbers_in_the_table(notebook: Notebook) -> None:
+    notebook.server.answer(error(400, {"error": {"code": "1210", "message": "no"}}))
+    with pytest.raises(GlmError):
+        notebook.run("%%glm\none", "failing")
+    notebook.run("%%glm\ntwo", "b")
+    notebook.run("%%glm\nzwei", "b")
+    assert offered_words(notebook.shell, "%glm_history --show |") == ["1"]
+    assert offered_words(notebook.shell, "%glm_history --attempt 1 |")[:2] == ["1", "2"]
+
+
 # --- the prompt -----------------------------------------------------------------------------------
 
 
@@ -383,7 +394,7 @@ def test_nothing_that_is_typed_is_too_much(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loaded.Completer, "use_jedi", False)
-        found = completed(Cursor(magic, before, after, body), loaded, {})
+        found = completed(Cursor(magic, before, after, body), loaded, {}, list, [])
     assert (before if body is None else body).endswith(found["matched_fragment"])
 
 

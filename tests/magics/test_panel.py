@@ -25,7 +25,7 @@ class Page:
     def __init__(self, notebook: Notebook) -> None:
         notebook.run("%glm_config", "panel cell")
         magics = notebook.shell.magics_manager.registry["GLMMagics"]
-        self.panel: Panel = magics.shared.live.controls["panel"]._panel
+        self.panel: Panel = magics.shared.controls["panel"]._panel
         self.replies: list[dict[str, Any]] = []
         self.panel.send = self.replies.append  # type: ignore[method-assign]
 

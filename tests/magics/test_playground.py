@@ -30,7 +30,7 @@ class Page:
         notebook.run(cell, "played")
         self.notebook = notebook
         magics = notebook.shell.magics_manager.registry["GLMMagics"]
-        (self.hands,) = (each for name, each in magics.shared.live.controls.items() if "playground" in name)
+        (self.hands,) = (each for name, each in magics.shared.controls.items() if "playground" in name)
         self.page = self.hands._page
         self.replies: list[dict[str, Any]] = []
         self.page.send = self.replies.append
