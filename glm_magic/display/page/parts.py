@@ -68,8 +68,8 @@ class _Calls(_One):
         super().__init__(show, name, {})
         self._pace = Pace(clock)
         self._allowance = Allowance(clock)
-        self._calls: dict[int, folds.Shown] = {}
-        self._folds: dict[int, folds.Fold] = {}  # rendered calls that have not changed since
+        self._calls: dict[int, folds.CallState] = {}
+        self._folds: dict[int, dict[str, str]] = {}  # rendered calls that have not changed since
         self._length = 0
         self._is_stale = self._is_urgent = self._is_asked = False
         self.has_results = False
@@ -77,7 +77,7 @@ class _Calls(_One):
     def __contains__(self, number: int) -> bool:
         return number in self._calls
 
-    def add(self, number: int, call: folds.Shown) -> None:
+    def add(self, number: int, call: folds.CallState) -> None:
         before = self._calls.get(number)
         growth = call.length - (before.length if before else 0)
         self._calls[number] = call
@@ -112,7 +112,7 @@ class _Calls(_One):
         for number, call in self._calls.items():
             if number not in self._folds:
                 self._folds[number] = folds.fold_of_call(call)
-        self._put({**folds.joined(self._folds[number] for number in self._calls), **carried})
+        self._put({**folds.joined([self._folds[number] for number in self._calls]), **carried})
         self._is_stale = self._is_urgent = False
         self._pace.painted(self._length)
 
@@ -154,9 +154,9 @@ class Parts:
                 self._text().add(("\n\n" if self._goes_on_elsewhere else "") + text)
                 self._goes_on_elsewhere = False
             case ToolCalling(number, call, runs, asks):
-                self._calls(number).add(number, folds.Shown(call, runs=runs, asks=asks))
+                self._calls(number).add(number, folds.CallState(call, runs=runs, asks=asks))
             case ToolResult(number, call, text, seconds, failed):
-                self._calls(number).add(number, folds.Shown(call, text, seconds, failed))
+                self._calls(number).add(number, folds.CallState(call, text, seconds, failed))
             case AskedAgain(reason):
                 self._append(_One(self._show, next(self._names), line((folds.asked_again(reason),))))
             case Sources(sources):

@@ -141,7 +141,7 @@ class TerminalView:
                 self._end_thought()
                 self._write_text(text)
             case ToolResult(_, call, text, seconds, failed):
-                self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))
+                self._note(folds.line_of_call(folds.CallState(call, text, seconds, failed)))
             case AskedAgain(reason):
                 self._note(f"[{folds.asked_again(reason)}]")
             case Sources(sources):
@@ -292,7 +292,7 @@ class LiveView:
                 if runs or asks:  # it may print or ask: leave no draft to erase
                     self._show()
             case ToolResult(_, call, text, seconds, failed):
-                self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))
+                self._note(folds.line_of_call(folds.CallState(call, text, seconds, failed)))
                 self._waits_for = "asking"
             case AskedAgain(reason):
                 self._end_text()
