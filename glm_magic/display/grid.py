@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 State: TypeAlias = Literal["waiting", "running", "pending", "done", "failed", "interrupted"]
 Score: TypeAlias = "float | bool | str | None"  # a text is what went wrong
@@ -133,8 +133,11 @@ class Action:
     value: Any = None
 
 
-class GridView(Protocol):
-    """Somewhere a grid is shown: it begins, changes some ten times a second, and settles."""
+class GridView:
+    """A place where a grid is shown: it begins, changes some ten times a second, and settles.
+
+    A method does nothing unless a subclass overrides it.
+    """
 
     def begin(self, grid: Grid) -> None:
         """Show the grid, on which work begins."""
@@ -147,19 +150,3 @@ class GridView(Protocol):
 
     def rewrite(self, grid: Grid, attached: Mapping[str, Any]) -> None:
         """Replace the settled grid, after a rating or a pick, where outputs can be replaced."""
-
-
-class NoGrid:
-    """Shows nothing: in a terminal, a comparison in the background has nowhere to go."""
-
-    def begin(self, grid: Grid) -> None:
-        """Show nothing."""
-
-    def paint(self, changes: Changes) -> None:
-        """Show nothing."""
-
-    def settle(self, grid: Grid, attached: Mapping[str, Any]) -> None:
-        """Show nothing."""
-
-    def rewrite(self, grid: Grid, attached: Mapping[str, Any]) -> None:
-        """Show nothing."""

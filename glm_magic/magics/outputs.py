@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from glm_magic.display import safe_text
-from glm_magic.display.grid import NoGrid
+from glm_magic.display.grid import GridView
 from glm_magic.display.page import widgets
 from glm_magic.display.page.grid.view import PageGrid
 from glm_magic.display.page.line import Line
@@ -25,7 +25,7 @@ from glm_magic.display.page.parts import Parts
 from glm_magic.display.page.view import PageView
 from glm_magic.display.terminal import view as terminal
 from glm_magic.display.terminal.grid import TerminalGrid
-from glm_magic.display.view import NoView
+from glm_magic.display.view import View
 from glm_magic.magics.formatters import data_of_prompt
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from glm_magic.chat.attempt import Attempt
     from glm_magic.chat.conversation import Conversation
     from glm_magic.chat.place import Place
-    from glm_magic.display.grid import Action, GridView
+    from glm_magic.display.grid import Action
     from glm_magic.display.page.bar import Bars
     from glm_magic.display.page.grid.widget import Grids
-    from glm_magic.display.view import Ending, Show, View
+    from glm_magic.display.view import Ending, Show
 
 
 class Here:
@@ -177,7 +177,7 @@ class Outputs:
         can_be_updated = options.pop("can_be_updated", self.can_be_updated)
         if not self.is_a_page:
             if show is not None:
-                return NoView()
+                return View()  # an answer in the background has nowhere to go
             return terminal.view(sys.stdout, title=title, form=options.get("form", "markdown"), quiet=quiet)
         if live:
             options["bars"] = self._live_bars
@@ -206,7 +206,7 @@ class Outputs:
         `show` is what it paints through, if the cell does not go on running.
         """
         if not self.is_a_page:
-            return TerminalGrid(sys.stdout) if show is None else NoGrid()
+            return TerminalGrid(sys.stdout) if show is None else GridView()  # one in the background has nowhere to go
         return PageGrid(
             show or self.show,
             next(self._names),

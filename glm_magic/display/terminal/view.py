@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from glm_magic.chat.events import (
@@ -48,13 +48,19 @@ def view(
 
     A live view shows `title` while it waits; `clock` returns seconds.
     """
-    if out.isatty() and os.environ.get("TERM") != "dumb":
-        from glm_magic.display.terminal import screen as terminal_screen  # noqa: PLC0415 - rich is slow, and useless elsewhere
+    screen = open_screen(out)
+    if screen is None:
+        return TerminalView(out, form=form, quiet=quiet, clock=clock)
+    return LiveView(screen, title=title, form=form, quiet=quiet, clock=clock)
 
-        screen = terminal_screen.open_screen(out)
-        if screen is not None:
-            return LiveView(screen, title=title, form=form, quiet=quiet, clock=clock)
-    return TerminalView(out, form=form, quiet=quiet, clock=clock)
+
+def open_screen(out: TextIO) -> Screen | None:
+    """Return a screen on `out`, or None if that is no terminal that can move its cursor back."""
+    if not out.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    from glm_magic.display.terminal import screen  # noqa: PLC0415 - rich is slow, and useless elsewhere
+
+    return screen.open_screen(out)
 
 
 @contextlib.contextmanager
@@ -106,7 +112,7 @@ class _Thought:
         return note
 
 
-class TerminalView:
+class TerminalView(View):
     """Writes plain text to `out`, without control characters; a `quiet` view writes the answer alone.
 
     The forms ``code`` and ``json`` are written when the text has ended.
@@ -165,9 +171,6 @@ class TerminalView:
         if not self._quiet:
             self._write(f"[{_line_of(ending)}]\n")
 
-    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
-        """Do nothing: a terminal cannot replace what it has printed."""
-
     def _end_thought(self) -> None:
         if note := self._thought.end():
             self._note(note)
@@ -195,7 +198,7 @@ class TerminalView:
         self._out.flush()
 
 
-class LiveView:
+class LiveView(View):
     """Shows an answer on `screen`: Markdown block by block, text line by line, or in another `form`.
 
     Finished lines are printed once and never touched again. A `quiet` view shows the answer alone.
@@ -227,12 +230,9 @@ class LiveView:
         self._silence = 0.0
         self._pace = Pace(clock)
 
+    @interrupts_held()
     def paint(self, event: Event) -> None:
         """Take an event; update the screen if it is due."""
-        with interrupts_held():
-            self._paint(event)
-
-    def _paint(self, event: Event) -> None:
         match event:
             case Tick(silence):
                 self._silence = silence
@@ -246,15 +246,9 @@ class LiveView:
         if self._pace.is_due:
             self._show()
 
+    @interrupts_held()
     def settle(self, ending: Ending) -> None:
         """Print the rest, and the facts."""
-        with interrupts_held():
-            self._settle(ending)
-
-    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
-        """Do nothing: a terminal cannot replace what it has printed."""
-
-    def _settle(self, ending: Ending) -> None:
         self._end_notice()
         self._end_thought()
         if ending.withdrawn:
