@@ -27,7 +27,7 @@ PRESETS = "presets"
 
 # A cloned repository must not say where the key goes.
 _NOT_OF_A_PROJECT = ("base_url", "api_key_env")
-_TABLES = {PROJECT: ("tool", "glm_magic"), USER: ()}
+_TABLES: dict[str, tuple[str, ...]] = {PROJECT: ("tool", "glm_magic"), USER: ()}
 _MOST_BYTES = 10_000_000  # a file that is no settings may have no end
 
 
@@ -135,7 +135,7 @@ def _read(kind: str, path: Path) -> SettingsFile:
             values[name] = _value(setting(name), value, path.parent)
         except SettingError as error:
             meant = f" {error.remedy}" if error.remedy.startswith("Did you mean") else ""
-            line = _line_of(text, (*_TABLES[kind],), name)
+            line = _line_of(text, _TABLES[kind], name)
             problems.append(f"{shown(path)}{line}: {error.what}{meant}")
     return SettingsFile(kind, path, values, presets, tuple(problems))
 
