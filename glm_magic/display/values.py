@@ -225,18 +225,14 @@ def _leaf(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    return html.escape(safe_text.plain(_cut(text)))
-
-
-def _cut(text: str) -> str:
-    return cut(text, LONGEST_TEXT)
+    return html.escape(safe_text.plain(cut(text, LONGEST_TEXT)))
 
 
 def _as_json(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > LONGEST_TEXT:
         return f"a number of {value.bit_length():,} bits"  # Python refuses to print it
     try:
-        written = json.dumps(_cut(value) if isinstance(value, str) else value, ensure_ascii=False)
+        written = json.dumps(cut(value, LONGEST_TEXT) if isinstance(value, str) else value, ensure_ascii=False)
     except (TypeError, ValueError):  # not JSON
-        written = _cut(str(value))
+        written = cut(str(value), LONGEST_TEXT)
     return safe_text.plain(written)

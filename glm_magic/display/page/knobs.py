@@ -33,17 +33,13 @@ def knob(
         "high": models.highest_temperature(model) if setting.name == "temperature" else setting.high,
         "step": 1 if setting.kind is int else 0.01,
         "choices": ["on", "off"] if setting.kind is bool else [*setting.choices],
-        "first": is_first(setting),
+        # what a person often turns: it shapes the question, or says who is asked
+        "first": setting.field or setting.option or setting.name == "base_url",
         "about": about_model(model) if setting.completes == "model" else _takes(setting, model),
     }
 
 
-def is_first(setting: Setting) -> bool:
-    """Whether a person turns it often: it shapes the question, or says who is asked."""
-    return setting.field or setting.option or setting.name == "base_url"
-
-
-def known_models(listed: tuple[str, ...] = ()) -> list[dict[str, str]]:
+def known_models(listed: tuple[str, ...]) -> list[dict[str, str]]:
     """Return the models known by name, and those that the endpoint has `listed`, with what there is to say of each."""
     names = dict.fromkeys((*listed, *MODELS, EMBEDDED))
     return [{"name": name, "about": about_model(name)} for name in names]
@@ -84,8 +80,7 @@ def misfit(setting: Setting, value: Value, model: str) -> str:
         highest = models.highest_temperature(model)
         return f"{model} takes at most {highest:g}." if value > highest else ""
     if setting.name == "thinking" and value and known is not None and value not in known.thinking:
-        takes = f"takes {', '.join(known.thinking)}" if known.thinking else "cannot think"
-        return f"{model} {takes}."
+        return f"{_takes(setting, model)}."
     return ""
 
 

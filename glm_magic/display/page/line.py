@@ -128,14 +128,11 @@ class Line:
             self._bar = None
         self._may_be_live = False
 
-    def _static(self) -> dict[str, str]:
-        return line((self._title, f"{self._status} …", *self._marks))
-
     def _update(self) -> None:
         is_new = not self._shown
         self._updated, self._shown = self._clock(), self._status
         if self._bar is None:
-            self._show(self._static(), self._name, update=not is_new)
+            self._show(line((self._title, f"{self._status} …", *self._marks)), self._name, update=not is_new)
             return
         tokens = tokens_of_characters(self._wide, self._narrow)
         self._bar.update(status=self._status, tokens=tokens, first_token_seconds=self._first_token)
