@@ -91,7 +91,7 @@ Spot: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed in a grid since the last time: answers by spot, and the heads of all columns.
+    """What has changed in a grid since the last time: answers by spot, the title, and the heads of all columns.
 
     `grown` holds text that was appended to answers whose other fields are as they were.
     """
@@ -99,7 +99,6 @@ class Changes:
     answers: Mapping[Spot, Answer] = field(default_factory=dict)
     grown: Mapping[Spot, str] = field(default_factory=dict)
     title: tuple[str, ...] | None = None
-    verdict: tuple[str, ...] | None = None
     columns: tuple[Column, ...] | None = None
 
 

@@ -20,17 +20,10 @@ _ACTING = "\\`*_{}[]()<>#|~$&@"  # what Markdown or a front end could read as mo
 def as_markdown(grid: Grid) -> str:
     """Return the grid as Markdown."""
     heads = ["", *(SEPARATOR.join(head_lines(grid, at)) for at in range(len(grid.columns)))]
-    rows = [[_row_name(row), *map(_as_text, cells)] for row, cells in _rows(grid, _MOST_ROWS)]
     lines = [
         f"**{_inline(SEPARATOR.join(grid.title))}**",
         *map(_inline, grid.verdict),
-        "\n".join(
-            [
-                _line(heads),
-                _line(["---"] * len(heads), is_rule=True),
-                *map(_line, rows),
-            ]
-        ),
+        "\n".join([_line(heads), "|" + " --- |" * len(heads), *map(_line, _rows(grid, _MOST_ROWS))]),
         *map(_inline, _cut(grid, _MOST_ROWS)),
     ]
     return "\n\n".join(line for line in lines if line != "****")
@@ -39,8 +32,7 @@ def as_markdown(grid: Grid) -> str:
 def as_plain(grid: Grid, *, most: int = WIDTH, most_rows: int = _MOST_ROWS) -> str:
     """Return the grid as plain text, in lines of at most `most` columns."""
     heads = ["", *(column.label for column in grid.columns)]
-    rows = [[_row_name(row), *map(_as_text, cells)] for row, cells in _rows(grid, most_rows)]
-    shown = table(SEPARATOR.join(grid.title), heads, rows, most=most)["text/plain"]
+    shown = table(SEPARATOR.join(grid.title), heads, _rows(grid, most_rows), most=most)["text/plain"]
     columns = [SEPARATOR.join(head_lines(grid, at)) for at in range(len(grid.columns))] if not grid.is_blind else []
     lines = [line for text in (*_cut(grid, most_rows), *columns, *grid.verdict) for line in wrapped(plain(text), most)]
     return "\n".join([shown, *lines])
@@ -78,10 +70,11 @@ def in_words(answer: Answer) -> str:
             return answer.text
 
 
-def _rows(grid: Grid, most: int) -> list[tuple[Row, list[tuple[Sequence[Answer], str]]]]:
+def _rows(grid: Grid, most: int) -> list[list[str]]:
+    """Return the first rows in words: what each row is, then its cells."""
     names = [column.score_name for column in grid.columns]
     return [
-        (row, list(zip(cells, names, strict=True)))
+        [_row_name(row), *map(_cell, cells, names)]
         for row, cells in zip(grid.rows[:most], grid.answers[:most], strict=True)
     ]
 
@@ -91,8 +84,7 @@ def _row_name(row: Row) -> str:
     return f"{row.number} {values}".strip()
 
 
-def _as_text(cell: tuple[Sequence[Answer], str]) -> str:
-    answers, score_name = cell
+def _cell(answers: Sequence[Answer], score_name: str) -> str:
     if not answers:
         return ""
     summary = summaries.of_cell(answers, score_name)
@@ -105,8 +97,8 @@ def _cut(grid: Grid, most: int) -> list[str]:
     return [f"… {left:,} more rows"] if left > 0 else []
 
 
-def _line(cells: Sequence[str], *, is_rule: bool = False) -> str:
-    return f"| {' | '.join(cells if is_rule else map(_inline, cells))} |"
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_inline, cells))} |"
 
 
 def _inline(text: str) -> str:

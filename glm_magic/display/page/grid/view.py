@@ -205,5 +205,4 @@ class _Unsent:
         for spot, text in changes.grown.items():
             if spot not in self.answers:  # which is sent whole
                 self.grown.setdefault(spot, []).append(text)
-        given = {"title": changes.title, "verdict": changes.verdict, "columns": changes.columns}
-        self.heads |= {name for name, value in given.items() if value is not None}
+        self.heads |= {name for name in ("title", "columns") if getattr(changes, name) is not None}
