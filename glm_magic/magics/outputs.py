@@ -233,11 +233,9 @@ class Outputs:
             try:
                 from glm_magic.display.page.bar import Bars  # noqa: PLC0415 - slow, and answers come meanwhile
 
-                bars = Bars()
-                bars.give_back(bars.take())
+                self._bars = Bars()
             except Exception:  # no widgets, or a kernel without comms, which fails in its own way: the plain line does
                 return None
-            self._bars = bars
         return self._bars
 
     def rewrite(self, place: Place, attempt: Attempt, ending: Ending) -> None:
