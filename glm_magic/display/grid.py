@@ -84,6 +84,11 @@ class Grid:
     is_blind: bool = False
     more: str = ""  # what "ask more" would do (``ask 24 more ≈ 0.002 CNY``); empty if it is not offered
 
+    def label(self, at: int) -> str:
+        """Return the label of a column; that of the baseline says so, unless it is alone or the grid is blind."""
+        is_baseline = at == self.baseline and not self.is_blind and len(self.columns) > 1
+        return self.columns[at].label + (" ★ baseline" if is_baseline else "")
+
 
 # The place of an answer in a grid: row, column and repeat, each from 0.
 Spot: TypeAlias = tuple[int, int, int]

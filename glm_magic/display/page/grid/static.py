@@ -78,11 +78,10 @@ def _texts(answer: Answer) -> tuple[str, ...]:
 
 
 def _head(grid: Grid, at: int, longest: int) -> str:
-    column: Column = grid.columns[at]
-    is_baseline = at == grid.baseline and not grid.is_blind and len(grid.columns) > 1
+    column = grid.columns[at]
     settings = SEPARATOR.join(column.settings)
     parts = [
-        f"<b>{_escaped(column.label)}{' ★ baseline' if is_baseline else ''}</b> {_escaped(settings)}".rstrip(),
+        f"<b>{_escaped(grid.label(at))}</b> {_escaped(settings)}".rstrip(),
         *([f"<div>{_escaped(summaries.of_score(column))}</div>{_drawn(grid, column)}"] if column.score else []),
         *(f"<div>{_escaped(text)}</div>" for text in [summaries.of_difference(column)] if text),
         _small(column.facts),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from glm_magic.display import summaries
-from glm_magic.display.grid import Answer, Column, Grid, Row
+from glm_magic.display.grid import Answer, Grid, Row
 from glm_magic.display.prose import encoded, unmacroed
 from glm_magic.display.safe_text import one_line, plain
 from glm_magic.display.tables import WIDTH, shorten, table, wrapped
@@ -40,12 +40,11 @@ def as_plain(grid: Grid, *, most: int = WIDTH, most_rows: int = _MOST_ROWS) -> s
 
 def head_lines(grid: Grid, at: int) -> list[str]:
     """Return what stands above a column, without its wording."""
-    column: Column = grid.columns[at]
-    is_baseline = at == grid.baseline and not grid.is_blind and len(grid.columns) > 1
+    column = grid.columns[at]
     return [
         line
         for line in (
-            f"{column.label} ★ baseline" if is_baseline else column.label,
+            grid.label(at),
             SEPARATOR.join(column.settings),
             summaries.of_score(column),
             summaries.of_difference(column),
