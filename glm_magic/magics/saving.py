@@ -41,8 +41,8 @@ def keep_preset(shared: Shared, name: str, *, of_project: bool) -> str:
             "%glm_config temperature=0 system='Be brief.', then --save-preset NAME",
         )
     _check_holds_no_key(shared, values)
-    file = presets.save(_files(shared), name, values, of_project=of_project)
-    return f"Preset {name} saved in {shown(file.path)}: {_named(values)}"
+    path = presets.save(_files(shared), name, values, of_project=of_project)
+    return f"Preset {name} saved in {shown(path)}: {_named(values)}"
 
 
 def list_presets(shared: Shared) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import numbers
@@ -92,10 +93,8 @@ class Setting:
             names = [item.strip().strip("\"'") for item in inside.split(",")] if inside.strip() else []
             return self.check(names, as_typed=called)
         if self.may_repeat and text.startswith('["'):  # as `written` writes several
-            try:
+            with contextlib.suppress(ValueError):  # else it is a text that begins so
                 return self.check(json.loads(text), as_typed=called)
-            except ValueError:
-                return self.check(text, as_typed=called)
         if self.kind is str:
             return self.check(text, as_typed=called)
         try:

@@ -11,13 +11,11 @@ from glm_magic.settings.setting import Setting, Value
 _MOST_BUTTONS = 3  # choices beside each other; more become a menu
 
 
-def knob(
-    setting: Setting, value: Value, source: str, *, model: str, own: bool, optional: bool, fault: str = ""
-) -> dict[str, Any]:
+def knob(setting: Setting, value: Value, source: str, *, model: str, own: bool, fault: str) -> dict[str, Any]:
     """Return a knob as JSON; `model` is who would be asked.
 
-    `own` says that a reset takes the value away, `optional` that it can be "not set". `fault` is why the value that
-    holds cannot be read.
+    `own` says that a reset takes the value away. `fault` is why the value that holds cannot be read. A knob that is
+    `optional` can be "not set".
     """
     return {
         "name": setting.name,
@@ -26,7 +24,7 @@ def knob(
         "source": source,
         "fault": fault,
         "own": own,
-        "optional": optional,
+        "optional": setting.default is None,
         "help": setting.help,
         "range": setting.range,
         "low": setting.low,
