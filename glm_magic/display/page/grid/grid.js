@@ -23,7 +23,6 @@ class GridPart {
     this.most = MOST_ROWS;
     this.dirty = new Set();
     this.lines = []; // of the rows, by index
-    this.act = (kind, spot, value = null) => this.doAct(kind, spot, value);
 
     this.node = element("div", "grid");
     this.node.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the keys for its own
@@ -244,7 +243,7 @@ class GridPart {
     this.tools.draw();
   }
 
-  doAct(kind, spot, value) {
+  act(kind, spot, value = null) {
     if (this.isOver) return;
     const [row, column, repeat] = spot;
     const isOfAnswer = ["pick", "rate", "note"].includes(kind);
