@@ -254,7 +254,7 @@ class Outputs:
             if not stale or not self.is_a_page:
                 return
             try:
-                from glm_magic.display.page.marks import Marks  # noqa: PLC0415 - slow, and seldom needed
+                from glm_magic.display.page.bar import Marks  # noqa: PLC0415 - slow, and seldom needed
 
                 self._marks = Marks()
             except Exception:  # no widgets, or no comms: the lines of later answers and %glm_history say it as well

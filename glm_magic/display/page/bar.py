@@ -1,4 +1,4 @@
-"""The live status line of a running answer: a Stop button, what is happening, tokens, seconds and reasoning."""
+"""What is live in the lines of answers: the bar of one that is running, and marks on stale ones."""
 
 from __future__ import annotations
 
@@ -88,3 +88,11 @@ class Bars:
     def take(self) -> Bar:
         """Return an unused bar, which comes back when it ends."""
         return self._idle.pop() if self._idle else Bar(self._idle)
+
+
+class Marks(anywidget.AnyWidget):
+    """Marks the lines of the answers whose ids are in `stale`, and saves nothing; it has no output of its own."""
+
+    _esm = _HERE / "marks.js"
+
+    stale = traitlets.List(traitlets.Unicode()).tag(sync=True)

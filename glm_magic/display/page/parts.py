@@ -137,7 +137,7 @@ class Parts:
         clock: Callable[[], float],
     ) -> None:
         self._used: list[str] = []  # names of the outputs, in order
-        self._show = self._noted(show)
+        self._show = show
         self._names = names
         self._form: Form = form
         self._clock = clock
@@ -158,7 +158,7 @@ class Parts:
             case ToolResult(number, call, text, seconds, failed):
                 self._calls(number).add(number, folds.CallState(call, text, seconds, failed))
             case AskedAgain(reason):
-                self._append(_One(self._show, next(self._names), line((folds.asked_again(reason),))))
+                self._append(_One(self._put, next(self._names), line((folds.asked_again(reason),))))
             case Sources(sources):
                 self._sources.update(dict.fromkeys(sources))
             case _:
@@ -175,7 +175,7 @@ class Parts:
     def finish(self, carried: Mapping[str, Any] = _NOTHING) -> None:
         """Show the final state; the last output also carries this data."""
         if self._sources:
-            self._append(_One(self._show, next(self._names), folds.sources(self._sources)))
+            self._append(_One(self._put, next(self._names), folds.sources(self._sources)))
         if carried and not self._parts:
             self._text()
         for part in self._parts:
@@ -201,7 +201,7 @@ class Parts:
         for event in events:
             other.take(event)
         other.finish()
-        shown = [put[name] for name in other._used]
+        shown = [*put.values()]
         at = len(self._used) - 1
         fitting = [*shown[:at], *([_joined(shown[at:])] if shown[at:] else [])]
         blank = [{"text/plain": ""}] * (len(self._used) - len(fitting))
@@ -213,7 +213,7 @@ class Parts:
         if found is None:
             texts = sum(isinstance(part, TextOutputs) for part in self._parts)
             most = max(1, self._most >> texts)
-            found = TextOutputs(self._show, self._names, form=self._form, most=most, clock=self._clock)
+            found = TextOutputs(self._put, self._names, form=self._form, most=most, clock=self._clock)
             self._append(found)
         return found
 
@@ -224,7 +224,7 @@ class Parts:
         self._goes_on_elsewhere = self._is_full
         found = self._last(_Calls)
         if found is None or (found.has_results and not self._is_full):
-            found = _Calls(self._show, next(self._names), self._clock)
+            found = _Calls(self._put, next(self._names), self._clock)
             self._append(found)
         return found
 
@@ -241,13 +241,10 @@ class Parts:
         self._ended += self._parts[-1:]
         self._parts.append(part)
 
-    def _noted(self, show: Show) -> Show:
-        def noted(data: dict[str, Any], name: str, *, update: bool) -> None:
-            if not update:
-                self._used.append(name)
-            show(data, name, update=update)
-
-        return noted
+    def _put(self, data: dict[str, Any], name: str, *, update: bool) -> None:
+        if not update:
+            self._used.append(name)
+        self._show(data, name, update=update)
 
 
 def _joined(shown: list[dict[str, Any]]) -> dict[str, Any]:
