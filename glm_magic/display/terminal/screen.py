@@ -85,7 +85,7 @@ class Screen:
 
     def note(self, text: str, *, whole: bool = True) -> list[str]:
         """Return a note as one faint line, cut to the width of the terminal unless `whole`."""
-        line = Text(" ".join(safe_text.plain(text).split()), style="dim")
+        line = Text(safe_text.one_line(text), style="dim")
         if not whole:
             line.truncate(self._size()[0], overflow="ellipsis")
         return self._written([[Segment(line.plain, self._console.get_style("dim"))]])

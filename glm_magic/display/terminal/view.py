@@ -90,12 +90,9 @@ class _Thought:
         self._characters = 0
 
     @property
-    def is_under_way(self) -> bool:
-        return self._began is not None
-
-    @property
-    def seconds(self) -> float:
-        return 0.0 if self._began is None else self._clock() - self._began
+    def seconds(self) -> float | None:
+        """How long it has lasted; None if the model is not reasoning."""
+        return None if self._began is None else self._clock() - self._began
 
     def add(self, text: str) -> None:
         if self._began is None:
@@ -104,9 +101,9 @@ class _Thought:
 
     def end(self) -> str:
         """Return a note about it and start over; ``""`` if there was none."""
-        if self._began is None:
+        if (seconds := self.seconds) is None:
             return ""
-        lasted = f" for {self.seconds:.1f} s" if self.seconds >= SHORTEST_THOUGHT else ""
+        lasted = f" for {seconds:.1f} s" if seconds >= SHORTEST_THOUGHT else ""
         note = f"[thought{lasted}, {self._characters} characters: _glm.reasoning]"
         self._began, self._characters = None, 0
         return note
@@ -349,8 +346,8 @@ class LiveView(View):
 
     def _status(self) -> str:
         """Return the status line to show while no text arrives."""
-        if self._thought.is_under_way:
-            doing = f"thinking … {self._thought.seconds:.0f} s"
+        if (seconds := self._thought.seconds) is not None:
+            doing = f"thinking … {seconds:.0f} s"
         elif self._notice is not None:
             return self._notice.text
         elif self._waits_for:
