@@ -46,10 +46,6 @@ class Layers:
         """Return what the files say that cannot be used."""
         return tuple(problem for file in self.files or () for problem in file.problems)
 
-    def without_assigned(self) -> Layers:
-        """Return the layers below what is set here."""
-        return Layers(self.environ, self.config, files=self.files)
-
     def _find(self, setting: Setting, files: Iterable[SettingsFile]) -> tuple[Value, str]:
         return (
             _in(self.assigned, setting, SET)

@@ -10,6 +10,7 @@ import os
 import sys
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from glm_magic.errors import SettingError, did_you_mean, quoted
@@ -147,6 +148,12 @@ class Setting:
         if self.is_path and isinstance(value, os.PathLike):
             return os.fspath(value)
         return _as_float(value) if self.kind is float and type(value) is int else value
+
+    def anchored(self, value: Value, folder: Path) -> Value:
+        """Return `value`; the path of a file that is relative is taken from `folder`."""
+        if self.is_path and isinstance(value, str) and value not in alternatives(self.metavar):
+            return str(folder / Path(value).expanduser())
+        return value
 
     def written(self, value: Value) -> str:
         """Return the text that `parse` reads as `value`."""
