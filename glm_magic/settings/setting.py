@@ -30,8 +30,9 @@ class Setting:
     that the value must be greater than `low`. `field` marks a field of the request, `is_list` a comma-separated list
     of names, `is_path` the path of a file, and `may_repeat` a text that may also be several. `option` says whether the
     cell magic has one, `short` is the letter of it, and `called` its name where that is another. `metavar` stands for
-    its value; alternatives that are typed as they stand are in lower case. `completes` is what its value is completed
-    with besides those. `also` names environment variables that count after ``GLM_<NAME>``.
+    its value; alternatives that are typed as they stand are in lower case, and if all are, it takes nothing else.
+    `completes` is what its value is completed with besides those. `also` names environment variables that count after
+    ``GLM_<NAME>``.
     """
 
     name: str
@@ -41,7 +42,6 @@ class Setting:
     low: float | None = None
     high: float | None = None
     above: bool = False
-    choices: tuple[str, ...] = ()
     may_be_empty: bool = False
     is_list: bool = False
     is_path: bool = False
@@ -66,12 +66,16 @@ class Setting:
         return (f"GLM_{self.name.upper()}", *self.also)
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it takes, if its metavar lists all of them; else ``()``."""
+        listed = tuple(self.metavar.split("|"))
+        return listed if listed == alternatives(self.metavar) else ()
+
+    @property
     def range(self) -> str:
         """The values it takes, in words; ``""`` for any text."""
         if self.choices:
             return " or ".join(self.choices)
-        if self.kind is bool:
-            return "on or off"
         if self.kind is str:
             return ""
         noun = "a whole number" if self.kind is int else "a number"

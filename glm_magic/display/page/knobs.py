@@ -30,7 +30,7 @@ def knob(setting: Setting, value: Value, source: str, *, model: str, own: bool, 
         "low": setting.low,
         "high": models.highest_temperature(model) if setting.name == "temperature" else setting.high,
         "step": 1 if setting.kind is int else 0.01,
-        "choices": ["on", "off"] if setting.kind is bool else [*setting.choices],
+        "choices": [*setting.choices],
         # what a person often turns: it shapes the question, or says who is asked
         "first": setting.field or setting.option or setting.name == "base_url",
         "about": about_model(model) if setting.completes == "model" else _takes(setting, model),
@@ -85,7 +85,7 @@ def misfit(setting: Setting, value: Value, model: str) -> str:
 def _kind(setting: Setting) -> str:
     if setting.completes == "model":
         return "model"
-    if setting.choices or setting.kind is bool:
+    if setting.choices:
         return "buttons" if len(setting.choices) <= _MOST_BUTTONS else "menu"
     if setting.kind is not str:
         return "text" if setting.low is None or setting.high is None else "slider"
