@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,11 +70,12 @@ class _Shown:
 
     def entries(self, value: Any) -> Iterator[tuple[str | None, Any]]:
         """Yield key (None in a list) and value of the entries that the budget allows."""
-        pairs = value.items() if isinstance(value, Mapping) else ((None, entry) for entry in value)
-        for number, (key, entry) in enumerate(pairs):
-            if number == MOST_IN_ONE or not self.take(entry):
+        keys = map(str, value) if isinstance(value, Mapping) else itertools.repeat(None)
+        entries = value.values() if isinstance(value, Mapping) else value
+        for key, entry in itertools.islice(zip(keys, entries, strict=False), MOST_IN_ONE):
+            if not self.take(entry):
                 return
-            yield (None if key is None and not isinstance(value, Mapping) else str(key)), entry
+            yield key, entry
 
 
 class _Text(_Shown):

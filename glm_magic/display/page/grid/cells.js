@@ -45,7 +45,7 @@ class Cell {
     set(this.facts, joined(shown.facts));
     this.node.setAttribute("aria-selected", String(cell.answers.some((answer) => answer.picked)));
     if (data.rows.length === 1 && cell.answers.length === 1) {
-      const label = `${data.columns[this.column].label}`;
+      const { label } = data.columns[this.column];
       this.judging ??= new Judging([this.row, this.column, 0], this.grid, label, this.node);
       this.judging.update(shown);
     }

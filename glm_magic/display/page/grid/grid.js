@@ -173,17 +173,14 @@ class GridPart {
   // Take what has changed, and draw what of it is seen with the next frame.
   take(patch) {
     const heads = patch.columns || patch.baseline !== undefined || patch.blind !== undefined;
-    const columns = this.data.columns.length;
     const wasRunning = this.data.isRunning;
     for (const row of this.data.take(patch)) this.dirty.add(row);
     if (wasRunning && !this.data.isRunning && this.order !== "row") this.arrange();
-    if (this.data.columns.length !== columns) return this.build();
     this.waits = patch.said ?? ""; // why something was not done
     if (!this.data.isRunning) this.isStopping = false;
     this.areHeadsDirty ||= heads;
     if (patch.baseline !== undefined && this.view === "diff") this.redraw();
     this.isDue ??= requestAnimationFrame(() => this.draw());
-    return undefined;
   }
 
   draw() {
