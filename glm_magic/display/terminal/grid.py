@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from glm_magic.display import safe_text, summaries
 from glm_magic.display.grid import Answer, Changes, Grid, GridView
-from glm_magic.display.page.grid.texts import as_plain, head_lines, in_words
+from glm_magic.display.page.grid.texts import as_plain, head_lines, in_words, more_rows
 from glm_magic.display.sheet import Sheet
 from glm_magic.display.tables import shorten
 from glm_magic.display.terminal.view import encodable, interrupts_held, open_screen
@@ -93,11 +93,10 @@ def _whole(grid: Grid) -> list[RenderableType]:
         values = [_text("\n".join(shorten(value, 200) for value in row.values.values()))] if has_values else []
         names = (column.score_name for column in grid.columns)
         table.add_row(str(row.number), *values, *map(_cell, cells, names))
-    left = len(grid.rows) - _MOST_ROWS
     return [
         _text(SEPARATOR.join(grid.title)),
         table,
-        *([_text(f"… {left:,} more rows")] if left > 0 else []),
+        *map(_text, more_rows(grid, _MOST_ROWS)),
         _columns(grid),
         *(_text(sentence, "bold") for sentence in grid.verdict),
     ]

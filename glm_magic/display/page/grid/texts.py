@@ -24,7 +24,7 @@ def as_markdown(grid: Grid) -> str:
         f"**{_inline(SEPARATOR.join(grid.title))}**",
         *map(_inline, grid.verdict),
         "\n".join([_line(heads), "|" + " --- |" * len(heads), *map(_line, _rows(grid, _MOST_ROWS))]),
-        *map(_inline, _cut(grid, _MOST_ROWS)),
+        *map(_inline, more_rows(grid, _MOST_ROWS)),
     ]
     return "\n\n".join(line for line in lines if line != "****")
 
@@ -34,8 +34,8 @@ def as_plain(grid: Grid, *, most: int = WIDTH, most_rows: int = _MOST_ROWS) -> s
     heads = ["", *(column.label for column in grid.columns)]
     shown = table(SEPARATOR.join(grid.title), heads, _rows(grid, most_rows), most=most)["text/plain"]
     columns = [SEPARATOR.join(head_lines(grid, at)) for at in range(len(grid.columns))] if not grid.is_blind else []
-    lines = [line for text in (*_cut(grid, most_rows), *columns, *grid.verdict) for line in wrapped(plain(text), most)]
-    return "\n".join([shown, *lines])
+    below = (*more_rows(grid, most_rows), *columns, *grid.verdict)
+    return "\n".join([shown, *(line for text in below for line in wrapped(plain(text), most))])
 
 
 def head_lines(grid: Grid, at: int) -> list[str]:
@@ -91,7 +91,8 @@ def _cell(answers: Sequence[Answer], score_name: str) -> str:
     return f"{text} [{SEPARATOR.join(summary.marks)}]" if summary.marks else text
 
 
-def _cut(grid: Grid, most: int) -> list[str]:
+def more_rows(grid: Grid, most: int) -> list[str]:
+    """Return a note of how many rows there are beyond the first `most`; nothing if there are none."""
     left = len(grid.rows) - most
     return [f"… {left:,} more rows"] if left > 0 else []
 
