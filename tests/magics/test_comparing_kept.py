@@ -236,7 +236,7 @@ def test_a_store_that_cannot_be_written_is_said_once_and_the_answers_are_there(
     desk.store.write_text("a file where the folder of the store would be", encoding="utf-8")
     shown = desk.run("a", CELL)
     assert len(texts(desk)) == 4
-    assert shown.count("cannot be written") == 1
+    assert " ".join(shown.split()).count("cannot be written") == 1, "wherever the line is wrapped"
     desk.run("a")
     assert len(desk.server.requests) == 4, "this kernel knows them"
     desk.save()
