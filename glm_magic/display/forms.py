@@ -12,7 +12,7 @@ from glm_magic.tools.schemas import WRAPPERS, SchemaMismatch, read_json
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Formed:
     """A text as `markdown` (not neutralised yet) and `plain`; a page shows the HTML in `page` instead, if any."""
 
     markdown: str
@@ -20,24 +20,24 @@ class Shown:
     page: str = ""
 
 
-_NO_CODE = Shown(
+_NO_CODE = Formed(
     "*The answer has no code blocks; its text is* `_glm.text`", "The answer has no code blocks; its text is _glm.text"
 )
 
 
-def shown_as(form: Form, text: str, *, whole: bool = True) -> Shown:
+def shown_as(form: Form, text: str, *, whole: bool = True) -> Formed:
     """Return `text` in a form. As JSON, text that is incomplete (not `whole`) or does not parse is shown as code."""
     match form:
         case "code":
-            shown = Shown(code.only_code(text), code.code(text))
+            shown = Formed(code.only_code(text), code.code(text))
             return _NO_CODE if whole and not shown.plain else shown
         case "json":
-            return (_as_value(text) if whole else None) or Shown(_fenced(text), text)
+            return (_as_value(text) if whole else None) or Formed(_fenced(text), text)
         case _:
-            return Shown(text, text)
+            return Formed(text, text)
 
 
-def _as_value(text: str) -> Shown | None:
+def _as_value(text: str) -> Formed | None:
     try:
         value = read_json(text)
     except SchemaMismatch:
@@ -45,7 +45,7 @@ def _as_value(text: str) -> Shown | None:
     plain = value_data(value)["text/plain"]
     if isinstance(value, dict) and len(value) == 1 and (name := next(iter(value))) in WRAPPERS:
         value = value[name]  # the service wants an object; the user asked for a list or a number
-    return Shown(_fenced(plain), plain, value_data(value)["text/html"])
+    return Formed(_fenced(plain), plain, value_data(value)["text/html"])
 
 
 def _fenced(text: str) -> str:

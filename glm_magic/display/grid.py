@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 State: TypeAlias = Literal["waiting", "running", "pending", "done", "failed", "interrupted"]
 Score: TypeAlias = "float | bool | str | None"  # a text is what went wrong
@@ -84,6 +84,11 @@ class Grid:
     is_blind: bool = False
     more: str = ""  # what "ask more" would do (``ask 24 more ≈ 0.002 CNY``); empty if it is not offered
 
+    def label(self, at: int) -> str:
+        """Return the label of a column; that of the baseline says so, unless it is alone or the grid is blind."""
+        is_baseline = at == self.baseline and not self.is_blind and len(self.columns) > 1
+        return self.columns[at].label + (" ★ baseline" if is_baseline else "")
+
 
 # The place of an answer in a grid: row, column and repeat, each from 0.
 Spot: TypeAlias = tuple[int, int, int]
@@ -91,7 +96,7 @@ Spot: TypeAlias = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed in a grid since the last time: answers by spot, and the heads of all columns.
+    """What has changed in a grid since the last time: answers by spot, the title, and the heads of all columns.
 
     `grown` holds text that was appended to answers whose other fields are as they were.
     """
@@ -99,7 +104,6 @@ class Changes:
     answers: Mapping[Spot, Answer] = field(default_factory=dict)
     grown: Mapping[Spot, str] = field(default_factory=dict)
     title: tuple[str, ...] | None = None
-    verdict: tuple[str, ...] | None = None
     columns: tuple[Column, ...] | None = None
 
 
@@ -133,8 +137,11 @@ class Action:
     value: Any = None
 
 
-class GridView(Protocol):
-    """Somewhere a grid is shown: it begins, changes some ten times a second, and settles."""
+class GridView:
+    """A place where a grid is shown: it begins, changes some ten times a second, and settles.
+
+    A method does nothing unless a subclass overrides it.
+    """
 
     def begin(self, grid: Grid) -> None:
         """Show the grid, on which work begins."""
@@ -147,19 +154,3 @@ class GridView(Protocol):
 
     def rewrite(self, grid: Grid, attached: Mapping[str, Any]) -> None:
         """Replace the settled grid, after a rating or a pick, where outputs can be replaced."""
-
-
-class NoGrid:
-    """Shows nothing: in a terminal, a comparison in the background has nowhere to go."""
-
-    def begin(self, grid: Grid) -> None:
-        """Show nothing."""
-
-    def paint(self, changes: Changes) -> None:
-        """Show nothing."""
-
-    def settle(self, grid: Grid, attached: Mapping[str, Any]) -> None:
-        """Show nothing."""
-
-    def rewrite(self, grid: Grid, attached: Mapping[str, Any]) -> None:
-        """Show nothing."""

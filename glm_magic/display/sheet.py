@@ -23,17 +23,15 @@ class Sheet:
 
     def take(self, changes: Changes) -> None:
         """Take what has changed."""
-        heads = self.heads
-        given = {
-            "title": changes.title,
-            "columns": blinded_columns(changes.columns) if changes.columns and heads.is_blind else changes.columns,
-            "verdict": None if heads.is_blind else changes.verdict,
-        }
-        self.heads = replace(heads, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        is_blind = self.heads.is_blind
+        if changes.title is not None:
+            self.heads = replace(self.heads, title=changes.title)
+        if changes.columns is not None:
+            self.heads = replace(self.heads, columns=blinded_columns(changes.columns) if is_blind else changes.columns)
         for spot, answer in changes.answers.items():
             row, column, repeat = spot
             self.ended += (answer.state in ENDED) - (self._answers[row][column][repeat].state in ENDED)
-            self._answers[row][column][repeat] = blinded_answer(answer) if heads.is_blind else answer
+            self._answers[row][column][repeat] = blinded_answer(answer) if is_blind else answer
             self._grown.pop(spot, None)
         for spot, text in changes.grown.items():
             self._grown.setdefault(spot, []).append(text)

@@ -31,13 +31,8 @@ def of_cell(answers: Sequence[Answer], score_name: str = "") -> Summary:
     shown = _shown(answers, common)
     scores = [answer.scores.get(score_name) for answer in answers]
     numbers = [float(score) for score in scores if isinstance(score, (bool, int, float))]
-    marks = [
-        _alike(alike, texts.total()),
-        _score(scores),
-        *_stopped(answers),
-        *_judged(answers),
-    ]
     value = sum(numbers) / len(numbers) if numbers else None
+    marks = [_alike(alike, texts.total()), _score(scores, value), *_stopped(answers), *_judged(answers)]
     return Summary(shown, value, tuple(filter(None, marks)))
 
 
@@ -109,7 +104,7 @@ def _alike(alike: int, done: int) -> str:
     return f"{done} alike" if alike == done else f"{alike} of {done} alike" if alike > 1 else f"{done} differ"
 
 
-def _score(scores: Sequence[Score]) -> str:
+def _score(scores: Sequence[Score], mean: float | None) -> str:
     given = [score for score in scores if score is not None]
     if not given:
         return ""
@@ -117,9 +112,8 @@ def _score(scores: Sequence[Score]) -> str:
         right = sum(map(bool, given))
         sign = "✓" if right == len(given) else "✗"
         return sign if right in (0, len(given)) else f"{right}/{len(given)} {sign}"
-    numbers = [float(score) for score in given if not isinstance(score, str)]
     words = [shorten(score, _LONGEST_NOTE) for score in given if isinstance(score, str)]
-    return ", ".join([*([number(sum(numbers) / len(numbers))] if numbers else []), *dict.fromkeys(words)])
+    return ", ".join([*([number(mean)] if mean is not None else []), *dict.fromkeys(words)])
 
 
 def _stopped(answers: Sequence[Answer]) -> list[str]:

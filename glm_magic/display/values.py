@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,11 +70,12 @@ class _Shown:
 
     def entries(self, value: Any) -> Iterator[tuple[str | None, Any]]:
         """Yield key (None in a list) and value of the entries that the budget allows."""
-        pairs = value.items() if isinstance(value, Mapping) else ((None, entry) for entry in value)
-        for number, (key, entry) in enumerate(pairs):
-            if number == MOST_IN_ONE or not self.take(entry):
+        keys = map(str, value) if isinstance(value, Mapping) else itertools.repeat(None)
+        entries = value.values() if isinstance(value, Mapping) else value
+        for key, entry in itertools.islice(zip(keys, entries, strict=False), MOST_IN_ONE):
+            if not self.take(entry):
                 return
-            yield (None if key is None and not isinstance(value, Mapping) else str(key)), entry
+            yield key, entry
 
 
 class _Text(_Shown):
@@ -225,18 +227,14 @@ def _leaf(value: Any) -> str:
 
 
 def _text(text: str) -> str:
-    return html.escape(safe_text.plain(_cut(text)))
-
-
-def _cut(text: str) -> str:
-    return cut(text, LONGEST_TEXT)
+    return html.escape(safe_text.plain(cut(text, LONGEST_TEXT)))
 
 
 def _as_json(value: Any) -> str:
     if isinstance(value, int) and value.bit_length() > LONGEST_TEXT:
         return f"a number of {value.bit_length():,} bits"  # Python refuses to print it
     try:
-        written = json.dumps(_cut(value) if isinstance(value, str) else value, ensure_ascii=False)
+        written = json.dumps(cut(value, LONGEST_TEXT) if isinstance(value, str) else value, ensure_ascii=False)
     except (TypeError, ValueError):  # not JSON
-        written = _cut(str(value))
+        written = cut(str(value), LONGEST_TEXT)
     return safe_text.plain(written)

@@ -30,8 +30,8 @@ class Ending:
     turn: str = ""
 
 
-class View(Protocol):
-    """Somewhere an answer is shown."""
+class View:
+    """A place where an answer is shown. A method does nothing unless a subclass overrides it."""
 
     def paint(self, event: Event) -> None:
         """Take an event; show it now or with a later one."""
@@ -41,19 +41,6 @@ class View(Protocol):
 
     def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
         """Replace the settled answer with another one, where outputs can be replaced."""
-
-
-class NoView:
-    """Shows nothing: in a terminal, an answer in the background has nowhere to go."""
-
-    def paint(self, event: Event) -> None:
-        """Show nothing."""
-
-    def settle(self, ending: Ending) -> None:
-        """Show nothing."""
-
-    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
-        """Show nothing."""
 
 
 class Show(Protocol):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.displaypub import CapturingDisplayPublisher
 
 from glm_magic.display import safe_text
-from glm_magic.display.grid import NoGrid
+from glm_magic.display.grid import GridView
 from glm_magic.display.page import widgets
 from glm_magic.display.page.grid.view import PageGrid
 from glm_magic.display.page.line import Line
@@ -26,7 +26,7 @@ from glm_magic.display.page.view import PageView
 from glm_magic.display.tables import WIDTH
 from glm_magic.display.terminal import view as terminal
 from glm_magic.display.terminal.grid import TerminalGrid
-from glm_magic.display.view import NoView
+from glm_magic.display.view import View
 from glm_magic.magics.cells import request
 from glm_magic.magics.formatters import data_of_prompt
 
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from glm_magic.chat.attempt import Attempt
     from glm_magic.chat.conversation import Conversation
     from glm_magic.chat.place import Place
-    from glm_magic.display.grid import Action, GridView
+    from glm_magic.display.grid import Action
     from glm_magic.display.page.bar import Bars
     from glm_magic.display.page.grid.widget import Grids
-    from glm_magic.display.view import Ending, Show, View
+    from glm_magic.display.view import Ending, Show
 
 
 class Here:
@@ -174,7 +174,7 @@ class Outputs:
         can_be_updated = options.pop("can_be_updated", self.can_be_updated)
         if not self.is_a_page:
             if show is not None:
-                return NoView()
+                return View()  # an answer in the background has nowhere to go
             return terminal.view(sys.stdout, title=title, form=options.get("form", "markdown"), quiet=quiet)
         if live:
             options["bars"] = self._live_bars
@@ -203,7 +203,7 @@ class Outputs:
         `show` is what it paints through, if the cell does not go on running.
         """
         if not self.is_a_page:
-            return TerminalGrid(sys.stdout) if show is None else NoGrid()
+            return TerminalGrid(sys.stdout) if show is None else GridView()  # one in the background has nowhere to go
         return PageGrid(
             show or self.show,
             next(self._names),
@@ -230,11 +230,9 @@ class Outputs:
             try:
                 from glm_magic.display.page.bar import Bars  # noqa: PLC0415 - slow, and answers come meanwhile
 
-                bars = Bars()
-                bars.give_back(bars.take())
+                self._bars = Bars()
             except Exception:  # no widgets, or a kernel without comms, which fails in its own way: the plain line does
                 return None
-            self._bars = bars
         return self._bars
 
     def rewrite(self, place: Place, attempt: Attempt, ending: Ending) -> None:
@@ -253,7 +251,7 @@ class Outputs:
             if not stale or not self.is_a_page:
                 return
             try:
-                from glm_magic.display.page.marks import Marks  # noqa: PLC0415 - slow, and seldom needed
+                from glm_magic.display.page.bar import Marks  # noqa: PLC0415 - slow, and seldom needed
 
                 self._marks = Marks()
             except Exception:  # no widgets, or no comms: the lines of later answers and %glm_history say it as well

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from glm_magic.display.page.knobs import known_models
-from glm_magic.display.page.over import Action
-from glm_magic.display.page.panel import Panel
+from glm_magic.display.page.over import Action, Panel
 from glm_magic.magics import saving, settings
 from glm_magic.magics.forecasts import spent
 from glm_magic.magics.shared import Shared

@@ -15,7 +15,7 @@ from glm_magic.display.differences import changes
 from glm_magic.display.page.fields import Fields
 from glm_magic.display.page.knobs import known_models
 from glm_magic.display.page.line import line as line_data
-from glm_magic.display.page.playground import Playground
+from glm_magic.display.page.over import Playground
 from glm_magic.display.page.reused import Reused
 from glm_magic.display.tables import table
 from glm_magic.errors import CellError, OptionError, PromptError, SetupError

@@ -10,7 +10,7 @@ from glm_magic.magics.shared import Shared
 from glm_magic.settings import presets
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.files import USER, shown, write
-from glm_magic.settings.setting import Setting, Value, alternatives
+from glm_magic.settings.setting import Value
 
 
 def save(shared: Shared) -> None:
@@ -20,7 +20,7 @@ def save(shared: Shared) -> None:
         raise SettingError("Nothing is set here, so nothing was saved.", "%glm_config temperature=0.3, then --save")
     _check_holds_no_key(shared, assigned)
     path = shared.files.path(USER)
-    write(USER, path, (), {name: _absolute(SETTINGS[name], value) for name, value in assigned.items()})
+    write(USER, path, (), {name: SETTINGS[name].anchored(value, Path.cwd()) for name, value in assigned.items()})
     shared.outputs.show_text(f"Saved in {shown(path)}: {_named(assigned)}")
 
 
@@ -36,8 +36,8 @@ def keep_preset(shared: Shared, name: str, *, of_project: bool) -> str:
             "%glm_config temperature=0 system='Be brief.', then --save-preset NAME",
         )
     _check_holds_no_key(shared, values)
-    file = presets.save(shared.files, name, values, of_project=of_project)
-    return f"Preset {name} saved in {shown(file.path)}: {_named(values)}"
+    path = presets.save(shared.files, name, values, of_project=of_project)
+    return f"Preset {name} saved in {shown(path)}: {_named(values)}"
 
 
 def list_presets(shared: Shared) -> None:
@@ -57,13 +57,6 @@ def list_presets(shared: Shared) -> None:
 
 def _named(values: dict[str, Value]) -> str:
     return ", ".join(name if value is not None else f"{name} (taken out)" for name, value in values.items())
-
-
-def _absolute(setting: Setting, value: Value) -> Value:
-    """Return the path of a file as it is meant wherever the settings' file is."""
-    if setting.is_path and isinstance(value, str) and value not in alternatives(setting.metavar):
-        return str(Path(value).expanduser().absolute())
-    return value
 
 
 def _check_holds_no_key(shared: Shared, values: dict[str, Value]) -> None:

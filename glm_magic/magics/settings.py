@@ -74,8 +74,7 @@ def row(layers: Layers, setting: Setting, own: Mapping[str, Value], source_of_ow
         fault = misfit(setting, value, model)
     except SettingError as error:
         source, fault = "", error.what
-    is_own, optional = setting.name in own, setting.default is None
-    return knob(setting, value, source, model=model, own=is_own, optional=optional, fault=fault)
+    return knob(setting, value, source, model=model, own=setting.name in own, fault=fault)
 
 
 def _model(layers: Layers, own: Mapping[str, Value]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from glm_magic.display.page.turns import Turns
+from glm_magic.display.page.over import Turns
 from glm_magic.errors import HistoryError, quoted
 from glm_magic.magics import turns
 from glm_magic.magics.shared import Shared

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from glm_magic.chat.templates import OPEN
@@ -23,7 +23,7 @@ _NOTHING = AskLine()
 
 def config_line(layers: Layers) -> str:
     """Return the ``%glm_config`` line that repeats what is set in this kernel."""
-    others = layers.without_assigned()
+    others = replace(layers, assigned={})
     return set_line({name: value for name, value in layers.assigned.items() if not _holds(others, name, value)})
 
 

@@ -58,7 +58,6 @@ SETTINGS: dict[str, Setting] = {
             "thinking",
             str,
             "how much the model thinks before it answers, as far as it can",
-            choices=("off", "on", "low", "medium", "high", "max"),
             option=True,
             called="think",
             metavar="off|on|low|medium|high|max",
@@ -78,7 +77,6 @@ SETTINGS: dict[str, Setting] = {
             str,
             "how the answer is shown; code shows only its code blocks",
             default="markdown",
-            choices=("markdown", "text", "code"),
             option=True,
             short="f",
             metavar="markdown|text|code",
@@ -107,7 +105,6 @@ SETTINGS: dict[str, Setting] = {
             str,
             "how the service gets a --schema: in the system message, or as a request field",
             default="json_object",
-            choices=("json_object", "json_schema"),
             metavar="json_object|json_schema",
         ),
         Setting(
@@ -171,7 +168,6 @@ SETTINGS: dict[str, Setting] = {
             str,
             "what to do if no answer is recorded",
             default="ask",
-            choices=("ask", "error"),
             metavar="ask|error",
         ),
         Setting(

@@ -20,14 +20,14 @@ from typing import Any
 
 from glm_magic.errors import SettingError, quoted
 from glm_magic.settings.declared import setting
-from glm_magic.settings.setting import Setting, Value, alternatives
+from glm_magic.settings.setting import Value
 
 PROJECT, USER = "project file", "user's file"
 PRESETS = "presets"
 
 # A cloned repository must not say where the key goes.
 _NOT_OF_A_PROJECT = ("base_url", "api_key_env")
-_TABLES = {PROJECT: ("tool", "glm_magic"), USER: ()}
+_TABLES: dict[str, tuple[str, ...]] = {PROJECT: ("tool", "glm_magic"), USER: ()}
 _MOST_BYTES = 10_000_000  # a file that is no settings may have no end
 
 
@@ -132,10 +132,11 @@ def _read(kind: str, path: Path) -> SettingsFile:
         try:
             if kind == PROJECT and name in _NOT_OF_A_PROJECT:
                 raise SettingError(f"{name} is not taken from a project, which could send your key anywhere.")
-            values[name] = _value(setting(name), value, path.parent)
+            found = setting(name)
+            values[name] = found.anchored(found.check(value), path.parent)
         except SettingError as error:
             meant = f" {error.remedy}" if error.remedy.startswith("Did you mean") else ""
-            line = _line_of(text, (*_TABLES[kind],), name)
+            line = _line_of(text, _TABLES[kind], name)
             problems.append(f"{shown(path)}{line}: {error.what}{meant}")
     return SettingsFile(kind, path, values, presets, tuple(problems))
 
@@ -157,14 +158,6 @@ def _parsed(text: str) -> dict[str, Any]:
     import tomlkit  # noqa: PLC0415
 
     return tomlkit.parse(text).unwrap()
-
-
-def _value(of: Setting, value: object, folder: Path) -> Value:
-    """Return a setting's value; the path of a file is relative to `folder`."""
-    checked = of.check(value)
-    if of.is_path and isinstance(checked, str) and checked not in alternatives(of.metavar):
-        return str(folder / Path(checked).expanduser())
-    return checked
 
 
 def _line_of(text: str, table: tuple[str, ...], name: str) -> str:

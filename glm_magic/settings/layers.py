@@ -46,17 +46,14 @@ class Layers:
         """Return what the files say that cannot be used."""
         return tuple(problem for file in self.files or () for problem in file.problems)
 
-    def without_assigned(self) -> Layers:
-        """Return the layers below what is set here."""
-        return Layers(self.environ, self.config, files=self.files)
-
     def _find(self, setting: Setting, files: Iterable[SettingsFile]) -> tuple[Value, str]:
-        found = (
-            _in(self.assigned, setting, SET) or self._in_environment(setting) or _in(self.config, setting, CONFIG_FILE)
+        return (
+            _in(self.assigned, setting, SET)
+            or self._in_environment(setting)
+            or _in(self.config, setting, CONFIG_FILE)
+            or next((_in(file.values, setting, file.where) for file in files if setting.name in file.values), None)
+            or (setting.default, DEFAULT)
         )
-        if found is None:
-            found = next((_in(file.values, setting, file.where) for file in files if setting.name in file.values), None)
-        return found or (setting.default, DEFAULT)
 
     def _in_environment(self, setting: Setting) -> Found:
         for variable in setting.variables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from glm_magic.errors import SettingError, did_you_mean, quoted
@@ -65,14 +66,14 @@ def held_now(layers: Layers) -> dict[str, Value]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def save(files: SettingsFiles, name: str, values: Mapping[str, Value], *, of_project: bool = False) -> SettingsFile:
+def save(files: SettingsFiles, name: str, values: Mapping[str, Value], *, of_project: bool = False) -> Path:
     """Keep `values` as a preset, in the project's file or the user's; what it held before and holds no longer goes.
 
-    Return the file. Raises `SettingError` if it cannot be written, or `name` is not one to be typed after ``-w``.
+    Return its path. Raises `SettingError` if it cannot be written, or `name` is not one to be typed after ``-w``.
     """
     if not name.strip() or "," in name or not name.isprintable():
         raise SettingError(f"A preset has a name without commas, not {name!r}.", "%glm_config --save-preset terse")
     kind = PROJECT if of_project else USER
     path = files.path(kind)
     write(kind, path, (PRESETS, name), {**dict.fromkeys(HELD), **values})
-    return SettingsFile(kind, path)
+    return path

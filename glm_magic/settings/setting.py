@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import numbers
@@ -9,6 +10,7 @@ import os
 import sys
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 from glm_magic.errors import SettingError, did_you_mean, quoted
@@ -28,8 +30,9 @@ class Setting:
     that the value must be greater than `low`. `field` marks a field of the request, `is_list` a comma-separated list
     of names, `is_path` the path of a file, and `may_repeat` a text that may also be several. `option` says whether the
     cell magic has one, `short` is the letter of it, and `called` its name where that is another. `metavar` stands for
-    its value; alternatives that are typed as they stand are in lower case. `completes` is what its value is completed
-    with besides those. `also` names environment variables that count after ``GLM_<NAME>``.
+    its value; alternatives that are typed as they stand are in lower case, and if all are, it takes nothing else.
+    `completes` is what its value is completed with besides those. `also` names environment variables that count after
+    ``GLM_<NAME>``.
     """
 
     name: str
@@ -39,7 +42,6 @@ class Setting:
     low: float | None = None
     high: float | None = None
     above: bool = False
-    choices: tuple[str, ...] = ()
     may_be_empty: bool = False
     is_list: bool = False
     is_path: bool = False
@@ -64,12 +66,16 @@ class Setting:
         return (f"GLM_{self.name.upper()}", *self.also)
 
     @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it takes, if its metavar lists all of them; else ``()``."""
+        listed = tuple(self.metavar.split("|"))
+        return listed if listed == alternatives(self.metavar) else ()
+
+    @property
     def range(self) -> str:
         """The values it takes, in words; ``""`` for any text."""
         if self.choices:
             return " or ".join(self.choices)
-        if self.kind is bool:
-            return "on or off"
         if self.kind is str:
             return ""
         noun = "a whole number" if self.kind is int else "a number"
@@ -92,10 +98,8 @@ class Setting:
             names = [item.strip().strip("\"'") for item in inside.split(",")] if inside.strip() else []
             return self.check(names, as_typed=called)
         if self.may_repeat and text.startswith('["'):  # as `written` writes several
-            try:
+            with contextlib.suppress(ValueError):  # else it is a text that begins so
                 return self.check(json.loads(text), as_typed=called)
-            except ValueError:
-                return self.check(text, as_typed=called)
         if self.kind is str:
             return self.check(text, as_typed=called)
         try:
@@ -148,6 +152,12 @@ class Setting:
         if self.is_path and isinstance(value, os.PathLike):
             return os.fspath(value)
         return _as_float(value) if self.kind is float and type(value) is int else value
+
+    def anchored(self, value: Value, folder: Path) -> Value:
+        """Return `value`; the path of a file that is relative is taken from `folder`."""
+        if self.is_path and isinstance(value, str) and value not in alternatives(self.metavar):
+            return str(folder / Path(value).expanduser())
+        return value
 
     def written(self, value: Value) -> str:
         """Return the text that `parse` reads as `value`."""

@@ -11,18 +11,22 @@ from test_values import Reader
 
 from glm_magic.chat.messages import ToolCall
 from glm_magic.chat.reply import Source
-from glm_magic.display.page.folds import LONGEST_SHOWN, Shown, calls, line_of_call, sources, thoughts
+from glm_magic.display.page.folds import LONGEST_SHOWN, CallState, fold_of_call, joined, line_of_call, sources, thoughts
 from glm_magic.errors import printable
 
 TAGS = {"details", "summary", "code", "span", "div", "pre", "ol", "li", "a"}
 ATTRIBUTES = {"class", "style", "open", "href", "target", "rel"}
 
 
-def call(name: str = "get", arguments: str = "{}", result: str | None = "ok", **more: bool) -> Shown:
-    return Shown(ToolCall("c", name, arguments), result, 1.25, **more)
+def call(name: str = "get", arguments: str = "{}", result: str | None = "ok", **more: bool) -> CallState:
+    return CallState(ToolCall("c", name, arguments), result, 1.25, **more)
 
 
-def page(shown: Shown) -> Reader:
+def calls(shown: list[CallState]) -> dict[str, str]:
+    return joined([fold_of_call(each) for each in shown])
+
+
+def page(shown: CallState) -> Reader:
     return Reader(calls([shown])["text/html"])
 
 

@@ -230,9 +230,7 @@ def test_a_blind_grid_tells_nothing_of_the_configurations() -> None:
     sheet = Sheet()
     sheet.view.begin(replace(BEGUN, is_blind=True))
     answers = filled().answers
-    sheet.paint(
-        Changes({(0, 0, 0): answers[0][0][0], (1, 1, 1): answers[1][1][1]}, columns=COLUMNS, verdict=("B better",))
-    )
+    sheet.paint(Changes({(0, 0, 0): answers[0][0][0], (1, 1, 1): answers[1][1][1]}, columns=COLUMNS))
     sheet.view.settle(replace(filled(), is_blind=True, verdict=("B is better",), baseline=1, more="ask GLM-4-Plus"), {})
     said = json.dumps([sheet.sent, sheet.widget.messages, sheet.widget.whole()], ensure_ascii=False)
     words = said.replace('"baseline": 0', "")  # which is always the first

@@ -57,7 +57,7 @@ def test_a_text_of_any_length_stands_in_order_in_no_more_outputs_than_it_may_use
     assert "\n\n".join(cell.shown).split() == [*"".join(paragraphs).split(), "end"]
     text.finish()
     assert "\n\n".join(cell.shown).split() == [*"".join(paragraphs).split(), "end"]
-    assert len(cell.outputs) == len(text) <= most
+    assert len(cell.outputs) <= most
 
 
 @pytest.mark.parametrize("most", [2, 36])
@@ -84,10 +84,11 @@ def test_several_texts_of_a_cell_share_its_outputs_and_stand_in_order() -> None:
     cell = Cell()
     free = 12
     for first in (0, 100, 200):
+        before = len(cell.outputs)
         text = cell.text(most=free - 2)
         cell.paint(text, *numbered(100, first))
         text.finish()
-        free -= len(text)
+        free -= len(cell.outputs) - before
         cell.show({"text/plain": f"call {first}"}, next(cell.names), update=False)
         free -= 1
         if free < 3:

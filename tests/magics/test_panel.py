@@ -9,7 +9,7 @@ import ipywidgets
 import pytest
 from ipython_shell import Notebook
 
-from glm_magic.display.page.panel import Panel
+from glm_magic.display.page.over import Panel
 from glm_magic.settings.declared import SETTINGS
 
 

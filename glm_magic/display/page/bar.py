@@ -1,4 +1,4 @@
-"""The live status line of a running answer: a Stop button, what is happening, tokens, seconds and reasoning."""
+"""What is live in the lines of answers: the bar of one that is running, and marks on stale ones."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ class Bar(anywidget.AnyWidget):
     background = traitlets.Bool().tag(sync=True)
     over = traitlets.Unicode().tag(sync=True)
 
-    def __init__(self) -> None:
+    def __init__(self, idle: list[Bar]) -> None:
+        """At its end, the bar joins those that are `idle`."""
         super().__init__()
+        self._idle = idle
         self._on_stop: Callable[[], None] | None = None
         self.on_msg(self._heard)
 
@@ -61,6 +63,7 @@ class Bar(anywidget.AnyWidget):
         """Show how the answer ended, for a page that was reloaded meanwhile and still shows the bar."""
         self._on_stop = None
         self.update(over=line)
+        self._idle.append(self)
 
     def think(self, text: str) -> None:
         """Append to the reasoning."""
@@ -76,15 +79,20 @@ class Bar(anywidget.AnyWidget):
 
 
 class Bars:
-    """A pool of bars: as many as there were answers running at once."""
+    """A pool of bars: as many as there were answers running at once, and at least one."""
 
     def __init__(self) -> None:
         self._idle: list[Bar] = []
+        self._idle.append(Bar(self._idle))
 
     def take(self) -> Bar:
-        """Return an unused bar."""
-        return self._idle.pop() if self._idle else Bar()
+        """Return an unused bar, which comes back when it ends."""
+        return self._idle.pop() if self._idle else Bar(self._idle)
 
-    def give_back(self, bar: Bar) -> None:
-        """Return a bar to the pool once its output is static."""
-        self._idle.append(bar)
+
+class Marks(anywidget.AnyWidget):
+    """Marks the lines of the answers whose ids are in `stale`, and saves nothing; it has no output of its own."""
+
+    _esm = _HERE / "marks.js"
+
+    stale = traitlets.List(traitlets.Unicode()).tag(sync=True)

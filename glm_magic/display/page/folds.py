@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from glm_magic.chat.messages import GrowingCall, ToolCall
@@ -28,7 +28,7 @@ _SHORT = 60  # characters of arguments, and of a result, in the summary line
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class CallState:
     """The state of a tool call: `result` is None until there is one; `asks` means that it waits for approval.
 
     A call that `is_over` without a result was stopped, or never ran.
@@ -80,30 +80,16 @@ def thoughts(text: str) -> dict[str, str]:
     return {"text/html": _fold(summary, body), "text/plain": f"[{summary}]"}
 
 
-@dataclass(frozen=True, slots=True)
-class Fold:
-    """A rendered tool call: its HTML, and its line of plain text."""
-
-    page: str
-    line: str
-
-
-def calls(shown: Iterable[Shown]) -> dict[str, str]:
-    """Return tool calls, one fold each, by MIME type."""
-    return joined(map(fold_of_call, shown))
-
-
-def joined(of_calls: Iterable[Fold]) -> dict[str, str]:
-    """Join rendered calls into one output, by MIME type."""
-    of_calls = list(of_calls)
-    page = "".join(fold.page for fold in of_calls)
+def joined(calls: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Join tool calls that `fold_of_call` has rendered into one output, by MIME type."""
+    page = "".join(call["text/html"] for call in calls)
     return {
         "text/html": f'<div class="{safe_text.NO_MATHS}" style="{_CALLS_STYLE}">{page}</div>',
-        "text/plain": "\n".join(fold.line for fold in of_calls),
+        "text/plain": "\n".join(call["text/plain"] for call in calls),
     }
 
 
-def line_of_call(call: Shown) -> str:
+def line_of_call(call: CallState) -> str:
     """Return a call as one line of plain text."""
     return f"[{call.name} {'failed:' if call.failed else '→'} {call.outcome}]"
 
@@ -131,8 +117,8 @@ def sources(found: Iterable[Source]) -> dict[str, str]:
     return {"text/html": _fold(summary, body, is_open=True), "text/plain": "\n".join([f"[{summary}]", *lines])}
 
 
-def fold_of_call(shown: Shown) -> Fold:
-    """Render a call as a fold."""
+def fold_of_call(shown: CallState) -> dict[str, str]:
+    """Return a call as a fold, by MIME type; `joined` makes an output of several."""
     name, outcome = html.escape(shown.name), html.escape(shown.outcome)
     fault, mark = (f' style="{_FAULT_STYLE}"', "failed:") if shown.failed else ("", "→")
     details = _in_full("arguments", shown.call.arguments)
@@ -141,7 +127,7 @@ def fold_of_call(shown: Shown) -> Fold:
     summary = f'<span style="{_NAME_STYLE}">{name}</span> <span{fault}>{mark} {outcome}</span>'
     opened = " open" if shown.is_open else ""
     page = f'<details{opened}><summary>{summary}</summary><div style="{_UNDER_STYLE}">{details}</div></details>'
-    return Fold(page, line_of_call(shown))
+    return {"text/html": page, "text/plain": line_of_call(shown)}
 
 
 def _fold(summary: str, body: str, *, is_open: bool = False) -> str:

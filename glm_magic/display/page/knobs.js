@@ -98,11 +98,7 @@ function presetRow(parent, ask, keeps) {
   return (presets) => {
     row.hidden = !presets.length && !keeps;
     menu.hidden = !presets.length;
-    const options = ["take a preset", ...presets].map((name, at) => {
-      const option = make("option", "option", null, name);
-      option.value = at ? name : "";
-      return option;
-    });
+    const options = [new Option("take a preset", ""), ...presets.map((name) => new Option(name, name))];
     if (menu.options.length !== options.length || options.some((each, at) => each.value !== menu.options[at].value))
       menu.replaceChildren(...options);
   };
@@ -204,11 +200,8 @@ const CONTROLS = {
     const list = () => {
       if (listed === model.get("models")) return;
       listed = model.get("models");
-      menu.replaceChildren();
-      make("option", "option", menu, "known models").value = "";
-      for (const { name, about } of listed) {
-        make("option", "option", menu, about ? `${name} · ${about}` : name).value = name;
-      }
+      const known = listed.map(({ name, about }) => new Option(about ? `${name} · ${about}` : name, name));
+      menu.replaceChildren(new Option("known models", ""), ...known);
     };
     const show = (row) => {
       list();
@@ -231,8 +224,7 @@ const CONTROLS = {
   menu(place, set, { name, choices }) {
     const menu = make("select", "menu", place);
     menu.setAttribute("aria-label", name);
-    make("option", "option", menu, "not set").value = "";
-    for (const choice of choices) make("option", "option", menu, choice).value = choice;
+    menu.append(new Option("not set", ""), ...choices.map((choice) => new Option(choice, choice)));
     menu.addEventListener("change", () => set(menu.value || null));
     return { show: (row) => (menu.value = row.value ?? ""), refused: () => {} };
   },

@@ -11,13 +11,11 @@ from glm_magic.settings.setting import Setting, Value
 _MOST_BUTTONS = 3  # choices beside each other; more become a menu
 
 
-def knob(
-    setting: Setting, value: Value, source: str, *, model: str, own: bool, optional: bool, fault: str = ""
-) -> dict[str, Any]:
+def knob(setting: Setting, value: Value, source: str, *, model: str, own: bool, fault: str) -> dict[str, Any]:
     """Return a knob as JSON; `model` is who would be asked.
 
-    `own` says that a reset takes the value away, `optional` that it can be "not set". `fault` is why the value that
-    holds cannot be read.
+    `own` says that a reset takes the value away. `fault` is why the value that holds cannot be read. A knob that is
+    `optional` can be "not set".
     """
     return {
         "name": setting.name,
@@ -26,24 +24,20 @@ def knob(
         "source": source,
         "fault": fault,
         "own": own,
-        "optional": optional,
+        "optional": setting.default is None,
         "help": setting.help,
         "range": setting.range,
         "low": setting.low,
         "high": models.highest_temperature(model) if setting.name == "temperature" else setting.high,
         "step": 1 if setting.kind is int else 0.01,
-        "choices": ["on", "off"] if setting.kind is bool else [*setting.choices],
-        "first": is_first(setting),
+        "choices": [*setting.choices],
+        # what a person often turns: it shapes the question, or says who is asked
+        "first": setting.field or setting.option or setting.name == "base_url",
         "about": about_model(model) if setting.completes == "model" else _takes(setting, model),
     }
 
 
-def is_first(setting: Setting) -> bool:
-    """Whether a person turns it often: it shapes the question, or says who is asked."""
-    return setting.field or setting.option or setting.name == "base_url"
-
-
-def known_models(listed: tuple[str, ...] = ()) -> list[dict[str, str]]:
+def known_models(listed: tuple[str, ...]) -> list[dict[str, str]]:
     """Return the models known by name, and those that the endpoint has `listed`, with what there is to say of each."""
     names = dict.fromkeys((*listed, *MODELS, EMBEDDED))
     return [{"name": name, "about": about_model(name)} for name in names]
@@ -84,15 +78,14 @@ def misfit(setting: Setting, value: Value, model: str) -> str:
         highest = models.highest_temperature(model)
         return f"{model} takes at most {highest:g}." if value > highest else ""
     if setting.name == "thinking" and value and known is not None and value not in known.thinking:
-        takes = f"takes {', '.join(known.thinking)}" if known.thinking else "cannot think"
-        return f"{model} {takes}."
+        return f"{_takes(setting, model)}."
     return ""
 
 
 def _kind(setting: Setting) -> str:
     if setting.completes == "model":
         return "model"
-    if setting.choices or setting.kind is bool:
+    if setting.choices:
         return "buttons" if len(setting.choices) <= _MOST_BUTTONS else "menu"
     if setting.kind is not str:
         return "text" if setting.low is None or setting.high is None else "slider"

@@ -66,7 +66,6 @@ class Line:
         self._wide = self._narrow = 0
         self._thoughts: list[str] = []
         self._may_be_live = True
-        self._lender: Bars | None = None
         self._bar: Bar | None = None
         self._updated = float("-inf")
 
@@ -100,9 +99,9 @@ class Line:
         is_time = at_once or now - self._begun >= LIVE_AFTER_SECONDS
         if self._bar is None and self._may_be_live and is_time:
             self._may_be_live = False
-            self._lender = self._bars()
-            if self._lender is not None:
-                self._bar = self._lender.take()
+            bars = self._bars()
+            if bars is not None:
+                self._bar = bars.take()
                 key = self._bar.begin(self._title, self._marks, now - self._begun, self._on_stop)
                 self._update()
                 static = line((self._title, UNFINISHED, *self._marks), bar=key)
@@ -122,20 +121,16 @@ class Line:
 
     def _replace(self, data: dict[str, Any], status: str, *, is_new: bool = False) -> None:
         self._show(data, self._name, update=not is_new)
-        if self._bar is not None and self._lender is not None:
+        if self._bar is not None:
             self._bar.end(status)
-            self._lender.give_back(self._bar)
             self._bar = None
         self._may_be_live = False
-
-    def _static(self) -> dict[str, str]:
-        return line((self._title, f"{self._status} …", *self._marks))
 
     def _update(self) -> None:
         is_new = not self._shown
         self._updated, self._shown = self._clock(), self._status
         if self._bar is None:
-            self._show(self._static(), self._name, update=not is_new)
+            self._show(line((self._title, f"{self._status} …", *self._marks)), self._name, update=not is_new)
             return
         tokens = tokens_of_characters(self._wide, self._narrow)
         self._bar.update(status=self._status, tokens=tokens, first_token_seconds=self._first_token)

@@ -68,8 +68,8 @@ class _Calls(_One):
         super().__init__(show, name, {})
         self._pace = Pace(clock)
         self._allowance = Allowance(clock)
-        self._calls: dict[int, folds.Shown] = {}
-        self._folds: dict[int, folds.Fold] = {}  # rendered calls that have not changed since
+        self._calls: dict[int, folds.CallState] = {}
+        self._folds: dict[int, dict[str, str]] = {}  # rendered calls that have not changed since
         self._length = 0
         self._is_stale = self._is_urgent = self._is_asked = False
         self.has_results = False
@@ -77,7 +77,7 @@ class _Calls(_One):
     def __contains__(self, number: int) -> bool:
         return number in self._calls
 
-    def add(self, number: int, call: folds.Shown) -> None:
+    def add(self, number: int, call: folds.CallState) -> None:
         before = self._calls.get(number)
         growth = call.length - (before.length if before else 0)
         self._calls[number] = call
@@ -112,7 +112,7 @@ class _Calls(_One):
         for number, call in self._calls.items():
             if number not in self._folds:
                 self._folds[number] = folds.fold_of_call(call)
-        self._put({**folds.joined(self._folds[number] for number in self._calls), **carried})
+        self._put({**folds.joined([self._folds[number] for number in self._calls]), **carried})
         self._is_stale = self._is_urgent = False
         self._pace.painted(self._length)
 
@@ -137,7 +137,7 @@ class Parts:
         clock: Callable[[], float],
     ) -> None:
         self._used: list[str] = []  # names of the outputs, in order
-        self._show = self._noted(show)
+        self._show = show
         self._names = names
         self._form: Form = form
         self._clock = clock
@@ -154,11 +154,11 @@ class Parts:
                 self._text().add(("\n\n" if self._goes_on_elsewhere else "") + text)
                 self._goes_on_elsewhere = False
             case ToolCalling(number, call, runs, asks):
-                self._calls(number).add(number, folds.Shown(call, runs=runs, asks=asks))
+                self._calls(number).add(number, folds.CallState(call, runs=runs, asks=asks))
             case ToolResult(number, call, text, seconds, failed):
-                self._calls(number).add(number, folds.Shown(call, text, seconds, failed))
+                self._calls(number).add(number, folds.CallState(call, text, seconds, failed))
             case AskedAgain(reason):
-                self._append(_One(self._show, next(self._names), line((folds.asked_again(reason),))))
+                self._append(_One(self._put, next(self._names), line((folds.asked_again(reason),))))
             case Sources(sources):
                 self._sources.update(dict.fromkeys(sources))
             case _:
@@ -175,7 +175,7 @@ class Parts:
     def finish(self, carried: Mapping[str, Any] = _NOTHING) -> None:
         """Show the final state; the last output also carries this data."""
         if self._sources:
-            self._append(_One(self._show, next(self._names), folds.sources(self._sources)))
+            self._append(_One(self._put, next(self._names), folds.sources(self._sources)))
         if carried and not self._parts:
             self._text()
         for part in self._parts:
@@ -201,7 +201,7 @@ class Parts:
         for event in events:
             other.take(event)
         other.finish()
-        shown = [put[name] for name in other._used]
+        shown = [*put.values()]
         at = len(self._used) - 1
         fitting = [*shown[:at], *([_joined(shown[at:])] if shown[at:] else [])]
         blank = [{"text/plain": ""}] * (len(self._used) - len(fitting))
@@ -213,7 +213,7 @@ class Parts:
         if found is None:
             texts = sum(isinstance(part, TextOutputs) for part in self._parts)
             most = max(1, self._most >> texts)
-            found = TextOutputs(self._show, self._names, form=self._form, most=most, clock=self._clock)
+            found = TextOutputs(self._put, self._names, form=self._form, most=most, clock=self._clock)
             self._append(found)
         return found
 
@@ -224,7 +224,7 @@ class Parts:
         self._goes_on_elsewhere = self._is_full
         found = self._last(_Calls)
         if found is None or (found.has_results and not self._is_full):
-            found = _Calls(self._show, next(self._names), self._clock)
+            found = _Calls(self._put, next(self._names), self._clock)
             self._append(found)
         return found
 
@@ -241,13 +241,10 @@ class Parts:
         self._ended += self._parts[-1:]
         self._parts.append(part)
 
-    def _noted(self, show: Show) -> Show:
-        def noted(data: dict[str, Any], name: str, *, update: bool) -> None:
-            if not update:
-                self._used.append(name)
-            show(data, name, update=update)
-
-        return noted
+    def _put(self, data: dict[str, Any], name: str, *, update: bool) -> None:
+        if not update:
+            self._used.append(name)
+        self._show(data, name, update=update)
 
 
 def _joined(shown: list[dict[str, Any]]) -> dict[str, Any]:

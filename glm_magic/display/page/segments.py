@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-SEGMENT_CHARACTERS, LONGEST_CHARACTERS = (
-    3000,
-    23_000,
-)  # of the first segment, and of the last one before others are joined to it
+SEGMENT_CHARACTERS = 3000  # of the first segment
+LONGEST_CHARACTERS = 23_000  # of the last one, before others are joined to it
 MOST_SEGMENTS = 36  # JupyterLab shows 50 outputs of a cell; bars and tools need some
 
 _JOINED_AT = 8  # join once there is an eighth of the last segment, which is then sent again

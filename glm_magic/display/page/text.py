@@ -43,10 +43,6 @@ class TextOutputs:
         self._painted: list[Segment] = []  # what they show, without the tail
         self._is_stale = False
 
-    def __len__(self) -> int:
-        """The number of outputs so far."""
-        return len(self._names)
-
     def add(self, text: str) -> None:
         """Append text, to be painted later."""
         self._segments.add(text)

@@ -20,10 +20,10 @@ from glm_magic.display.pace import Pace
 from glm_magic.display.page import folds
 from glm_magic.display.page.line import Line
 from glm_magic.display.page.parts import Parts
-from glm_magic.display.view import SILENCE_SECONDS, Ending, Form, Show
+from glm_magic.display.view import SILENCE_SECONDS, Ending, Form, Show, View
 
 
-class PageView:
+class PageView(View):
     """Paints into a notebook page through `show`. `clock` returns seconds.
 
     `title` is shown in the status line from the start; a `quiet` view has no line, and its last output

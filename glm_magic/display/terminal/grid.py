@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 from glm_magic.display import safe_text, summaries
-from glm_magic.display.grid import Answer, Changes, Grid
-from glm_magic.display.page.grid.texts import as_plain, head_lines, in_words
+from glm_magic.display.grid import Answer, Changes, Grid, GridView
+from glm_magic.display.page.grid.texts import as_plain, head_lines, in_words, more_rows
 from glm_magic.display.sheet import Sheet
 from glm_magic.display.tables import shorten
-from glm_magic.display.terminal.view import encodable, interrupts_held
+from glm_magic.display.terminal.view import encodable, interrupts_held, open_screen
 from glm_magic.display.view import SEPARATOR
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-    from glm_magic.display.terminal.screen import Screen
 
 _UPDATE_SECONDS = 0.2
 _MOST_ROWS = 100
 _LONGEST = 600  # characters of an answer
 
 
-class TerminalGrid:
+class TerminalGrid(GridView):
     """Shows a grid on `out`. Nothing moves if that is no terminal. `clock` returns seconds."""
 
     def __init__(self, out: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._out = out
         self._clock = clock
-        self._screen = _screen(out)
+        self._screen = open_screen(out)
         self._sheet = Sheet(Grid((), (), (), ()))
         self._due = float("-inf")
 
@@ -59,17 +56,6 @@ class TerminalGrid:
             return
         with interrupts_held():
             self._screen.show([line for part in _whole(seen) for line in self._screen.drawn(part)], [])
-
-    def rewrite(self, grid: Grid, attached: Mapping[str, Any]) -> None:
-        """Do nothing: a terminal cannot replace what it has printed."""
-
-
-def _screen(out: TextIO) -> Screen | None:
-    if not out.isatty() or os.environ.get("TERM") == "dumb":
-        return None
-    from glm_magic.display.terminal.screen import open_screen  # noqa: PLC0415 - rich is slow, and useless elsewhere
-
-    return open_screen(out)
 
 
 def _progress(sheet: Sheet) -> list[RenderableType]:
@@ -107,11 +93,10 @@ def _whole(grid: Grid) -> list[RenderableType]:
         values = [_text("\n".join(shorten(value, 200) for value in row.values.values()))] if has_values else []
         names = (column.score_name for column in grid.columns)
         table.add_row(str(row.number), *values, *map(_cell, cells, names))
-    left = len(grid.rows) - _MOST_ROWS
     return [
         _text(SEPARATOR.join(grid.title)),
         table,
-        *([_text(f"… {left:,} more rows")] if left > 0 else []),
+        *map(_text, more_rows(grid, _MOST_ROWS)),
         _columns(grid),
         *(_text(sentence, "bold") for sentence in grid.verdict),
     ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, TextIO
 
 from markdown_it import MarkdownIt
 from rich import box
+from rich.cells import chop_cells
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import CodeBlock, Markdown, MarkdownElement, TableElement
 from rich.padding import Padding
@@ -78,11 +79,13 @@ class Screen:
         text = safe_text.plain(text)
         if whole:
             return text.removesuffix("\n").split("\n")
-        return self._written(self._rendered(Text(text, overflow="fold", tab_size=8), wrapped_at_words=False))
+        width, _ = self._size()
+        folded = [part for line in text.split("\n") for part in chop_cells(line.expandtabs(), width) or [""]]
+        return self._written([Segment(part)] for part in folded)
 
     def note(self, text: str, *, whole: bool = True) -> list[str]:
         """Return a note as one faint line, cut to the width of the terminal unless `whole`."""
-        line = Text(" ".join(safe_text.plain(text).split()), style="dim")
+        line = Text(safe_text.one_line(text), style="dim")
         if not whole:
             line.truncate(self._size()[0], overflow="ellipsis")
         return self._written([[Segment(line.plain, self._console.get_style("dim"))]])
@@ -91,10 +94,8 @@ class Screen:
         """Return something of rich's, such as a table, as lines."""
         return self._written(self._rendered(what))
 
-    def _rendered(self, what: RenderableType, *, wrapped_at_words: bool = True) -> list[list[Segment]]:
+    def _rendered(self, what: RenderableType) -> list[list[Segment]]:
         width, _ = self._size()
-        if isinstance(what, Text) and not wrapped_at_words:
-            return [[Segment(line)] for part in what.plain.split("\n") for line in _folded(part, width)]
         options = self._console.options.update(width=width, height=None)
         return self._console.render_lines(what, options, pad=False)
 
@@ -149,13 +150,6 @@ def _cleaned(line: Iterable[Segment]) -> list[Segment]:
 def _without_margins(lines: list[list[Segment]]) -> list[list[Segment]]:
     filled = [at for at, line in enumerate(lines) if any(segment.text.strip() for segment in line)]
     return lines[filled[0] : filled[-1] + 1] if filled else []
-
-
-def _folded(line: str, width: int) -> list[str]:
-    """Wrap a line as the terminal would."""
-    from rich.cells import chop_cells  # noqa: PLC0415
-
-    return chop_cells(line.expandtabs(), width) or [""]
 
 
 # --- Markdown ------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 from glm_magic.chat.events import (
@@ -48,13 +48,19 @@ def view(
 
     A live view shows `title` while it waits; `clock` returns seconds.
     """
-    if out.isatty() and os.environ.get("TERM") != "dumb":
-        from glm_magic.display.terminal import screen as terminal_screen  # noqa: PLC0415 - rich is slow, and useless elsewhere
+    screen = open_screen(out)
+    if screen is None:
+        return TerminalView(out, form=form, quiet=quiet, clock=clock)
+    return LiveView(screen, title=title, form=form, quiet=quiet, clock=clock)
 
-        screen = terminal_screen.open_screen(out)
-        if screen is not None:
-            return LiveView(screen, title=title, form=form, quiet=quiet, clock=clock)
-    return TerminalView(out, form=form, quiet=quiet, clock=clock)
+
+def open_screen(out: TextIO) -> Screen | None:
+    """Return a screen on `out`, or None if that is no terminal that can move its cursor back."""
+    if not out.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    from glm_magic.display.terminal import screen  # noqa: PLC0415 - rich is slow, and useless elsewhere
+
+    return screen.open_screen(out)
 
 
 @contextlib.contextmanager
@@ -84,12 +90,9 @@ class _Thought:
         self._characters = 0
 
     @property
-    def is_under_way(self) -> bool:
-        return self._began is not None
-
-    @property
-    def seconds(self) -> float:
-        return 0.0 if self._began is None else self._clock() - self._began
+    def seconds(self) -> float | None:
+        """How long it has lasted; None if the model is not reasoning."""
+        return None if self._began is None else self._clock() - self._began
 
     def add(self, text: str) -> None:
         if self._began is None:
@@ -98,15 +101,15 @@ class _Thought:
 
     def end(self) -> str:
         """Return a note about it and start over; ``""`` if there was none."""
-        if self._began is None:
+        if (seconds := self.seconds) is None:
             return ""
-        lasted = f" for {self.seconds:.1f} s" if self.seconds >= SHORTEST_THOUGHT else ""
+        lasted = f" for {seconds:.1f} s" if seconds >= SHORTEST_THOUGHT else ""
         note = f"[thought{lasted}, {self._characters} characters: _glm.reasoning]"
         self._began, self._characters = None, 0
         return note
 
 
-class TerminalView:
+class TerminalView(View):
     """Writes plain text to `out`, without control characters; a `quiet` view writes the answer alone.
 
     The forms ``code`` and ``json`` are written when the text has ended.
@@ -141,7 +144,7 @@ class TerminalView:
                 self._end_thought()
                 self._write_text(text)
             case ToolResult(_, call, text, seconds, failed):
-                self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))
+                self._note(folds.line_of_call(folds.CallState(call, text, seconds, failed)))
             case AskedAgain(reason):
                 self._note(f"[{folds.asked_again(reason)}]")
             case Sources(sources):
@@ -164,9 +167,6 @@ class TerminalView:
             self._write("[The answer above was withdrawn.]\n")
         if not self._quiet:
             self._write(f"[{_line_of(ending)}]\n")
-
-    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
-        """Do nothing: a terminal cannot replace what it has printed."""
 
     def _end_thought(self) -> None:
         if note := self._thought.end():
@@ -195,7 +195,7 @@ class TerminalView:
         self._out.flush()
 
 
-class LiveView:
+class LiveView(View):
     """Shows an answer on `screen`: Markdown block by block, text line by line, or in another `form`.
 
     Finished lines are printed once and never touched again. A `quiet` view shows the answer alone.
@@ -227,12 +227,9 @@ class LiveView:
         self._silence = 0.0
         self._pace = Pace(clock)
 
+    @interrupts_held()
     def paint(self, event: Event) -> None:
         """Take an event; update the screen if it is due."""
-        with interrupts_held():
-            self._paint(event)
-
-    def _paint(self, event: Event) -> None:
         match event:
             case Tick(silence):
                 self._silence = silence
@@ -246,15 +243,9 @@ class LiveView:
         if self._pace.is_due:
             self._show()
 
+    @interrupts_held()
     def settle(self, ending: Ending) -> None:
         """Print the rest, and the facts."""
-        with interrupts_held():
-            self._settle(ending)
-
-    def rewrite(self, events: Iterable[Event], ending: Ending) -> None:
-        """Do nothing: a terminal cannot replace what it has printed."""
-
-    def _settle(self, ending: Ending) -> None:
         self._end_notice()
         self._end_thought()
         if ending.withdrawn:
@@ -292,7 +283,7 @@ class LiveView:
                 if runs or asks:  # it may print or ask: leave no draft to erase
                     self._show()
             case ToolResult(_, call, text, seconds, failed):
-                self._note(folds.line_of_call(folds.Shown(call, text, seconds, failed)))
+                self._note(folds.line_of_call(folds.CallState(call, text, seconds, failed)))
                 self._waits_for = "asking"
             case AskedAgain(reason):
                 self._end_text()
@@ -355,8 +346,8 @@ class LiveView:
 
     def _status(self) -> str:
         """Return the status line to show while no text arrives."""
-        if self._thought.is_under_way:
-            doing = f"thinking … {self._thought.seconds:.0f} s"
+        if (seconds := self._thought.seconds) is not None:
+            doing = f"thinking … {seconds:.0f} s"
         elif self._notice is not None:
             return self._notice.text
         elif self._waits_for:

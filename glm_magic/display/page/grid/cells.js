@@ -45,8 +45,8 @@ class Cell {
     set(this.facts, joined(shown.facts));
     this.node.setAttribute("aria-selected", String(cell.answers.some((answer) => answer.picked)));
     if (data.rows.length === 1 && cell.answers.length === 1) {
-      const label = `${data.columns[this.column].label}`;
-      this.judging ??= new Judging([this.row, this.column, 0], this.grid.act, label, this.node);
+      const { label } = data.columns[this.column];
+      this.judging ??= new Judging([this.row, this.column, 0], this.grid, label, this.node);
       this.judging.update(shown);
     }
   }
@@ -78,7 +78,7 @@ class Panel {
       const thinking = element("div", "whole", fold);
       const name = all.length > 1 ? `${label}, answer ${repeat + 1} of ${all.length}` : label;
       text.setAttribute("aria-label", name);
-      return { name, title, text, fold, summary, thinking, judging: new Judging([row, column, repeat], grid.act, name, node) };
+      return { name, title, text, fold, summary, thinking, judging: new Judging([row, column, repeat], grid, name, node) };
     });
     this.draw();
   }

@@ -23,7 +23,6 @@ class GridPart {
     this.most = MOST_ROWS;
     this.dirty = new Set();
     this.lines = []; // of the rows, by index
-    this.act = (kind, spot, value = null) => this.doAct(kind, spot, value);
 
     this.node = element("div", "grid");
     this.node.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes the keys for its own
@@ -174,17 +173,14 @@ class GridPart {
   // Take what has changed, and draw what of it is seen with the next frame.
   take(patch) {
     const heads = patch.columns || patch.baseline !== undefined || patch.blind !== undefined;
-    const columns = this.data.columns.length;
     const wasRunning = this.data.isRunning;
     for (const row of this.data.take(patch)) this.dirty.add(row);
     if (wasRunning && !this.data.isRunning && this.order !== "row") this.arrange();
-    if (this.data.columns.length !== columns) return this.build();
     this.waits = patch.said ?? ""; // why something was not done
     if (!this.data.isRunning) this.isStopping = false;
     this.areHeadsDirty ||= heads;
     if (patch.baseline !== undefined && this.view === "diff") this.redraw();
     this.isDue ??= requestAnimationFrame(() => this.draw());
-    return undefined;
   }
 
   draw() {
@@ -244,7 +240,7 @@ class GridPart {
     this.tools.draw();
   }
 
-  doAct(kind, spot, value) {
+  act(kind, spot, value = null) {
     if (this.isOver) return;
     const [row, column, repeat] = spot;
     const isOfAnswer = ["pick", "rate", "note"].includes(kind);

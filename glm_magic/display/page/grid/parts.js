@@ -56,14 +56,14 @@ function isBad(answer) {
 
 // Pick, rate and note one answer.
 class Judging {
-  constructor(spot, act, label, parent) {
+  constructor(spot, grid, label, parent) {
     this.node = element("div", "judging", parent);
     this.node.setAttribute("role", "group");
     this.node.setAttribute("aria-label", `Judge ${label}`);
-    this.pick = button("pick", "Pick", this.node, () => act("pick", spot));
+    this.pick = button("pick", "Pick", this.node, () => grid.act("pick", spot));
     this.pick.title = "Make this the answer of the cell (p)";
     this.stars = [1, 2, 3, 4, 5].map((value) => {
-      const star = button("star", String(value), this.node, () => act("rate", spot, this.rating === value ? null : value));
+      const star = button("star", String(value), this.node, () => grid.act("rate", spot, this.rating === value ? null : value));
       star.title = `Rate ${value} of 5 (${value})`;
       star.setAttribute("aria-label", `Rate ${value} of 5`);
       return star;
@@ -72,7 +72,7 @@ class Judging {
     this.note.placeholder = "note";
     this.note.setAttribute("aria-label", `Note on ${label}`);
     this.note.maxLength = 2000;
-    this.note.addEventListener("change", () => act("note", spot, this.note.value));
+    this.note.addEventListener("change", () => grid.act("note", spot, this.note.value));
   }
 
   update(answer) {

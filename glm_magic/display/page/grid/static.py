@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from glm_magic.display import summaries
-from glm_magic.display.grid import Answer, Column, Grid, Row
+from glm_magic.display.grid import Answer, Grid, Interval, Row
 from glm_magic.display.page.grid.texts import as_markdown, as_plain, in_words
 from glm_magic.display.safe_text import NO_MATHS, plain
 from glm_magic.display.tables import cut, shorten
@@ -54,47 +55,36 @@ def as_html(grid: Grid, key: str = "", *, most: int = MOST_BYTES, note: str = ""
 
 def _longest(grid: Grid, most: int) -> int:
     """Return how many characters of each text there is room for."""
-    sizes = [
-        len(text.encode("utf-8", "replace"))
-        for row in grid.answers
-        for cell in row
-        for answer in cell
-        for text in (answer.text, answer.reasoning, answer.error)
-    ]
+    sizes = [len(text.encode("utf-8", "replace")) for text in _texts(grid.answers)]
     room = most - _MARKUP_BYTES * sum(len(cell) for row in grid.answers for cell in row)
     return next((at for at in _LONGEST if sum(min(size, at) for size in sizes) <= room), _LONGEST[-1])
 
 
 def _notes(grid: Grid, longest: int, rows: int) -> Iterator[str]:
-    texts = (text for row in grid.answers[:rows] for cell in row for answer in cell for text in _texts(answer))
-    if any(len(text) > longest for text in texts):
+    if any(len(text) > longest for text in _texts(grid.answers[:rows])):
         yield f"Texts are cut to {longest:,} characters here; the notebook's store has all of them."
     if rows < len(grid.rows):
         yield f"The first {rows:,} of {len(grid.rows):,} rows are shown here; the notebook's store has the others."
 
 
-def _texts(answer: Answer) -> tuple[str, ...]:
-    return answer.text, answer.reasoning, answer.error
+def _texts(rows: Sequence[Sequence[Sequence[Answer]]]) -> Iterator[str]:
+    for answer in itertools.chain.from_iterable(itertools.chain.from_iterable(rows)):
+        yield from (answer.text, answer.reasoning, answer.error)
 
 
 def _head(grid: Grid, at: int, longest: int) -> str:
-    column: Column = grid.columns[at]
-    is_baseline = at == grid.baseline and not grid.is_blind and len(grid.columns) > 1
-    settings = SEPARATOR.join(column.settings)
-    parts = [
-        f"<b>{_escaped(column.label)}{' ★ baseline' if is_baseline else ''}</b> {_escaped(settings)}".rstrip(),
-        *([f"<div>{_escaped(summaries.of_score(column))}</div>{_drawn(grid, column)}"] if column.score else []),
-        *(f"<div>{_escaped(text)}</div>" for text in [summaries.of_difference(column)] if text),
-        _small(column.facts),
-        *([_fold("prompt", column.prompt[:longest])] if column.prompt else []),
-    ]
-    return f'<th scope="col" style="{_CELL_STYLE}">{"".join(parts)}</th>'
+    column = grid.columns[at]
+    label = f"<b>{_escaped(grid.label(at))}</b> {_escaped(SEPARATOR.join(column.settings))}".rstrip()
+    score = f"<div>{_escaped(summaries.of_score(column))}</div>{_drawn(grid, column.score)}" if column.score else ""
+    difference = _escaped(summaries.of_difference(column))
+    compared = f"<div>{difference}</div>" if difference else ""
+    prompt = _fold("prompt", column.prompt[:longest]) if column.prompt else ""
+    return f'<th scope="col" style="{_CELL_STYLE}">{label}{score}{compared}{_small(column.facts)}{prompt}</th>'
 
 
-def _drawn(grid: Grid, column: Column) -> str:
+def _drawn(grid: Grid, score: Interval) -> str:
     """Return a score and its interval as a dot on a line; what it says stands beside it in words."""
-    assert column.score is not None, "there is something to draw"
-    low, mean, high = summaries.places(column.score, summaries.scale(grid.columns))
+    low, mean, high = summaries.places(score, summaries.scale(grid.columns))
     return (
         f'<i aria-hidden="true"><s style="left: {low}%; width: {round(high - low, 1)}%"></s>'
         f'<u style="left: {mean}%"></u></i>'
@@ -122,28 +112,21 @@ def _cell(answers: Sequence[Answer], score_name: str, longest: int) -> str:
     summary = summaries.of_cell(answers, score_name)
     first = answers[summary.shown]
     others = [answer for answer in answers if answer is not first]
-    are_alike = len(answers) > 1 and all(answer.text.strip() == first.text.strip() for answer in others)
-    more = "".join(f"<div>{_answer(answer, longest)}</div>" for answer in others)
-    marks = _small(summary.marks)
-    if are_alike:
+    if all(answer.text.strip() == first.text.strip() for answer in others):
         more = "".join(_small(answer.facts) for answer in others)
+    else:
+        more = "".join(f"<div>{_answer(answer, longest)}</div>" for answer in others)
     unfolded = f"<details><summary>{len(others)} more</summary>{more}</details>" if more else ""
-    return f"{_answer(first, longest)}{marks}{unfolded}"
+    return f"{_answer(first, longest)}{_small(summary.marks)}{unfolded}"
 
 
 def _answer(answer: Answer, longest: int) -> str:
-    bad = answer.state in ("failed", "interrupted")
     text = _text(in_words(answer), longest)
-    parts = [
-        f'<div class="glm-grid-bad">{text}</div>' if bad else text,
-        *(
-            [_fold(f"thinking · {len(answer.reasoning):,} characters", answer.reasoning[:longest])]
-            if answer.reasoning
-            else []
-        ),
-        _small(answer.facts),
-    ]
-    return "".join(parts)
+    if answer.state in ("failed", "interrupted"):
+        text = f'<div class="glm-grid-bad">{text}</div>'
+    summary = f"thinking · {len(answer.reasoning):,} characters"
+    thinking = _fold(summary, answer.reasoning[:longest]) if answer.reasoning else ""
+    return f"{text}{thinking}{_small(answer.facts)}"
 
 
 def _text(text: str, longest: int) -> str:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from glm_magic.display import summaries
-from glm_magic.display.grid import Answer, Column, Grid, Row
+from glm_magic.display.grid import Answer, Grid, Row
 from glm_magic.display.prose import encoded, unmacroed
 from glm_magic.display.safe_text import one_line, plain
 from glm_magic.display.tables import WIDTH, shorten, table, wrapped
@@ -20,18 +20,11 @@ _ACTING = "\\`*_{}[]()<>#|~$&@"  # what Markdown or a front end could read as mo
 def as_markdown(grid: Grid) -> str:
     """Return the grid as Markdown."""
     heads = ["", *(SEPARATOR.join(head_lines(grid, at)) for at in range(len(grid.columns)))]
-    rows = [[_row_name(row), *map(_as_text, cells)] for row, cells in _rows(grid, _MOST_ROWS)]
     lines = [
         f"**{_inline(SEPARATOR.join(grid.title))}**",
         *map(_inline, grid.verdict),
-        "\n".join(
-            [
-                _line(heads),
-                _line(["---"] * len(heads), is_rule=True),
-                *map(_line, rows),
-            ]
-        ),
-        *map(_inline, _cut(grid, _MOST_ROWS)),
+        "\n".join([_line(heads), "|" + " --- |" * len(heads), *map(_line, _rows(grid, _MOST_ROWS))]),
+        *map(_inline, more_rows(grid, _MOST_ROWS)),
     ]
     return "\n\n".join(line for line in lines if line != "****")
 
@@ -39,21 +32,19 @@ def as_markdown(grid: Grid) -> str:
 def as_plain(grid: Grid, *, most: int = WIDTH, most_rows: int = _MOST_ROWS) -> str:
     """Return the grid as plain text, in lines of at most `most` columns."""
     heads = ["", *(column.label for column in grid.columns)]
-    rows = [[_row_name(row), *map(_as_text, cells)] for row, cells in _rows(grid, most_rows)]
-    shown = table(SEPARATOR.join(grid.title), heads, rows, most=most)["text/plain"]
+    shown = table(SEPARATOR.join(grid.title), heads, _rows(grid, most_rows), most=most)["text/plain"]
     columns = [SEPARATOR.join(head_lines(grid, at)) for at in range(len(grid.columns))] if not grid.is_blind else []
-    lines = [line for text in (*_cut(grid, most_rows), *columns, *grid.verdict) for line in wrapped(plain(text), most)]
-    return "\n".join([shown, *lines])
+    below = (*more_rows(grid, most_rows), *columns, *grid.verdict)
+    return "\n".join([shown, *(line for text in below for line in wrapped(plain(text), most))])
 
 
 def head_lines(grid: Grid, at: int) -> list[str]:
     """Return what stands above a column, without its wording."""
-    column: Column = grid.columns[at]
-    is_baseline = at == grid.baseline and not grid.is_blind and len(grid.columns) > 1
+    column = grid.columns[at]
     return [
         line
         for line in (
-            f"{column.label} ★ baseline" if is_baseline else column.label,
+            grid.label(at),
             SEPARATOR.join(column.settings),
             summaries.of_score(column),
             summaries.of_difference(column),
@@ -78,10 +69,11 @@ def in_words(answer: Answer) -> str:
             return answer.text
 
 
-def _rows(grid: Grid, most: int) -> list[tuple[Row, list[tuple[Sequence[Answer], str]]]]:
+def _rows(grid: Grid, most: int) -> list[list[str]]:
+    """Return the first rows in words: what each row is, then its cells."""
     names = [column.score_name for column in grid.columns]
     return [
-        (row, list(zip(cells, names, strict=True)))
+        [_row_name(row), *map(_cell, cells, names)]
         for row, cells in zip(grid.rows[:most], grid.answers[:most], strict=True)
     ]
 
@@ -91,8 +83,7 @@ def _row_name(row: Row) -> str:
     return f"{row.number} {values}".strip()
 
 
-def _as_text(cell: tuple[Sequence[Answer], str]) -> str:
-    answers, score_name = cell
+def _cell(answers: Sequence[Answer], score_name: str) -> str:
     if not answers:
         return ""
     summary = summaries.of_cell(answers, score_name)
@@ -100,13 +91,14 @@ def _as_text(cell: tuple[Sequence[Answer], str]) -> str:
     return f"{text} [{SEPARATOR.join(summary.marks)}]" if summary.marks else text
 
 
-def _cut(grid: Grid, most: int) -> list[str]:
+def more_rows(grid: Grid, most: int) -> list[str]:
+    """Return a note of how many rows there are beyond the first `most`; nothing if there are none."""
     left = len(grid.rows) - most
     return [f"… {left:,} more rows"] if left > 0 else []
 
 
-def _line(cells: Sequence[str], *, is_rule: bool = False) -> str:
-    return f"| {' | '.join(cells if is_rule else map(_inline, cells))} |"
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(map(_inline, cells))} |"
 
 
 def _inline(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from glm_magic.display import summaries
-from glm_magic.display.grid import Action, Answer, Changes, Grid, Spot
+from glm_magic.display.grid import Action, Answer, Changes, Grid, GridView, Spot
 from glm_magic.display.pace import UPDATE_CHARACTERS, UPDATE_SECONDS
 from glm_magic.display.page.grid import messages
 from glm_magic.display.page.grid.static import as_html, static
@@ -24,7 +24,7 @@ _UNDER_WAY = "Under way. If it stays so, run the cell again: what was answered i
 _FIRST_BYTES = 50_000  # of a static grid that is about to be replaced
 
 
-class PageGrid:
+class PageGrid(GridView):
     """Shows a grid as the output `name`, through `show`. `clock` returns seconds.
 
     By `key` the grid is found again on the page, and in a saved one: a comparison keeps it when it is replayed.
@@ -205,5 +205,4 @@ class _Unsent:
         for spot, text in changes.grown.items():
             if spot not in self.answers:  # which is sent whole
                 self.grown.setdefault(spot, []).append(text)
-        given = {"title": changes.title, "verdict": changes.verdict, "columns": changes.columns}
-        self.heads |= {name for name, value in given.items() if value is not None}
+        self.heads |= {name for name in ("title", "columns") if getattr(changes, name) is not None}
