@@ -63,6 +63,7 @@ class Client:
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._under_way = 0
+        self._times_closed = 0
         # base URLs of servers that refuse `stream_options`, and of those that want a slash at the end of the path
         self._without_usage: set[str] = set()
         self._with_slash: set[str] = set()
@@ -132,9 +133,10 @@ class Client:
             connection.hang_up()
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, and each of the others when its answer ends."""
         with self._lock:
             idle, self._idle = self._idle, []
+            self._times_closed += 1
         for connection in idle:
             connection.hang_up()
 
@@ -144,6 +146,7 @@ class Client:
         connection, was_idle = self._connection_to(endpoint)
         with self._lock:
             self._under_way += 1
+            times_closed = self._times_closed
         exchange = Exchange(connection, endpoint, request, patience, slot=slot, clock=self._clock, rest=self._rest)
         try:
             yield from exchange.events()
@@ -154,7 +157,7 @@ class Client:
             dropped: Connection | None = connection
             with self._lock:
                 self._under_way -= 1
-                if exchange.was_read_whole:
+                if exchange.was_read_whole and times_closed == self._times_closed:
                     self._idle.append(connection)
                     dropped = self._idle.pop(0) if len(self._idle) > _MOST_IDLE else None
             if dropped is not None:

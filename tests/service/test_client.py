@@ -177,6 +177,18 @@ def test_the_next_request_uses_the_same_connection(client: Client, server: GlmSe
     assert server.connections == 1
 
 
+def test_an_answer_that_outlasts_the_client_leaves_no_connection_open(client: Client, server: GlmServer) -> None:
+    gate = threading.Event()
+    server.answer(stream("Half ", gate, "and whole."))
+    events = client.stream(at(server), BODY, Patience())
+    assert next(event for event in events if isinstance(event, TextDelta)).text == "Half "
+    client.close()
+    gate.set()
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "and whole."
+    ask(client, server)
+    assert server.connections == 2, "the first one was closed"
+
+
 def test_a_kept_connection_that_the_service_has_closed_is_replaced_at_once(
     patient: Client, clock: Clock, server: GlmServer
 ) -> None:
