@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Callable, Iterator
+from queue import Empty
 from typing import Any
 
 import nbformat
 import pytest
 from glm_server import GlmServer
+from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from real_kernel import Kernel
+from traitlets import Type
 
 LOAD = "%load_ext glm_magic"
 
@@ -21,6 +26,29 @@ def as_new(server: GlmServer) -> str:
     """Return the cell that puts a kernel back to where it began, and loads the magics for a server."""
     forget = "%unload_ext glm_magic\n%reset -f\nget_ipython().meta.clear()"  # it keeps conversations for a later load
     return f"{forget}\nimport os\nos.environ['GLM_BASE_URL'] = {server.url!r}\n{LOAD}"
+
+
+class WakefulChannel(AsyncZMQSocketChannel):
+    """A channel that looks for messages four times a second, whether or not something wakes it.
+
+    nbclient sends what an Output widget shows on the socket that it waits on for the reply. Now and then that takes the
+    wake-up for the reply away, and nbclient finds the reply when its timeout ends.
+    """
+
+    async def get_msg(self, timeout: float | None = None) -> dict[str, Any]:
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            try:
+                return await super().get_msg(0.25)
+            except Empty:
+                if end is not None and time.monotonic() >= end:
+                    raise
+
+
+class WakefulClient(AsyncKernelClient):
+    """A client that waits for replies on a wakeful channel."""
+
+    shell_channel_class = Type(WakefulChannel)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +80,7 @@ def kernel(kernels: list[Kernel], server: GlmServer) -> Kernel:
 @pytest.fixture(scope="module")
 def manager() -> Iterator[AsyncKernelManager]:
     """The kernel for nbclient, which starts it when it executes the first notebook."""
-    manager = AsyncKernelManager(kernel_name="python3")
+    manager = AsyncKernelManager(kernel_name="python3", client_factory=WakefulClient)
     yield manager
     if manager.has_kernel:
         run_sync(manager.shutdown_kernel)(now=True)
@@ -65,9 +93,7 @@ def execute(server: GlmServer, manager: AsyncKernelManager) -> Callable[..., Any
 
     def run(*sources: str) -> Any:
         notebook = new_notebook(as_new(server), *sources)
-        # nbclient sends what an Output widget shows on the socket that it waits on for the reply. Now and then that
-        # takes the wake-up for the reply away, and nbclient finds it when the timeout ends.
-        client = NotebookClient(notebook, km=manager, timeout=30, allow_errors=True)
+        client = NotebookClient(notebook, km=manager, timeout=120, allow_errors=True)
         client.execute()
         assert client.kc is not None
         client.kc.stop_channels()
