@@ -1,14 +1,15 @@
-"""One server, one browser, and a page for each module."""
+"""One server, one browser, and a page for each front end."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from ipykernels import VERSIONS, python_path
-from lab import KERNEL, Lab, fresh_page, headless_chromium, install_kernel, jupyterlab
+from lab import KERNEL, PLACES, SIZE, Lab, fresh_page, headless_chromium, install_kernel, jupyterlab
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -17,9 +18,19 @@ FAILED = pytest.StashKey[bool]()
 
 
 @pytest.fixture(scope="session")
-def lab_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+def lab_server(
+    tmp_path_factory: pytest.TempPathFactory, other_ipykernels: dict[str, str]
+) -> Iterator[tuple[str, Path]]:
     with jupyterlab(tmp_path_factory.mktemp("lab") / "server") as server:
+        for version, name in other_ipykernels.items():  # before a page is loaded, which asks for the kernels once
+            install_kernel(server[1].parent / "data", name, PYTHONPATH=python_path(version))
         yield server
+
+
+@pytest.fixture(scope="session")
+def other_ipykernels() -> dict[str, str]:
+    """The names of kernels with another ipykernel, by its version."""
+    return {version: f"{KERNEL}-{version}" for version in VERSIONS}
 
 
 @pytest.fixture(scope="session")  # Playwright holds this thread's event loop, so these tests come last
@@ -28,18 +39,21 @@ def chromium() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="module")
-def page(chromium: Browser) -> Iterator[Page]:
-    """One page for the tests of a module: the front end's code is compiled once in it."""
-    with fresh_page(chromium) as page:
-        yield page
+@pytest.fixture(scope="session")
+def pages(chromium: Browser) -> Iterator[dict[str, Page]]:
+    """A page for each front end. To load one takes three seconds of a core, so JupyterLab is loaded once."""
+    with contextlib.ExitStack() as stack:
+        yield {front_end: stack.enter_context(fresh_page(chromium)) for front_end in PLACES}
 
 
 @pytest.fixture
-def lab(request: pytest.FixtureRequest, lab_server: tuple[str, Path], page: Page) -> Iterator[Lab]:
-    """JupyterLab, loaded anew; a test that is parametrised with it, indirectly, names the front end."""
+def lab(request: pytest.FixtureRequest, lab_server: tuple[str, Path], pages: dict[str, Page]) -> Iterator[Lab]:
+    """JupyterLab; a test that is parametrised with it, indirectly, names another front end."""
+    front_end = getattr(request, "param", "JupyterLab")
+    page = pages[front_end]
     page.emulate_media(forced_colors="none", reduced_motion="no-preference")
-    lab = Lab(page, *lab_server, getattr(request, "param", "JupyterLab"))
+    page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
+    lab = Lab(page, *lab_server, front_end)
     yield lab
     if request.node.stash.get(FAILED, False):
         print(lab.state())
@@ -52,12 +66,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
     return report
-
-
-@pytest.fixture(scope="session")
-def other_ipykernels(lab_server: tuple[str, Path]) -> dict[str, str]:
-    """The names of kernels with another ipykernel, by its version."""
-    kernels = {version: f"{KERNEL}-{version}" for version in VERSIONS}
-    for version, name in kernels.items():
-        install_kernel(lab_server[1].parent / "data", name, PYTHONPATH=python_path(version))
-    return kernels

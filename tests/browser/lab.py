@@ -220,7 +220,7 @@ class Lab:
         """
         self.path = self.folder / path
         name = self.path.relative_to(self.folder).as_posix()
-        if self.page.evaluate("() => window.glmPlace") == self.front_end == "JupyterLab":
+        if self.front_end == "JupyterLab" and self.page.evaluate("() => window.glmIsLoaded"):
             self.page.evaluate(
                 """async path => {
                     window.glmRuns = {};
@@ -232,7 +232,7 @@ class Lab:
             )
         else:
             self.page.goto(f"{self._url}/{PLACES[self.front_end]}/{name}?reset")
-            self.page.evaluate("place => { window.glmPlace = place }", self.front_end)
+            self.page.evaluate("() => { window.glmIsLoaded = true }")
         self._wait_for_the_notebook()
 
     def open_new(self, name: str, *cells: str, kernel: str = KERNEL) -> None:
@@ -250,6 +250,8 @@ class Lab:
     def close(self) -> None:
         """End the notebook's kernel, and leave the page to another."""
         self.page.evaluate("async () => { await window.jupyterapp?.serviceManager.sessions.shutdownAll() }")
+        if self.front_end != "JupyterLab":
+            self.leave()
         for event, listener in self._listeners.items():
             self.page.remove_listener(event, listener)
 

@@ -59,10 +59,10 @@ def acted(lab: Lab, name: str, how: str, *cells: str) -> Seen:
     return seen
 
 
-def did(lab: Lab, index: int = 2) -> str:
-    """What a person has done last, as the kernel has heard it."""
-    lab.run_cell(index)
-    return lab.text(index).strip()
+def expect_done(lab: Lab, action: str) -> None:
+    """Ask the kernel what the person has done last, and wait for its answer: a page paints a moment later."""
+    lab.run_cell(2)
+    lab.wait_for_text(2, action)
 
 
 @EVERYWHERE
@@ -113,7 +113,7 @@ def test_a_grid_in_the_background_is_stopped_by_a_message(lab: Lab) -> None:
     seen = Seen(lab)
     seen.part("stop").click()
     expect(seen.part("stop")).to_have_text("Stopping")
-    assert "kind='stop'" in did(lab)
+    expect_done(lab, "kind='stop'")
 
 
 def test_the_keyboard_does_everything(lab: Lab) -> None:
@@ -126,7 +126,7 @@ def test_the_keyboard_does_everything(lab: Lab) -> None:
     keys.press("4")
     expect(seen.cell(2, 1)).to_contain_text("rated 4")
     expect(seen.cell(2, 1)).to_be_focused()
-    assert did(lab) == "Action(kind='rate', spot=(2, 1, 0), value=4)"
+    expect_done(lab, "Action(kind='rate', spot=(2, 1, 0), value=4)")
     seen.cell(2, 1).press("p")
     expect(seen.cell(2, 1)).to_have_attribute("aria-selected", "true")
     expect(seen.cell(2, 1)).to_be_focused()
@@ -147,7 +147,7 @@ def test_the_keyboard_does_everything(lab: Lab) -> None:
     expect(seen.cell(2, 1).locator("ins")).to_have_count(0)
     keys.press("b")
     expect(seen.part("head").nth(1)).to_contain_text("★ baseline")
-    assert did(lab) == "Action(kind='baseline', spot=(0, 1, 0), value=None)"
+    expect_done(lab, "Action(kind='baseline', spot=(0, 1, 0), value=None)")
     seen.cell(2, 1).press("End")
     expect(seen.cell(29, 1)).to_be_focused()
     expect(seen.cell(29, 1)).to_be_in_viewport()
@@ -158,7 +158,7 @@ def test_the_keyboard_does_everything(lab: Lab) -> None:
     assert first
     assert first["y"] >= heads["y"] + heads["height"] - 1
     seen.cell(29, 1).press("0")
-    assert did(lab) == "Action(kind='rate', spot=(29, 1, 0), value=None)"
+    expect_done(lab, "Action(kind='rate', spot=(29, 1, 0), value=None)")
     saved = lab.save().cells[1].outputs[0].data["text/html"]
     assert "rated 4" in saved
     assert "note: so so" in saved
@@ -272,7 +272,7 @@ def test_a_blind_grid_is_revealed_when_asked(lab: Lab) -> None:
     lab.page.keyboard.press("3")
     expect(seen.cell(0, 0)).to_contain_text("rated 3")
     expect(seen.part("waits")).to_have_text("")
-    assert "kind='rate'" in did(lab)
+    expect_done(lab, "kind='rate'")
     seen.press("Reveal")
     expect(seen.part("head").first).to_contain_text("GLM-4-Flash")
 

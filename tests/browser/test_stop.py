@@ -168,4 +168,5 @@ def test_the_embedded_model_survives(lab: Lab) -> None:
     lab.run_cell(2, 3, 4)
     lab.wait_for_text(3, "embedded, for trials only", "1 earlier turn sent")
     lab.wait_for_text(2, "children ")
+    lab.wait_for_text(4, "children ")
     assert lab.text(2) == lab.text(4) != "children"
