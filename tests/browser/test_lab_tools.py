@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
