@@ -53,6 +53,7 @@ def lab(request: pytest.FixtureRequest, lab_server: tuple[str, Path], pages: dic
     page = pages[front_end]
     page.emulate_media(forced_colors="none", reduced_motion="no-preference")
     page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
+    page.mouse.move(0, 0)  # nothing is hovered over
     lab = Lab(page, *lab_server, front_end)
     yield lab
     if request.node.stash.get(FAILED, False):

@@ -239,8 +239,11 @@ class Lab:
         """Write a notebook of code cells, and open it."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         notebook.metadata.kernelspec = {"name": kernel, "display_name": "Python 3", "language": "python"}
-        nbformat.write(notebook, self.folder / f"{name}.ipynb")
-        self.open(f"{name}.ipynb")
+        path = self.folder / f"{name}.ipynb"
+        while path.exists():  # the store knows it, and a test that is tried again is to begin anew
+            path = path.with_stem(f"{path.stem} again")
+        nbformat.write(notebook, path)
+        self.open(path)
 
     def reload(self, *, busy: bool = False) -> None:
         """Load the page again; the kernel goes on, and may be busy."""
