@@ -1,4 +1,7 @@
-"""Other generations of ipykernel, installed once beside this interpreter's packages: `python tests/ipykernels.py`."""
+"""Other generations of ipykernel and IPython, installed once beside this interpreter's packages.
+
+`python tests/ipykernels.py` installs them all.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-# What is put before the ipykernel that is installed, and what it needs besides.
-VERSIONS = {"6.31": ("ipykernel==6.31.*", "nest-asyncio", "psutil")}  # 7.0 to 7.3 lose requests (ipykernel#1554)
+OLDEST = "6.29"  # the oldest that is supported, with the oldest IPython
+# What is put before the packages that are installed, and what it needs besides.
+VERSIONS = {
+    OLDEST: ("ipython==8.12.*", "backcall", "decorator", "pickleshare", "ipykernel==6.29.*", "nest-asyncio", "psutil"),
+    "6.31": ("ipykernel==6.31.*", "nest-asyncio", "psutil"),  # 7.0 to 7.3 lose requests (ipykernel#1554)
+}
 
 
 def python_path(version: str) -> str:

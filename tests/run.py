@@ -19,25 +19,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / ".ci"))
 
 from environment import ROOT, make, run
+from ipykernels import OLDEST
 
 # What the browser tests need from the system (the second font is for Chinese and Korean), what runs an exported .sh
 # script, and what nbstripout is a filter of.
 DEBIAN_PACKAGES = ("chromium-headless-shell", "fonts-dejavu", "fonts-noto-cjk", "curl", "git")
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
-# the oldest IPython and ipykernel that are supported, and what the tests of the magics need beside them
-OLDEST = (
-    ".[mcp]",
-    "ipython==8.12.*",
-    "ipykernel==6.29.*",
-    "nbclient",
-    "nbconvert",
-    "nbval",
-    "pytest",
-    "pytest-xdist",
-    "hypothesis",
-    "matplotlib",
-    "pandas",
-)
 # They use the magics, and little of IPython: what they need of it, others test too.
 KNOW_NO_IPYTHON = tuple(
     f"--ignore=tests/{folder}/test_{name}.py"
@@ -72,9 +59,10 @@ def main() -> None:
         return
     with ThreadPoolExecutor() as pool:
         programs = pool.submit(install_programs)
-        newest, oldest = pool.submit(make_newest), pool.submit(make_oldest)
-        python, old_python = newest.result(), oldest.result()
+        python = str(make(".venv-test", ".[test]"))
+        run([python, "tests/ipykernels.py"])
         programs.result()
+    oldest = f"PYTHONPATH={Path(python).parents[1] / f'ipykernel-{OLDEST}'}"
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would the checks
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of some hundred kernels would compile every module again
     checks = Checks()
@@ -88,24 +76,13 @@ def main() -> None:
             ("mypy", [python, "-m", "mypy"]),
             ("the imports", [python, "-c", LINT_IMPORTS, "--no-cache"]),
             ("the quickstart", [python, "-c", ON_ONE_CORE, *PYTEST[2:], *QUICKSTART]),
-            ("the oldest IPython", [old_python, *PYTEST, *TWO, *KNOW_NO_IPYTHON, "tests/magics", "tests/kernel"]),
+            (
+                "the oldest IPython",
+                ["env", oldest, python, *PYTEST, *TWO, *KNOW_NO_IPYTHON, "tests/magics", "tests/kernel"],
+            ),
             ("all but the browser", [python, *PYTEST, *TWO, "-m", "not browser"]),
         ],
     )
-
-
-def make_newest() -> str:
-    """Make the environment of most checks."""
-    python = str(make(".venv-test", ".[test]"))
-    run([python, "tests/ipykernels.py"])
-    return python
-
-
-def make_oldest() -> str:
-    """Make the environment of the oldest IPython."""
-    python = str(make(".venv-oldest", *OLDEST))
-    run([python, "tests/ipykernels.py"])
-    return python
 
 
 class Checks:
