@@ -216,7 +216,7 @@ class Lab:
     def open(self, path: str | Path) -> None:
         """Open a notebook of the server's folder, and wait for its kernel.
 
-        JupyterLab is loaded once in a page, and again after a reload, which brings earlier notebooks back.
+        JupyterLab is loaded once in a page.
         """
         self.path = self.folder / path
         name = self.path.relative_to(self.folder).as_posix()
@@ -230,10 +230,9 @@ class Lab:
                 }""",
                 name,
             )
+            self._wait_for_the_notebook()
         else:
-            self.page.goto(f"{self._url}/{PLACES[self.front_end]}/{name}?reset")
-            self.page.evaluate("() => { window.glmIsLoaded = true }")
-        self._wait_for_the_notebook()
+            self.reload()
 
     def open_new(self, name: str, *cells: str, kernel: str = KERNEL) -> None:
         """Write a notebook of code cells, and open it."""
@@ -246,8 +245,10 @@ class Lab:
         self.open(path)
 
     def reload(self, *, busy: bool = False) -> None:
-        """Load the page again; the kernel goes on, and may be busy."""
-        self.page.reload()
+        """Load the page again with this notebook alone; the kernel goes on, and may be busy."""
+        name = self.path.relative_to(self.folder).as_posix()
+        self.page.goto(f"{self._url}/{PLACES[self.front_end]}/{name}?reset")
+        self.page.evaluate("() => { window.glmIsLoaded = true }")
         self._wait_for_the_notebook(busy=busy)
 
     def close(self) -> None:

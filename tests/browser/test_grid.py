@@ -60,9 +60,13 @@ def acted(lab: Lab, name: str, how: str, *cells: str) -> Seen:
 
 
 def expect_done(lab: Lab, action: str) -> None:
-    """Ask the kernel what the person has done last, and wait for its answer: a page paints a moment later."""
-    lab.run_cell(2)
-    lab.wait_for_text(2, action)
+    """Ask the kernel what the person has done last, until that is `action`: a widget sends one message at a time."""
+
+    def is_done() -> bool:
+        lab.run_cell(2)
+        return action in lab.text(2)
+
+    lab.wait_for(is_done, action)
 
 
 @EVERYWHERE
