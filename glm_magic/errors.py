@@ -84,6 +84,11 @@ def summed_up(texts: Sequence[str], most: int = 10) -> tuple[str, ...]:
     return (*texts[:most], f"and {len(texts) - most} more") if len(texts) > most else tuple(texts)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def near_miss(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """Return the known word that `word` was probably meant to be, or ``""``."""
     from difflib import get_close_matches  # noqa: PLC0415 - slow to load, and only needed when something is wrong

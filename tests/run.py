@@ -18,13 +18,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / ".ci"))
 
+import browsers
 from environment import ROOT, make, run
 from ipykernels import OLDEST
 
 # What the browser tests need from the system (the second font is for Chinese and Korean), what runs an exported .sh
 # script, and what nbstripout is a filter of.
 DEBIAN_PACKAGES = ("chromium-headless-shell", "fonts-dejavu", "fonts-noto-cjk", "curl", "git")
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 # They use the magics, and little of IPython: what they need of it, others test too.
 KNOW_NO_IPYTHON = tuple(
     f"--ignore=tests/{folder}/test_{name}.py"
@@ -64,7 +64,7 @@ def main() -> None:
         programs.result()
     oldest = f"PYTHONPATH={Path(python).parents[1] / f'ipykernel-{OLDEST}'}"
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would the checks
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of some hundred kernels would compile every module again
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of some hundred kernels compiles every module
     checks = Checks()
     checks.run_beside_each_other(
         [
@@ -149,7 +149,7 @@ class Checks:
 
 def install_programs() -> None:
     """Install what is missing of the programs that tests run, from Debian's packages, where that is possible."""
-    if any(shutil.which(name) for name in BROWSERS) and shutil.which("curl") and shutil.which("git"):
+    if browsers.executable() and shutil.which("curl") and shutil.which("git"):
         return
     if shutil.which("apt-get") and os.geteuid() == 0:
         print("Installing " + " ".join(DEBIAN_PACKAGES), flush=True)

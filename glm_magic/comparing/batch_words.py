@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from glm_magic.comparing.plan import counted
-from glm_magic.errors import quoted
+from glm_magic.errors import counted, quoted
 from glm_magic.notebook.batches import PendingBatch
 from glm_magic.protocol.batch_files import Batch
 

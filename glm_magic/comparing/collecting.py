@@ -12,9 +12,8 @@ from glm_magic.chat.events import AskedAgain, Event
 from glm_magic.chat.messages import Message
 from glm_magic.chat.reply import Reply
 from glm_magic.comparing import batch_words
-from glm_magic.comparing.plan import counted
 from glm_magic.comparing.running import unusable
-from glm_magic.errors import AnswerError, AnswerMismatch, GlmError, ServiceError, quoted
+from glm_magic.errors import AnswerError, AnswerMismatch, GlmError, ServiceError, counted, quoted
 from glm_magic.notebook.batches import BatchTable, PendingBatch, PendingRequest
 from glm_magic.notebook.runs import RunKey, SavedRun
 from glm_magic.protocol.batch_files import Batch, Result

@@ -50,7 +50,7 @@ class Comparison(Sequence[Run]):
         margin: float | None = None,
         anytime: bool = False,
     ) -> None:
-        """`margin` and `anytime` are those of `verdict.paired`. A blind one hides what tells the columns apart."""
+        """`margin` and `anytime` are those of `verdict.paired`. A blind plan hides what tells the columns apart."""
         self._plan = plan
         self._runs = list(runs)
         self.states: Counter[State] = Counter(run.state for run in runs)  # how many runs are in which state

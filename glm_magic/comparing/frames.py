@@ -61,7 +61,7 @@ def _record(plan: Plan, run: Run, varied: Sequence[str]) -> dict[str, Any]:
         "picked": run.is_picked,
         "error": "; ".join(errors) or None,
     }
-    own = {*before, *answer, *after, "variant"}  # which is also kept free where there is one wording
+    own = {*before, *answer, *after, "variant"}  # reserved, also where there is one wording
     fields = {f"row.{name}" if name in own else name: value for name, value in as_json(run.row).items()}
     taken = {*own, *fields}
     scores = {f"score.{name}" if name in taken else name: value for name, value in run.scores.items()}

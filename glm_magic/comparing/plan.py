@@ -18,7 +18,7 @@ from glm_magic.chat.place import Place
 from glm_magic.comparing.axes import Configuration
 from glm_magic.comparing.rows import Row
 from glm_magic.display.grid import Spot
-from glm_magic.errors import GlmError, OptionError, PromptError
+from glm_magic.errors import GlmError, OptionError, PromptError, counted
 from glm_magic.notebook.runs import RunKey
 from glm_magic.settings.setting import Value
 from glm_magic.tools.tool import Tool
@@ -207,8 +207,3 @@ def _source(tools: Sequence[Tool]) -> str:
         except (OSError, TypeError):  # built in, or typed where nothing keeps it
             sources.append(tool.name)
     return "\n".join(sources)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number of things in words."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from glm_magic.comparing.plan import counted
 from glm_magic.comparing.verdict import FIRST_LOOK, Verdict
+from glm_magic.errors import counted
 
 WITHOUT_SCIPY = 'Intervals and verdicts need scipy: pip install "glm_magic[explore]"'
 

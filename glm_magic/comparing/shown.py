@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glm_magic.comparing.plan import Plan, counted
+from glm_magic.comparing.plan import Plan
 from glm_magic.comparing.rows import is_missing
 from glm_magic.comparing.runs import Run
 from glm_magic.comparing.sentences import WITHOUT_SCIPY, sentence
@@ -17,6 +17,7 @@ from glm_magic.comparing.verdict import Estimate, Verdict, more_needed
 from glm_magic.display.grid import Answer, Column, Grid, Interval, Row, State
 from glm_magic.display.reply_facts import flaws, in_json
 from glm_magic.display.tables import shorten
+from glm_magic.errors import counted
 from glm_magic.notebook.database import text_of
 
 _SHORT = {"temperature": "t", "top_p": "p", "max_tokens": "max"}

@@ -16,9 +16,9 @@ from glm_magic.chat.reply import Reply
 from glm_magic.comparing import batch_words
 from glm_magic.comparing.kept import BatchesOfCell, Known
 from glm_magic.comparing.pending import PendingBatches
-from glm_magic.comparing.plan import Plan, counted
+from glm_magic.comparing.plan import Plan
 from glm_magic.display.grid import Spot
-from glm_magic.errors import AnswerError, GlmError, HistoryError, OptionError, ServiceError, quoted
+from glm_magic.errors import AnswerError, GlmError, HistoryError, OptionError, ServiceError, counted, quoted
 from glm_magic.notebook.batches import PendingBatch, PendingRequest, name_of
 from glm_magic.notebook.runs import RunKey
 from glm_magic.protocol.batch_files import Batch, files, in_batch, read_result

@@ -28,7 +28,7 @@ _DELIMITER = re.compile(r" *:?-+:? *")
 _FURTHER_IN = re.compile(r"^ {4}|[-+*.)] {5}|> {4}|\t", re.MULTILINE)
 _UNCLEAR = re.compile(r"> {4}|>[^>\n]*(?:```|~~~|\t)")  # in a quote
 _QUOTED_TABLE = re.compile(r"^[ \t>]*> *[:|-][-:| ]*$", re.MULTILINE)
-# What is read in another way in a table, or after it.
+# What reads differently in a table, or after one.
 _TABLE_MATTERS = re.compile(rf"{_SPAN.pattern}|(?:://|www\.)\S*\||^ {{4}}", re.IGNORECASE | re.MULTILINE)
 _LINE = re.compile(
     r"(?P<indent>[ \t]*)(?P<marks>(?:(?:[-+*]|[0-9]{1,9}[.)])[ \t]+(?=[^ \t\n]))*)(?P<first>[^\n]?)[^\n]*\n?"
@@ -77,9 +77,9 @@ def paragraphs(text: str) -> list[str]:
 
 
 def code_and_tables(text: str) -> Iterator[Code | Table | None]:
-    """Yield the code and tables in `text`, but for tables in quotes; at last None if its lines do not tell.
+    """Yield the code blocks and tables of `text`, except tables in quotes; at last None if its lines do not decide.
 
-    They do not tell of a table in a quote either if its text is read in another way in cells.
+    They do not decide either where it matters that a table in a quote is one.
     """
     if _UNCLEAR.search(text) or (_QUOTED_TABLE.search(text) and _TABLE_MATTERS.search(text)):
         yield None
@@ -89,7 +89,7 @@ def code_and_tables(text: str) -> Iterator[Code | Table | None]:
 
 def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a branch for each kind of line
     items = [(0, "")]  # the containers of a line: where the text of each begins, and the last character of its mark
-    in_paragraph = is_lazy = False  # lazy: it goes on with the paragraph of a container that has ended
+    in_paragraph = is_lazy = False  # lazy: it may continue a paragraph of a container that it is not in
     head = table = -1  # where the line before begins, if it may be the head of a table; where a table begins
     at = 0
     while at < len(text) and (line := _LINE.match(text, at)):
@@ -144,7 +144,7 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
         if _EMPTY_ITEM.match(text, first):
             yield None
             return
-        is_lazy = text[first] == ">"  # perhaps
+        is_lazy = text[first] == ">"  # the next line may be
         in_paragraph = is_text or is_lazy
         if fence:
             code_end, end = -1, -1

@@ -12,10 +12,10 @@ from glm_magic.asking.question import Question
 from glm_magic.asking.session import Session
 from glm_magic.chat import images
 from glm_magic.chat.messages import Message
-from glm_magic.comparing.plan import Plan, counted
+from glm_magic.comparing.plan import Plan
 from glm_magic.display.dry_run import dry_run as show_dry_run
 from glm_magic.display.reply_facts import what_was_set
-from glm_magic.errors import CellError
+from glm_magic.errors import CellError, counted
 from glm_magic.magics.facts import images_left_out, turns_named
 from glm_magic.protocol import request
 from glm_magic.protocol.tokens import estimated_content_tokens, estimated_text_tokens

@@ -11,11 +11,10 @@ from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import OPEN
-from glm_magic.comparing.plan import counted
 from glm_magic.display import safe_text
 from glm_magic.display.page.line import line as line_data
 from glm_magic.display.tables import table
-from glm_magic.errors import HistoryError, OptionError, SettingError, quoted, summed_up
+from glm_magic.errors import HistoryError, OptionError, SettingError, counted, quoted, summed_up
 from glm_magic.magics import attempts, refresh, turns
 from glm_magic.magics.facts import ANOTHER_TEXT, about_attempt, command_for
 from glm_magic.magics.formatters import data_of_prompt
@@ -39,7 +38,7 @@ def run(shared: Shared, line: str) -> Reply | None:
     if parsed.rest:
         raise OptionError(f"%glm_history does not know {parsed.rest!r}.", "%glm_history? shows what it does.")
     named = parsed.filled.get("chat", "")
-    if named:
+    if "chat" in parsed.filled:
         _check_is_known(shared, named)
     chat = named or DEFAULT_CHAT
     match parsed.filled.get("action", ()):

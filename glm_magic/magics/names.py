@@ -56,7 +56,7 @@ def is_tool(value: object) -> bool:
     if isinstance(value, Mapping):
         kind = value.get("type")
         return isinstance(kind, str) and kind in value
-    return is_score(value)
+    return _is_function(value)
 
 
 def is_table(value: object) -> bool:
@@ -74,7 +74,7 @@ def is_table(value: object) -> bool:
 
 def is_score(value: object) -> bool:
     """Whether a value looks like a score: a function, or another value that can be called."""
-    return callable(value) and not _is_type(value)
+    return _is_function(value)
 
 
 def is_schema(value: object) -> bool:
@@ -82,6 +82,10 @@ def is_schema(value: object) -> bool:
     if isinstance(value, Mapping):
         return not is_tool(value) and any(word in value for word in _JSON_SCHEMA_WORDS)
     return _is_type(value) and (not isinstance(value, type) or any(hasattr(value, mark) for mark in _SCHEMA_MARKS))
+
+
+def _is_function(value: object) -> bool:
+    return callable(value) and not _is_type(value)
 
 
 def _is_type(value: object) -> bool:

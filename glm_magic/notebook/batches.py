@@ -125,9 +125,8 @@ class BatchTable:
             )
             if any(connection.execute(taken, each).fetchone() for each in rows):
                 return False
-            insert(connection, "batches", row)
-            for each in rows:
-                insert(connection, "batch_requests", each)
+            insert(connection, "batches", [row])
+            insert(connection, "batch_requests", rows)
             connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (text_of(notebook), now))
             return True
 

@@ -236,11 +236,15 @@ def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return type(error) is sqlite3.DatabaseError
 
 
-def insert(connection: sqlite3.Connection, table: str, row: Mapping[str, Value], *, or_ignore: bool = False) -> None:
-    """Insert a row, given by its columns; where `or_ignore`, it is left out if the table has it already."""
-    columns, marks = ", ".join(row), ", ".join("?" * len(row))
-    verb = "INSERT OR IGNORE" if or_ignore else "INSERT"
-    connection.execute(f"{verb} INTO {table} ({columns}) VALUES ({marks})", taken(row.values()))
+def insert(
+    connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[str, Value]], *, or_ignore: bool = False
+) -> None:
+    """Insert rows that all have the same columns; where `or_ignore`, those that the table has already are left out."""
+    if rows:
+        columns, marks = ", ".join(rows[0]), ", ".join("?" * len(rows[0]))
+        verb = "INSERT OR IGNORE" if or_ignore else "INSERT"
+        statement = f"{verb} INTO {table} ({columns}) VALUES ({marks})"
+        connection.executemany(statement, (taken(row.values()) for row in rows))
 
 
 def taken(values: Iterable[Value]) -> list[Value]:

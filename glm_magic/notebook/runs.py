@@ -84,8 +84,7 @@ class RunTable:
         rows = [{**where, **_columns(run)} for run in runs]
 
         def write(connection: sqlite3.Connection) -> None:
-            for row in rows:
-                insert(connection, "runs", row, or_ignore=True)
+            insert(connection, "runs", rows, or_ignore=True)
             connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (text_of(notebook), now))
 
         self._file.write(write)

@@ -69,8 +69,7 @@ class Store:
         rows = [row for place, turn in turns for row in _rows(notebook, place, turn)]
 
         def write(connection: sqlite3.Connection) -> None:
-            for row in rows:
-                insert(connection, "answers", row, or_ignore=True)
+            insert(connection, "answers", rows, or_ignore=True)
             connection.execute("INSERT OR REPLACE INTO notebooks VALUES (?, ?)", (text_of(notebook), now))
 
         self._file.write(write)
@@ -124,13 +123,13 @@ class Store:
         if self._file.rows(old, before):
             self._delete(old, before)
 
-    def _delete(self, notebooks: str, value: Value) -> None:
-        """Delete what the notebooks have whose paths are `notebooks`, in SQL with one `value`."""
+    def _delete(self, paths: str, value: Value) -> None:
+        """Delete all of some notebooks. `paths` is SQL for their paths, and `value` its one parameter."""
 
         def delete(connection: sqlite3.Connection) -> None:
             for table in _TABLES:
-                connection.execute(f"DELETE FROM {table} WHERE notebook IN ({notebooks})", taken([value]))  # noqa: S608
-            connection.execute(f"DELETE FROM notebooks WHERE path IN ({notebooks})", taken([value]))  # noqa: S608
+                connection.execute(f"DELETE FROM {table} WHERE notebook IN ({paths})", taken([value]))  # noqa: S608
+            connection.execute(f"DELETE FROM notebooks WHERE path IN ({paths})", taken([value]))  # noqa: S608
 
         self._file.write(delete, create=False)
 

@@ -16,7 +16,11 @@
 
   // --- the packages that JupyterLab shares, chosen as webpack does for those of which there is one ----------------
 
-  const isBefore = (one, other) => one.localeCompare(other, "en", { numeric: true }) < 0;
+  function isBefore(one, other) {
+    const [a, b] = [one, other].map((version) => version.split(/[-+]/)[0].split(".").map(Number));
+    const at = a.findIndex((number, place) => number !== b[place]);
+    return at >= 0 && a[at] < b[at];
+  }
 
   async function load(name) {
     const versions = shared[name] ?? {};

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import browsers
 import nbformat
 import pytest
 from playwright.sync_api import expect, sync_playwright
@@ -32,7 +32,6 @@ SECONDS = 60.0  # the longest wait for anything; two cores that have other work 
 SIZE = (1280, 900)
 KERNEL = "glm-magic-browser"
 LOG = "server.log"
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")  # as in tests/run.py
 FOREIGN = ("GLM_", "ZAI_", "ZHIPUAI_", "JUPYTER", "JPY_", "IPYTHON")
 PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 USER_SETTINGS: dict[str, dict[str, Any]] = {
@@ -183,9 +182,9 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], url: str, log: Path)
 @contextmanager
 def headless_chromium() -> Iterator[Browser]:
     """Run a Chromium without a window."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), "")
-    if not executable:
-        pytest.fail(f"These tests need a Chromium ({BROWSERS[0]} of apt-get will do). Without one: -m 'not browser'.")
+    executable = browsers.executable()
+    if executable is None:
+        pytest.fail("These tests need a Chromium: apt-get install chromium-headless-shell. Without: -m 'not browser'.")
     arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-proxy-server"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=arguments)
@@ -219,8 +218,7 @@ class Lab:
         JupyterLab is loaded once in a page.
         """
         self.path = self.folder / path
-        name = self.path.relative_to(self.folder).as_posix()
-        if self.front_end == "JupyterLab" and self.page.evaluate("() => window.glmIsLoaded"):
+        if self.front_end == "JupyterLab" and self.page.evaluate("() => 'jupyterapp' in window"):
             self.page.evaluate(
                 """async path => {
                     window.glmRuns = {};
@@ -228,7 +226,7 @@ class Lab:
                     if (jupyterapp.shell.leftCollapsed) jupyterapp.shell.expandLeft();
                     await jupyterapp.commands.execute('docmanager:open', { path, factory: 'Notebook' });
                 }""",
-                name,
+                self._name,
             )
             self._wait_for_the_notebook()
         else:
@@ -246,9 +244,7 @@ class Lab:
 
     def reload(self, *, busy: bool = False) -> None:
         """Load the page again with this notebook alone; the kernel goes on, and may be busy."""
-        name = self.path.relative_to(self.folder).as_posix()
-        self.page.goto(f"{self._url}/{PLACES[self.front_end]}/{name}?reset")
-        self.page.evaluate("() => { window.glmIsLoaded = true }")
+        self.page.goto(f"{self._url}/{PLACES[self.front_end]}/{self._name}?reset")
         self._wait_for_the_notebook(busy=busy)
 
     def close(self) -> None:
@@ -401,6 +397,11 @@ class Lab:
         """Leave the page to the notebook."""
         self.page.evaluate("async () => { await jupyterapp.shell.collapseLeft() }")
 
+    @property
+    def _name(self) -> str:
+        """The notebook's path as the server knows it."""
+        return self.path.relative_to(self.folder).as_posix()
+
     def _wait_for_the_notebook(self, *, busy: bool = False) -> None:
         self.page.wait_for_function("() => window.jupyterapp", timeout=60_000)
         self.page.evaluate("async () => { await jupyterapp.restored }")
@@ -411,7 +412,7 @@ class Lab:
                 return notebook?.context?.path === name && notebook.context.isReady
                     && (busy || kernel?.status === 'idle' && kernel.connectionStatus === 'connected');
             }""",
-            arg=[self.path.relative_to(self.folder).as_posix(), busy],
+            arg=[self._name, busy],
             timeout=60_000,
         )
 

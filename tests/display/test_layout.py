@@ -44,7 +44,7 @@ def parsed(text: str) -> list[tuple[int, str | int]]:
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(LINES), max_size=14).map("".join))
-def test_lines_that_tell_tell_what_a_parse_finds(text: str) -> None:
+def test_what_lines_decide_is_what_a_parse_finds(text: str) -> None:
     assert told_by_lines(text) in (None, parsed(text))
 
 
@@ -95,7 +95,7 @@ def test_the_lines_of_tables_tell(text: str) -> None:
         "> | a |\n> |---|\n> | `b` |\n",
     ],
 )
-def test_the_lines_of_what_parsers_may_read_otherwise_do_not_tell(text: str) -> None:
+def test_lines_that_parsers_may_read_differently_do_not_decide(text: str) -> None:
     assert told_by_lines(text) is None
 
 

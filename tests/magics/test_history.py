@@ -333,6 +333,7 @@ def test_the_chats_are_listed(notebook: Notebook) -> None:
         ("--undo", HistoryError, "no turn to undo"),
         ("--claer", OptionError, "--clear"),
         ("-c nowhere", SettingError, "no chat"),
+        ('-c ""', SettingError, "no chat"),
         ("--clear --undo", OptionError, "cannot be combined"),
         ("--skip 1 --unskip 1", OptionError, "cannot be combined"),
         ("--skip", OptionError, "needs a value"),
