@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -240,8 +241,10 @@ def test_a_file_that_is_no_model_is_said(tmp_path: Path) -> None:
 def test_it_answers_and_is_up_only_once(model: EmbeddedModel, client: Client) -> None:
     assert [event.kind for event in model.ready() if isinstance(event, Notice)][-1] == "start"
     assert list(model.ready()) == []
-    events = client.stream(model.endpoint, {**QUESTION, "max_tokens": 8}, Patience())
-    assert sum(isinstance(event, TextDelta) for event in events) > 2
+    events = client.stream(model.endpoint, {**QUESTION, "temperature": 0}, Patience())
+    texts = (event for event in events if isinstance(event, TextDelta))
+    assert len(list(islice(texts, 3))) == 3  # a busy client joins deltas, so a short answer may come as one
+    events.close()  # type: ignore[attr-defined]
 
 
 @pytest.mark.embedded
