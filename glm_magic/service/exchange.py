@@ -99,7 +99,8 @@ class Exchange:
         self._slot = slot
         self._clock = clock
         self._rest = rest
-        self._arrived: queue.SimpleQueue[list[Event] | BaseException | _End] = queue.SimpleQueue()
+        # not a SimpleQueue: if a signal's handler outlasts its timeout, CPython's waits on without one, deaf to Stop
+        self._arrived: queue.Queue[list[Event] | BaseException | _End] = queue.Queue()
         self._heap: list[Event] = []  # read, and not handed on yet
         self._reads = 0
         self._has_content = True  # since the latest read; the first one starts the clock

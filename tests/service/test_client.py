@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
@@ -31,6 +33,7 @@ from glm_magic.errors import (
 from glm_magic.service import faults
 from glm_magic.service.client import Client, Patience
 from glm_magic.service.endpoint import Endpoint, endpoint
+from glm_magic.service.exchange import PULL_SECONDS
 from glm_magic.service.keys import Key
 
 BODY: dict[str, Any] = {"model": "GLM-4-Air", "messages": [{"role": "user", "content": "hi"}], "stream": True}
@@ -169,6 +172,35 @@ def test_closing_before_the_first_byte_frees_the_connection(client: Client, serv
     assert isinstance(next(events), Tick)
     events.close()  # type: ignore[attr-defined]
     assert server.hung_up.wait(60)
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals are sent as POSIX has them")
+def test_ticks_go_on_after_a_signal_whose_handler_outlasts_one(client: Client, server: GlmServer) -> None:
+    gate = threading.Event()
+    server.answer(Answer([gate, chunk("late")]))
+    handled = []
+
+    def handle(*_: object) -> None:
+        time.sleep(3 * PULL_SECONDS)
+        handled.append(True)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    in_mid_wait = threading.Timer(PULL_SECONDS / 2, signal.pthread_kill, (threading.get_ident(), signal.SIGUSR1))
+    at_last = threading.Timer(20, gate.set)
+    try:
+        events = client.stream(at(server), BODY, Patience())
+        at_last.start()
+        assert isinstance(next(events), Tick)
+        in_mid_wait.start()
+        while not handled:
+            assert isinstance(next(events), Tick)
+        assert isinstance(next(events), Tick)
+        events.close()  # type: ignore[attr-defined]
+    finally:
+        in_mid_wait.join()
+        signal.signal(signal.SIGUSR1, before)
+        at_last.cancel()
+        gate.set()
 
 
 def test_the_next_request_uses_the_same_connection(client: Client, server: GlmServer) -> None:
