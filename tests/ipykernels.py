@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 OLDEST = "6.29"  # the oldest that is supported, with the oldest IPython
@@ -30,7 +31,7 @@ def _installed(version: str) -> Path:
     if folder.exists():
         return folder
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}-"))
-    command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+    command = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-compile"]
     try:
         done = subprocess.run(
             [*command, "--target", work / "packages", *VERSIONS[version]], check=False, capture_output=True, text=True
@@ -46,5 +47,5 @@ def _installed(version: str) -> Path:
 
 
 if __name__ == "__main__":
-    for name in VERSIONS:
-        python_path(name)
+    with ThreadPoolExecutor() as pool:
+        [*pool.map(python_path, VERSIONS)]
