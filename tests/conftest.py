@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -25,6 +26,11 @@ _PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the browser tests last: Playwright holds the event loop of the thread, and others want one."""
     items.sort(key=lambda item: "browser" in item.keywords)
+
+
+def pytest_collection_finish() -> None:
+    """Spare each of some thousand garbage collections what has been loaded, and stays."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -25,18 +25,21 @@ from ipykernels import OLDEST
 # What the browser tests need from the system (the second font is for Chinese and Korean), what runs an exported .sh
 # script, and what nbstripout is a filter of.
 DEBIAN_PACKAGES = ("chromium-headless-shell", "fonts-dejavu", "fonts-noto-cjk", "curl", "git")
-# They use the magics, and little of IPython: what they need of it, others test too.
+# They use the magics, and little of IPython: what they need of it, others test too. The tests of tools in a kernel have
+# a kernel of each version.
 KNOW_NO_IPYTHON = tuple(
     f"--ignore=tests/{folder}/test_{name}.py"
     for folder, names in {
         "magics": "comparing comparing_batch comparing_input comparing_kept options written panel saving budget history"
-        " replay restart refresh conversation_machine pictures documents_in_prompts mcp_tools thinking",
-        "kernel": "kernel_batch kernel_comparing kernel_replay",
+        " replay restart refresh conversation_machine pictures documents_in_prompts mcp_tools thinking structured",
+        "kernel": "kernel_batch kernel_comparing kernel_replay kernel_tools",
     }.items()
     for name in names.split()
 )
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 TWO = ("-n", "2", "--dist", "loadfile")
+# One more than there are cores: its tests wait for kernels and servers.
+THREE = ("-n", "3", "--dist", "loadfile")
 # Chromium, the server and the kernel are three programs, and now and then a message between them is late or lost: what
 # fails is tried once more, and named.
 BROWSER = ("-m", "browser", "--reruns", "1", "-rR", "tests/browser")
@@ -73,7 +76,7 @@ def main() -> None:
             ("the browser", [python, *PYTEST, *TWO, *BROWSER]),
         ],
         [
-            ("all but the browser", [python, *PYTEST, *TWO, "-m", "not browser"]),
+            ("all but the browser", [python, *PYTEST, *THREE, "-m", "not browser"]),
         ],
         [
             ("ruff", [python, "-m", "ruff", "check"]),

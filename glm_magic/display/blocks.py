@@ -14,6 +14,7 @@ _ITEM = r"[ ]{0,3}(?: [-+*] | [0-9]{1,9}[.)] )(?=[ \t]|$)"
 _NO_ITEM = r"""^(?:
       (?P<blank> (?:[ \t]*\n)+ )
     | (?P<item_fence> [ ]{0,3}(?:[-+*]|[0-9]{1,9}[.)])[ ]{1,4}(?=(?P<inside>`{3,}(?=[^`|\n]*$)|~{3,}(?=[^|\n]*$))) )
+    | (?P<quote> >(?=[^\n]*(?:```|~~~))[^\n]*(?:\n>[^\n]*)*\n? )
     | (?P<unsure> (?:```|~~~)[^\n]*\|                                             # it may be the head of a table
                 | [ ]{1,3}<(?:[!?]|(?:script|pre|style|textarea)(?=[\s>]|$))      # up to its end, blank lines or not
                 | [ \t]*(?:(?:[-+*>]|[0-9]{1,9}[.)])[ \t]*)+(?:```|~~~) )          # the next fence may close this one
@@ -103,7 +104,7 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
                 _put(found, start, is_new=True)
                 in_list = False
         elif in_html:
-            if kind in ("raw", "fence", "indented", "item_fence"):
+            if kind in ("raw", "quote", "fence", "indented", "item_fence"):
                 return Starts(found, is_sure=False)
             in_list = in_list or kind == "item"
             at = _line_end(text, at)
@@ -119,6 +120,12 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
             if at < 0:
                 return Starts(found, is_sure=False)
             in_list = True
+        elif kind == "quote":
+            if text[at : at + 1] not in ("", "\n"):  # else its fences end with it
+                return Starts(found, is_sure=False)
+            if is_fresh:
+                _put(found, start, is_new=True)
+                in_list = False
         elif kind == "heading":
             _put(found, start, is_new=True)
             has_bar, at = "|" in text[at : (end := _line_end(text, at))], end  # it may be the head of a table
@@ -195,8 +202,9 @@ def _fence(text: str, marks: str, at: int) -> tuple[Fence, int]:
 def _nested_end(text: str, indent: str, marks: str, at: int) -> int:
     """Return the offset after an indented fence, of the top level or not; -1 if that makes a difference."""
     start = _line_end(text, at)
-    found = _CLOSING[marks[0]].finditer(text, start)
-    closing = next((each for each in found if len(each["marks"]) >= len(marks)), None)
+    closing = _CLOSING[marks[0]].search(text, start)
+    while closing is not None and len(closing["marks"]) < len(marks):
+        closing = _CLOSING[marks[0]].search(text, closing.end())
     if closing is not None and closing["indent"] not in _INDENTS[len(indent) :]:
         return -1
     end = len(text) if closing is None else closing.start()

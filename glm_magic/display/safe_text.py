@@ -38,7 +38,9 @@ _LINE_BREAK = re.compile("\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")  # what is a new
 _LONGEST_STRAY = 5000  # characters after a mark that seems to begin display maths, and is none if nothing ends it
 _LONGEST_DISPLAY = 100  # lines
 _FENCE_MARKS = re.compile("```|~~~")
-_ONE_LINE = re.compile(r"(?![ \t]|(?:[-+*]|[0-9]{1,9}[.)])(?: {5}|[^\n]*\t))[^\n]*\n*")
+_QUOTE = re.compile(r"(?:>(?: (?![ \t]*>)[^\n]*)?(?:\n|\Z))+\n*")  # each line is marked, and none twice
+_QUOTE_MARK = re.compile(r"^> ?", re.MULTILINE)
+_ONE_LINE = re.compile(r"(?![ \t]|(?:[-+*>]|[0-9]{1,9}[.)])(?: {5}|[^\n]*\t))[^\n]*\n*")
 _PIECES_TOGETHER = 4000  # characters
 _MOST_KEPT = 8000  # characters of pieces whose neutralised form is kept
 _DISPLAY_START = re.compile(r"\$\$|\\\\\[|\\begin\{[a-zA-Z]*\*?\}")
@@ -129,9 +131,13 @@ class _Fence:
     info: str
     code: str
 
+    @property
+    def marks(self) -> str:
+        """The marks above and below the code."""
+        return code.marks_around(self.code)
+
     def __str__(self) -> str:
-        marks = code.marks_around(self.code)
-        return f"{marks}{self.info}\n{self.code}{marks}\n"
+        return f"{self.marks}{self.info}\n{self.code}{self.marks}\n"
 
 
 _Part: TypeAlias = "str | _Fence"
@@ -200,6 +206,9 @@ def _prose(pieces: tuple[str, ...]) -> Iterator[_Part]:
             if _ONE_LINE.fullmatch(piece):  # no code, and nothing that goes on in another line
                 yield prose.neutralised(piece)
                 continue
+        if _QUOTE.fullmatch(piece) and not has_display(piece):
+            yield _quoted(piece)
+            continue
         found = [*layout.code_and_tables(piece)]
         if None in found or (found and has_display(piece)):
             yield from _parsed(piece)
@@ -207,6 +216,17 @@ def _prose(pieces: tuple[str, ...]) -> Iterator[_Part]:
             yield prose.neutralised(piece)  # a line of display maths may look like another block
         else:
             yield from _laid_out(piece, filter(None, found))
+
+
+def _quoted(piece: str) -> str:
+    """Neutralise what is in a quote, and mark its lines again."""
+    end = len(piece.rstrip("\n"))
+    within = "".join(
+        part if isinstance(part, str) else _nested_fence(str(part), part.marks, part.info, part.code)
+        for part in _parts(_QUOTE_MARK.sub("", piece[:end]) + "\n")
+    )
+    marked = "".join(f"> {line}\n" if line else ">\n" for line in within.removesuffix("\n").split("\n"))
+    return marked.removesuffix("\n") + piece[end:]
 
 
 def _laid_out(piece: str, code_and_tables: Iterable[layout.Code | layout.Table]) -> Iterator[str]:
@@ -348,7 +368,7 @@ def _fenced(text: str) -> Iterator[str]:
     for start, end in zip(found, ends, strict=True):
         if start.fence is not None:
             yield text[start.fence.start : start.fence.end]
-        elif _FENCE_MARKS.search(piece := text[start.at : end]):
+        elif _FENCE_MARKS.search(piece := text[start.at : end]) and None in layout.code_and_tables(piece):
             tokens = code.block_parser().parse(piece)
             yield from (token.content for token in tokens if token.type == "fence" and token.level == 0)
 

@@ -15,6 +15,7 @@ LINES = [
     *("\n<!-- a -->\n", "-->", "\n<script>\n", "</script>x\n", "\n<?\n", "?>\n", "\n<!a>\n", "\n<![CDATA[\n", "]]>"),
     *("\n1. a", "\n2. b", "\n3) c", "\n* b", "\n+ x", "\n-\n", "\n- - -\n", "\n   c", "\n     d", "\n\tx", "- a|b\n"),
     *("\n<div>\n", "\n<a b", "\n<!--\n", "\n> q", "\n# h", "\n#\n", "\n=\n", "\n---\n", "\n***\n", "\n\n", " \n", "x"),
+    *("\n> ```\n", "\n> ~~~ x\n> y\n", "> ```\n\n"),
     *("[a]: b", "[a]: b 'x\n", "a|b", "\n-|-\n", "|a|\n|-|\n"),
 ]
 TEXTS = st.lists(st.sampled_from(FRAGMENTS) | st.sampled_from(LINES), max_size=24).map("".join).map(safe_text.plain)
