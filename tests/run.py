@@ -42,7 +42,7 @@ TWO = ("-n", "2", "--dist", "loadfile")
 THREE = ("-n", "3", "--dist", "loadfile")
 # Chromium, the server and the kernel are three programs, and now and then a message between them is late or lost: what
 # fails is tried once more, and named.
-BROWSER = ("-m", "browser", "--reruns", "1", "-rR", "tests/browser")
+BROWSER = ("-m", "browser", "--reruns", "1", "--rerun-show-tracebacks", "tests/browser")
 QUICKSTART = ("--nbval-lax", "--nbval-cell-timeout=900", "notebooks/quickstart.ipynb")
 # beside other work the threads of the embedded model wait for each other, and take ten times as long
 ON_ONE_CORE = """
