@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import browsers
 import nbformat
 import pytest
+from playwright.sync_api import TimeoutError as PageTimeout
 from playwright.sync_api import expect, sync_playwright
 
 if TYPE_CHECKING:
@@ -297,10 +298,18 @@ class Lab:
             self.wait_idle(index)
 
     def restart(self) -> None:
-        """Restart the kernel, as the button does."""
-        session = "jupyterapp.shell.currentWidget.sessionContext.session"
-        self.page.evaluate(f"async () => {{ await {session}.kernel.restart() }}")
-        self._wait_for_the_notebook()
+        """Restart the kernel, as the button does.
+
+        Now and then jupyter_server closes the connection that it has just restored, and the page waits in vain for the
+        kernel's status. Then reconnect, as the menu does.
+        """
+        kernel = "jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+        self.page.evaluate(f"async () => {{ await {kernel}.restart() }}")
+        try:
+            self._wait_for_the_notebook(seconds=10)
+        except PageTimeout:
+            self.page.evaluate(f"async () => {{ await {kernel}.reconnect() }}")
+            self._wait_for_the_notebook()
 
     def interrupt(self) -> None:
         """Press the toolbar's stop button."""
@@ -402,8 +411,8 @@ class Lab:
         """The notebook's path as the server knows it."""
         return self.path.relative_to(self.folder).as_posix()
 
-    def _wait_for_the_notebook(self, *, busy: bool = False) -> None:
-        self.page.wait_for_function("() => window.jupyterapp", timeout=60_000)
+    def _wait_for_the_notebook(self, *, busy: bool = False, seconds: float = SECONDS) -> None:
+        self.page.wait_for_function("() => window.jupyterapp")
         self.page.evaluate("async () => { await jupyterapp.restored }")
         self.page.wait_for_function(
             """([name, busy]) => {
@@ -413,7 +422,7 @@ class Lab:
                     && (busy || kernel?.status === 'idle' && kernel.connectionStatus === 'connected');
             }""",
             arg=[self._name, busy],
-            timeout=60_000,
+            timeout=1000 * seconds,
         )
 
 

@@ -26,16 +26,6 @@ def run_all(lab: Lab) -> None:
     lab.wait_all()
 
 
-def restart(lab: Lab) -> None:
-    lab.page.evaluate(
-        """async () => {
-            const session = jupyterapp.shell.currentWidget.sessionContext;
-            await session.session.kernel.restart();
-        }"""
-    )
-    lab.page.wait_for_function("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'")
-
-
 @pytest.mark.parametrize("lab", ["JupyterLab", "Notebook 7"], indirect=True)
 def test_code_comes_into_a_new_cell_below_and_is_not_run(lab: Lab) -> None:
     lab.open_new("below", PUT, LAST)
@@ -57,7 +47,7 @@ def test_run_all_makes_one_new_cell_also_after_a_restart(lab: Lab) -> None:
     lab.wait_for_text(2, "True")
     assert sources(lab) == [PUT, CODE, LAST]
 
-    restart(lab)
+    lab.restart()
     run_all(lab)
     lab.wait_for_text(0, "has a cell with this code already: nothing done")
     assert sources(lab) == [PUT, CODE, LAST]
@@ -70,7 +60,7 @@ def test_what_one_run_puts_below_is_one_cell(lab: Lab) -> None:
     expect(lab.cell(1)).to_be_visible()
     assert sources(lab) == [both, "a = 1\n\nb = 2"]
 
-    restart(lab)
+    lab.restart()
     lab.run_cell(0)
     lab.wait_for_text(0, "has a cell with this code already")
     assert sources(lab) == [both, "a = 1\n\nb = 2"]
