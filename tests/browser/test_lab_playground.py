@@ -46,6 +46,7 @@ def test_a_prompt_is_tried_out_stopped_and_put_into_a_cell(lab: Lab, server: Glm
     assert (server.last.body["temperature"], server.last.messages) == (0.49, [("user", "What is a comet?")])
     assert "model" not in lab.outputs(1).locator(".glm-line-ask").inner_text()
 
+    expect(press(lab, "Run")).to_be_enabled()  # the first answer has ended
     prompt.press("ControlOrMeta+End")
     prompt.press_sequentially(" Say why.")
     prompt.press("Shift+Enter")  # as in a cell; it must not run the cell, which would empty the box
