@@ -38,8 +38,10 @@ KNOW_NO_IPYTHON = tuple(
 )
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 TWO = ("-n", "2", "--dist", "loadfile")
-# One more than there are cores: its tests wait for kernels and servers.
-THREE = ("-n", "3", "--dist", "loadfile")
+# One more than there are cores: these tests wait for kernels and servers. The slowest files come first, so that none is
+# left at the end.
+OTHERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-m", "not browser")
+SLOWEST_FIRST = ("tests/test_notebooks.py", "tests/notebook", "tests/kernel", "tests")
 # Chromium, the server and the kernel are three programs, and now and then a message between them is late or lost: what
 # fails is tried once more, and named.
 BROWSER = ("-m", "browser", "--reruns", "1", "--rerun-show-tracebacks", "tests/browser")
@@ -76,7 +78,7 @@ def main() -> None:
             ("the browser", [python, *PYTEST, *TWO, *BROWSER]),
         ],
         [
-            ("all but the browser", [python, *PYTEST, *THREE, "-m", "not browser"]),
+            ("all but the browser", [python, *PYTEST, *OTHERS, *SLOWEST_FIRST]),
         ],
         [
             ("ruff", [python, "-m", "ruff", "check"]),
