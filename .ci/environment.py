@@ -31,7 +31,7 @@ def make(folder: str, *requirements: str) -> Path:
     run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(home)])
     words = [word for name in requirements for word in (["-e", name] if name.startswith(".") else [name])]
     pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
-    run([*pip, "install", "-qq", "--no-compile", "pip", *words])  # Python compiles what it loads, a tenth of it all
+    run([*pip, "install", "-qq", "--no-compile", "pip", *words])  # Python compiles what is imported
     stamp.write_text(wanted)
     return python
 

@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Spare each of some thousand garbage collections what has been loaded, and stays."""
+    """Keep what has been imported out of every garbage collection: it stays anyway."""
     gc.freeze()
 
 

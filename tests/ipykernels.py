@@ -26,8 +26,13 @@ def python_path(version: str) -> str:
     return os.pathsep.join(filter(None, (str(_installed(version)), os.environ.get("PYTHONPATH"))))
 
 
+def folder_in(environment: str | Path, version: str) -> Path:
+    """Return where the packages of `version` are in an environment."""
+    return Path(environment) / f"ipykernel-{version}"
+
+
 def _installed(version: str) -> Path:
-    folder = Path(sys.prefix) / f"ipykernel-{version}"
+    folder = folder_in(sys.prefix, version)
     if folder.exists():
         return folder
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}-"))

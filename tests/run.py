@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / ".ci"))
 
 import browsers
 from environment import ROOT, make, run
-from ipykernels import OLDEST
+from ipykernels import OLDEST, folder_in
 
 # What the browser tests need from the system (the second font is for Chinese and Korean), what runs an exported .sh
 # script, and what nbstripout is a filter of.
@@ -31,7 +31,7 @@ KNOW_NO_IPYTHON = tuple(
     f"--ignore=tests/{folder}/test_{name}.py"
     for folder, names in {
         "magics": "comparing comparing_batch comparing_input comparing_kept options written panel saving budget history"
-        " replay restart refresh conversation_machine pictures documents_in_prompts mcp_tools thinking structured",
+        " replay restart refresh conversation_machine pictures documents_in_prompts mcp_tools thinking",
         "kernel": "kernel_batch kernel_comparing kernel_replay kernel_tools",
     }.items()
     for name in names.split()
@@ -43,7 +43,7 @@ TWO = ("-n", "2", "--dist", "loadfile")
 OTHERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-m", "not browser")
 SLOWEST_FIRST = ("tests/test_notebooks.py", "tests/notebook", "tests/kernel", "tests")
 # Chromium, the server and the kernel are three programs, and now and then a message between them is late or lost: what
-# fails is tried once more, and named.
+# fails is tried once more, and its traceback shown.
 BROWSER = ("-m", "browser", "--reruns", "1", "--rerun-show-tracebacks", "tests/browser")
 QUICKSTART = ("--nbval-lax", "--nbval-cell-timeout=900", "notebooks/quickstart.ipynb")
 # beside other work the threads of the embedded model wait for each other, and take ten times as long
@@ -65,11 +65,11 @@ def main() -> None:
     with ThreadPoolExecutor() as pool:
         programs = pool.submit(install_programs)
         python = str(make(".venv-test", ".[test]"))
-        # jsonschema loads it if it is there, and that takes each of some hundred processes more than a second
+        # jsonschema imports it where it is installed, which takes every process more than a second
         run([python, "-m", "pip", "uninstall", "-q", "-y", "--disable-pip-version-check", "rfc3987-syntax"])
         run([python, "tests/ipykernels.py"])
         programs.result()
-    oldest = f"PYTHONPATH={Path(python).parents[1] / f'ipykernel-{OLDEST}'}"
+    oldest = f"PYTHONPATH={folder_in(Path(python).parents[1], OLDEST)}"
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and so would the checks
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of some hundred kernels compiles every module
     checks = Checks()

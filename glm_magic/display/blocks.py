@@ -121,7 +121,7 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
                 return Starts(found, is_sure=False)
             in_list = True
         elif kind == "quote":
-            if text[at : at + 1] not in ("", "\n"):  # else its fences end with it
+            if text[at : at + 1] not in ("", "\n"):  # only a blank line surely ends a quote, and its fences
                 return Starts(found, is_sure=False)
             if is_fresh:
                 _put(found, start, is_new=True)

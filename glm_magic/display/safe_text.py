@@ -131,13 +131,9 @@ class _Fence:
     info: str
     code: str
 
-    @property
-    def marks(self) -> str:
-        """The marks above and below the code."""
-        return code.marks_around(self.code)
-
     def __str__(self) -> str:
-        return f"{self.marks}{self.info}\n{self.code}{self.marks}\n"
+        marks = code.marks_around(self.code)
+        return f"{marks}{self.info}\n{self.code}{marks}\n"
 
 
 _Part: TypeAlias = "str | _Fence"
@@ -220,13 +216,13 @@ def _prose(pieces: tuple[str, ...]) -> Iterator[_Part]:
 
 def _quoted(piece: str) -> str:
     """Neutralise what is in a quote, and mark its lines again."""
-    end = len(piece.rstrip("\n"))
+    quote = piece.rstrip("\n")
+    parts = _parts(_QUOTE_MARK.sub("", quote) + "\n")
     within = "".join(
-        part if isinstance(part, str) else _nested_fence(str(part), part.marks, part.info, part.code)
-        for part in _parts(_QUOTE_MARK.sub("", piece[:end]) + "\n")
+        _pre(part.code) if isinstance(part, _Fence) and prose.acts_in_code(str(part)) else str(part) for part in parts
     )
-    marked = "".join(f"> {line}\n" if line else ">\n" for line in within.removesuffix("\n").split("\n"))
-    return marked.removesuffix("\n") + piece[end:]
+    marked = "\n".join(f"> {line}" if line else ">" for line in within.removesuffix("\n").split("\n"))
+    return marked + piece[len(quote) :]
 
 
 def _laid_out(piece: str, code_and_tables: Iterable[layout.Code | layout.Table]) -> Iterator[str]:

@@ -127,9 +127,9 @@ class Store:
         """Delete all of some notebooks. `paths` is SQL for their paths, and `value` its one parameter."""
 
         def delete(connection: sqlite3.Connection) -> None:
-            for table in _TABLES:
-                connection.execute(f"DELETE FROM {table} WHERE notebook IN ({paths})", taken([value]))  # noqa: S608
-            connection.execute(f"DELETE FROM notebooks WHERE path IN ({paths})", taken([value]))  # noqa: S608
+            for table, column in (*((table, "notebook") for table in _TABLES), ("notebooks", "path")):
+                statement = f"DELETE FROM {table} WHERE {column} IN ({paths})"  # noqa: S608 - our own text
+                connection.execute(statement, taken([value]))
 
         self._file.write(delete, create=False)
 
@@ -192,7 +192,7 @@ class Store:
             some = cells[start : start + _MANY]
             marks = ", ".join("?" * len(some))
             for table in _TABLES:
-                every = f"SELECT DISTINCT notebook, cell FROM {table} WHERE cell IN ({marks})"  # noqa: S608
+                every = f"SELECT DISTINCT notebook, cell FROM {table} WHERE cell IN ({marks})"  # noqa: S608 - our own text
                 for other, cell in self._file.rows(every, *some):
                     if other != text_of(notebook):
                         found.setdefault(other, set()).add(cell)

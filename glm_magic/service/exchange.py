@@ -99,7 +99,7 @@ class Exchange:
         self._slot = slot
         self._clock = clock
         self._rest = rest
-        # not a SimpleQueue: if a signal's handler outlasts its timeout, CPython's waits on without one, deaf to Stop
+        # not a SimpleQueue: in CPython it forgets its timeout if a signal's handler outlasts it, and Stop would be lost
         self._arrived: queue.Queue[list[Event] | BaseException | _End] = queue.Queue()
         self._heap: list[Event] = []  # read, and not handed on yet
         self._reads = 0

@@ -267,6 +267,7 @@ HARMLESS = {
     "quote": "> a `<T>`\n> b\n>\n> ```\n> <c>\n> ```\n",
     "code in a quote without HTML": "> ~~~py\n> x = 1\n>\n> y\n> ~~~\n> a `<T>`\n>\n>     z <c>\n\nb\n",
     "code in a quote that ends": "> - a\n>   ```\n>   <c>\n\n> ```\n> <d>\n\n```\n<e>\n```\n",
+    "indented code in a quote": ">     a <b> c\n",
     "quotes within quotes": "> a\n> > ```\n> > <c>\n> > ```\n> b `<T>`\n",
     "code below a line of a quote": "> a\nb\n> ```\n> <c>\n> ```\nd `<T>`\n",
     "Chinese": "用 `<T>` 表示類型。\n\n- 第一\n- 第二 **粗體**<br>行",

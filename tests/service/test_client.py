@@ -174,28 +174,27 @@ def test_closing_before_the_first_byte_frees_the_connection(client: Client, serv
     assert server.hung_up.wait(60)
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals are sent as POSIX has them")
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
 def test_ticks_go_on_after_a_signal_whose_handler_outlasts_one(client: Client, server: GlmServer) -> None:
     gate = threading.Event()
     server.answer(Answer([gate, chunk("late")]))
     handled = []
 
     def handle(*_: object) -> None:
-        time.sleep(3 * PULL_SECONDS)
+        time.sleep(3 * PULL_SECONDS)  # a tick comes after one
         handled.append(True)
 
-    before = signal.signal(signal.SIGUSR1, handle)
     in_mid_wait = threading.Timer(PULL_SECONDS / 2, signal.pthread_kill, (threading.get_ident(), signal.SIGUSR1))
     at_last = threading.Timer(20, gate.set)
+    events = client.stream(at(server), BODY, Patience())
+    assert isinstance(next(events), Tick)
+    before = signal.signal(signal.SIGUSR1, handle)
+    in_mid_wait.start()
+    at_last.start()
     try:
-        events = client.stream(at(server), BODY, Patience())
-        at_last.start()
-        assert isinstance(next(events), Tick)
-        in_mid_wait.start()
         while not handled:
             assert isinstance(next(events), Tick)
         assert isinstance(next(events), Tick)
-        events.close()  # type: ignore[attr-defined]
     finally:
         in_mid_wait.join()
         signal.signal(signal.SIGUSR1, before)

@@ -104,7 +104,7 @@ def test_there_are_many() -> None:
 @pytest.mark.parametrize("form", ["markdown", "text", "code", "json"])
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS)
 def test_nothing_that_acts_reaches_a_terminal(terminal: Terminal, attack: str, form: Form) -> None:
-    for cut in (1, 1000):  # each event is painted, so the first shows every beginning of it
+    for cut in (1, 7, 1000):
         time = iter(range(10_000))
         view = terminals.view(terminal, title=f"model {attack}", form=form, clock=lambda time=time: float(next(time)))
         for event in events(attack, cut):
