@@ -8,8 +8,10 @@ refuses the others.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import secrets
 import socket
 import sys
 import threading
@@ -206,6 +208,18 @@ class GlmServer:
 
         class Http(ThreadingHTTPServer):
             request_queue_size = 128  # a rush of connections is not reset
+
+            def server_bind(self) -> None:
+                """Take a port that the system does not hand out: a kernel that starts may have chosen one of those."""
+                while True:
+                    self.server_address = ("127.0.0.1", 20_000 + secrets.randbelow(10_000))
+                    try:
+                        super().server_bind()
+                    except OSError as failed:
+                        if failed.errno != errno.EADDRINUSE:
+                            raise
+                    else:
+                        return
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 if not isinstance(sys.exc_info()[1], OSError):  # a client that leaves is no fault

@@ -285,11 +285,11 @@ class Lab:
 
     def wait_all(self) -> None:
         """Wait until no cell runs that `start_all` started."""
-        self.page.wait_for_function("() => window.glmRuns.all === 'done'")
+        self.wait_until("() => window.glmRuns.all === 'done'")
 
     def wait_idle(self, index: int) -> None:
         """Wait until a cell that was started has ended."""
-        self.page.wait_for_function("index => window.glmRuns[index] === 'done'", arg=index)
+        self.wait_until("index => window.glmRuns[index] === 'done'", index)
 
     def run_cell(self, *indexes: int) -> None:
         """Run cells one after the other, and wait for each."""
@@ -350,6 +350,13 @@ class Lab:
         """Wait until all of `texts` stand below a cell."""
         for text in texts:
             expect(self.outputs(index)).to_contain_text(text)
+
+    def wait_until(self, holds: str, argument: Any = None, *, seconds: float = SECONDS) -> None:
+        """Wait until a function of the page returns what is true.
+
+        Playwright would call it for each frame, and have the page painted as often.
+        """
+        self.page.wait_for_function(holds, arg=argument, polling=50, timeout=1000 * seconds)
 
     def wait_for(self, holds: Callable[[], bool], what: str) -> None:
         """Wait for something that is not on the page."""
@@ -412,17 +419,17 @@ class Lab:
         return self.path.relative_to(self.folder).as_posix()
 
     def _wait_for_the_notebook(self, *, busy: bool = False, seconds: float = SECONDS) -> None:
-        self.page.wait_for_function("() => window.jupyterapp")
+        self.wait_until("() => window.jupyterapp")
         self.page.evaluate("async () => { await jupyterapp.restored }")
-        self.page.wait_for_function(
+        self.wait_until(
             """([name, busy]) => {
                 const notebook = jupyterapp.shell.currentWidget;
                 const kernel = notebook?.sessionContext?.session?.kernel;
                 return notebook?.context?.path === name && notebook.context.isReady
                     && (busy || kernel?.status === 'idle' && kernel.connectionStatus === 'connected');
             }""",
-            arg=[self._name, busy],
-            timeout=1000 * seconds,
+            [self._name, busy],
+            seconds=seconds,
         )
 
 

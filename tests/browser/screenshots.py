@@ -372,10 +372,10 @@ def quickstart(lab: Lab, _server: GlmServer, camera: Camera) -> None:
     lab.open_new("quickstart", "%load_ext glm_magic", *cells)
     for cell in range(len(cells) + 1):
         lab.start(cell)
-        lab.page.wait_for_function(
+        lab.wait_until(
             "cell => !document.querySelectorAll('.jp-Notebook .jp-Cell')[cell].innerText.includes('[*]')",
-            arg=cell,
-            timeout=300_000,  # the first answer may have to fetch the model
+            cell,
+            seconds=300,  # the first answer may have to fetch the model
         )
         lab.wait_idle(cell)
     camera.take("quickstart", *range(len(cells) + 1))

@@ -92,12 +92,18 @@ SCAN = r"""root => {
     return found;
 }"""
 
-# Events upon everything in the outputs. A link to the web would leave: that is where it may lead, and it is held.
+# Events upon everything in the outputs. A link to the web would leave: that is where it may lead, and it is held. Of the
+# links that open another page, with one address, one does.
 TOUCH = r"""root => {
+    const opened = new Set();
     const hold = event => {
         const link = event.target.closest?.('a[href]');
-        if (link && /^(https?|mailto|data|file):$/.test(link.protocol) && (!link.host || link.host !== location.host)) {
+        if (!link) return;
+        if (/^(https?|mailto|data|file):$/.test(link.protocol) && (!link.host || link.host !== location.host)) {
             event.preventDefault();  // a browser goes to no data: and no file: from a page
+        } else if (event.type === 'click' && link.target === '_blank') {
+            if (opened.has(link.href)) event.preventDefault();
+            opened.add(link.href);
         }
     };
     document.addEventListener('click', hold);

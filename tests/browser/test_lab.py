@@ -142,7 +142,7 @@ def test_hostile_answer_does_nothing(lab: Lab, server: GlmServer) -> None:
     is_harmless(1)
 
     lab.run_cell(2)  # the same text by IPython's own Markdown: what would have happened
-    lab.page.wait_for_function("() => window.__pwned")
+    lab.wait_until("() => window.__pwned")
     lab.wait_for(lambda: any(f":{port}/leak" in url for url in lab.fetched), "the picture to be fetched")
     lab.leave()
 

@@ -158,9 +158,9 @@ def test_the_embedded_model_survives(lab: Lab) -> None:
     lab.open_new("embedded", load, count, children, "%%glm -t 0 --max-tokens 4\nHello", children)
     lab.run_cell(0)
     lab.start(1)
-    lab.page.wait_for_function(
+    lab.wait_until(
         "() => document.querySelectorAll('.jp-Notebook .jp-Cell')[1].querySelector('.jp-RenderedMarkdown')",
-        timeout=300_000,  # the model may have to be fetched
+        seconds=300,  # the model may have to be fetched
     )
     stop(lab, 1)
     lab.wait_idle(1)

@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from nbconvert import HTMLExporter
+from scripts import run_script
 
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.messages import Message, ToolCall
@@ -91,22 +92,28 @@ def export(tmp_path):
 
 @pytest.fixture
 def ask(tmp_path, monkeypatch):
-    """Run an exported script as a person would, and return what it printed."""
+    """Run an exported script as a person would, and return what it printed.
 
-    def ask(path, **environment):
+    A Python script runs in a fork, unless it is to be `alone` in a process.
+    """
+
+    def ask(path, alone=False, **environment):
         for name in [name for name in os.environ if name.startswith("OPENAI_")]:
             monkeypatch.delenv(name)
-        command = [sys.executable, path] if path.suffix == ".py" else [path]
         environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **environment}
-        done = subprocess.run(
-            command,
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            check=False,
-            timeout=60,
-            stdin=subprocess.DEVNULL,
-        )
+        command = [sys.executable, path] if path.suffix == ".py" else [path]
+        if path.suffix == ".py" and not alone:
+            done = subprocess.CompletedProcess(command, *run_script(path, environment, tmp_path))
+        else:
+            done = subprocess.run(
+                command,
+                env=environment,
+                cwd=tmp_path,
+                capture_output=True,
+                check=False,
+                timeout=60,
+                stdin=subprocess.DEVNULL,
+            )
         assert not (tmp_path / "stolen").exists()
         return done
 
@@ -396,7 +403,7 @@ def test_the_script_asks_with_exactly_the_messages_and_parameters(export, ask, s
 def test_the_python_script_prints_the_answer(export, ask, server):
     for parameters in (PARAMETERS, {"model": "GLM-4-Air", "stream": False}):
         path = export(".py", turn("中文 😀", parameters=parameters), base_url=server.url, force=True)
-        assert ask(path).stdout.decode() == "You said: 中文 😀\n"
+        assert ask(path, alone=True).stdout.decode() == "You said: 中文 😀\n"
 
 
 def test_the_shell_script_prints_what_the_service_says(export, ask, server):

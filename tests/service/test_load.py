@@ -59,7 +59,7 @@ def test_every_request_of_a_rush_ends_in_a_reply_or_in_the_error_that_names_its_
     # few are refused: each refusal slows all others down
     asked = chance.choices(list(FAULTS), [1 if fault == "429 once" else 8 for fault in FAULTS], k=REQUESTS)
     with FaultyServer() as server:
-        settings = {"GLM_BASE_URL": server.url, "GLM_TIMEOUT": "1", "GLM_RETRIES": "1"}
+        settings = {"GLM_BASE_URL": server.url, "GLM_TIMEOUT": "3", "GLM_RETRIES": "1"}
         session = Session(Layers(settings), services=Services(settings, client=Client(draw=lambda: 0.0)))
 
         def ask(number: int) -> AnswerError | None:

@@ -26,18 +26,25 @@ _ON_ITS_TERMINAL = "import fcntl, termios, IPython; fcntl.ioctl(0, termios.TIOCS
 
 
 class Emulator:
-    """A screen with its scrollback; bytes go in by `feed`."""
+    """A screen with its scrollback; text goes in by `feed`, and is drawn when somebody looks."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self._screen = pyte.HistoryScreen(columns, rows, history=100_000, ratio=0.1)
         self._stream = pyte.Stream(self._screen)
+        self._fed: list[str] = []
 
     def feed(self, text: str) -> None:
-        self._stream.feed(text)
+        self._fed.append(text)
+
+    def _draw(self) -> None:
+        fed, self._fed = self._fed, []
+        for text in fed:
+            self._stream.feed(text)
 
     @property
     def lines(self) -> list[str]:
         """The scrollback and the screen."""
+        self._draw()
         columns = self._screen.columns
         above = ["".join(line[at].data for at in range(columns)) for line in self._screen.history.top]
         lines = [line.rstrip() for line in (*above, *self._screen.display)]
@@ -47,6 +54,7 @@ class Emulator:
 
     @property
     def screen(self) -> list[str]:
+        self._draw()
         return [line.rstrip() for line in self._screen.display]
 
     @property
@@ -54,6 +62,7 @@ class Emulator:
         return "\n".join(self.lines)
 
     def resize(self, columns: int, rows: int) -> None:
+        self._draw()
         self._screen.resize(rows, columns)
 
 
