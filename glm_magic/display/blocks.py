@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 _ITEM = r"[ ]{0,3}(?: [-+*] | [0-9]{1,9}[.)] )(?=[ \t]|$)"
-_NO_ITEM = r"""^(?:
+_NO_ITEM = r"""\n(?:
       (?P<blank> (?:[ \t]*\n)+ )
     | (?P<item_fence> [ ]{0,3}(?:[-+*]|[0-9]{1,9}[.)])[ ]{1,4}(?=(?P<inside>`{3,}(?=[^`|\n]*$)|~{3,}(?=[^|\n]*$))) )
     | (?P<quote> >(?=[^\n]*(?:```|~~~))[^\n]*(?:\n>[^\n]*)*\n? )
@@ -24,6 +24,7 @@ _NO_ITEM = r"""^(?:
     | (?P<html> [ ]{0,3}< )
     | (?P<heading> \#{1,6}(?=[ \t]|$) )"""
 _FLAGS = re.MULTILINE | re.VERBOSE | re.IGNORECASE
+# What a line begins with, and the end of the line before it, which `re` finds fast.
 _LINE = re.compile(rf"{_NO_ITEM} | (?P<item> {_ITEM} ))", _FLAGS)
 _LINE_OF_LIST = re.compile(f"{_NO_ITEM} )", _FLAGS)  # where items do not matter
 _ITEM_START = re.compile(_ITEM, _FLAGS)
@@ -38,6 +39,8 @@ _RAW_ENDS = {
 }
 _INDENTS = ("", " ", "  ", "   ")  # of the marks of a fence
 _LESS_INDENTED = [re.compile(rf"^(?! {{{indent}}}|\t|[ \t]*$)", re.MULTILINE) for indent in range(len(_INDENTS))]
+_RULE = re.compile(r"[ \t]*[:|-][-:| \t]*\n")  # of a table, below its head
+_RULE_OF_CELL = re.compile(r"[ \t]*:?-+:?[ \t]*")
 _DEFINITION = re.compile(r"[ \t]*\[")  # of a link, perhaps, which is no block
 _CONTENT = re.compile(r"[ \t]*\S")
 
@@ -65,18 +68,58 @@ class Starts(NamedTuple):
     is_sure: bool
 
 
-def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a branch for each kind of line
+class _Scan(NamedTuple):
+    """What was found in the first lines of a text, however it goes on, and where to go on."""
+
+    text: str
+    items: bool
+    found: list[Start]
+    at: int
+    fresh: int = -1  # the start of a line that continues no block
+    ordered: int = -1  # the start of a line that may be the next item of a numbered list
+    in_list: bool = False
+    in_html: bool = False
+
+
+_LONG = 10_000  # characters of a text whose scan is kept
+_MOST_SCANS = 8
+_SCANS_OF_A_TEXT = 16
+_scans: list[_Scan] = []  # the latest first
+
+
+def starts(text: str, *, items: bool = True) -> Starts:
     """Find the places in `text`, whose only line ends are newlines. The first one is its beginning.
 
-    Without `items`, those where a list goes on are left out.
+    Without `items`, those where a list goes on are left out. A long text that has grown since is read from near the end
+    of what it was.
     """
-    found: list[Start] = [Start(0, is_new=True)]
-    at = 0
-    fresh = 0 if text[:1] not in ("", " ", "\t", "\n") else -1  # the start of a line that continues no block
-    ordered = -1  # the start of a line that may be the next item of a numbered list
-    in_list = in_html = False
-    while line := (_LINE_OF_LIST if in_list and fresh < 0 and not items else _LINE).search(text, at):
-        kind, start, at = line.lastgroup, line.start(), line.end()
+    first = _Scan("", items, [Start(0, is_new=True)], 0, 0 if text[:1] not in ("", " ", "\t", "\n") else -1)
+    if len(text) < _LONG:
+        return _scan(text, [first])
+    known = next((scan for scan in _scans if scan.items == items and text.startswith(scan.text)), None)
+    scans = [known or first]
+    found = _scan(text, scans)
+    latest = scans[-1]._replace(text=text[: text.find("\n", scans[-1].at) + 1])
+    _scans[:] = [latest, *(scan for scan in _scans if scan is not known)][:_MOST_SCANS]
+    return found
+
+
+def _scan(text: str, scans: list[_Scan]) -> Starts:  # noqa: PLR0915 - a branch for each kind of line
+    """Find what `starts` does, from the last of `scans` on, and add others to them."""
+    _, items, known, at, fresh, ordered, in_list, in_html = scans[-1]
+    found = [*known]
+    lines = "\n" + text  # so that each begins with the end of another, where it begins in `text`
+    last_end = text.rfind("\n")
+    step = max(len(text), _LONG) // _SCANS_OF_A_TEXT
+    due = at + step
+    while True:
+        if due <= at <= last_end:
+            scans.append(_Scan("", items, [*found], at, fresh, ordered, in_list, in_html))
+            due = at + step
+        line = (_LINE_OF_LIST if in_list and fresh < 0 and not items else _LINE).search(lines, at)
+        if line is None:
+            break
+        kind, start, at = line.lastgroup, line.start(), line.end() - 1
         is_fresh = start == fresh
         if fresh >= 0 and not is_fresh:  # an ordinary line
             _put(found, fresh, is_new=not _DEFINITION.match(text, fresh))
@@ -90,7 +133,7 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
         elif kind == "unsure":
             return Starts(found, is_sure=False)
         elif kind == "raw" and not in_html:
-            begins = next(begins for begins in _RAW_ENDS if line[0].lower().startswith(begins))
+            begins = next(begins for begins in _RAW_ENDS if line["raw"].lower().startswith(begins))
             closing = _RAW_ENDS[begins].search(text, start)
             _put(found, start, is_new=True)
             if closing is None:
@@ -109,14 +152,14 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
             in_list = in_list or kind == "item"
             at = _line_end(text, at)
         elif kind == "fence":
-            fence, at = _fence(text, line[0], at)
+            fence, at = _fence(text, line["fence"], at)
             _put(found, start, is_new=True, fence=fence)
             if at == len(text):  # perhaps it is not closed
                 return Starts(found, is_sure=True)
             _put(found, at, is_new=False)  # it may be a blank line
             fresh, in_list = at if text[at : at + 1] not in ("", "\n") else -1, False
         elif kind == "indented":
-            at = _nested_end(text, line[0], line["marks"], at)
+            at = _nested_end(text, line["indented"], line["marks"], at)
             if at < 0:
                 return Starts(found, is_sure=False)
             in_list = True
@@ -128,22 +171,25 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
                 in_list = False
         elif kind == "heading":
             _put(found, start, is_new=True)
-            has_bar, at = "|" in text[at : (end := _line_end(text, at))], end  # it may be the head of a table
-            fresh, in_list = -1 if has_bar or text[at : at + 1] in ("", "\n") else at, False
+            at = _line_end(text, at)
+            is_head = _may_be_head(text[start:at], text, at)
+            fresh, in_list = -1 if is_head or text[at : at + 1] in ("", "\n") else at, False
         else:
-            mark = line[0].strip()
+            item = line["item_fence"] if kind == "item_fence" else line["item"]
+            mark = item.strip()
             is_number = mark[-1] in ".)"
             has_content = kind == "item_fence" or _CONTENT.match(text, at) is not None
             goes_on = not is_number or start == ordered or mark[:-1] == "1"
-            has_bar = False
+            is_head = False
             if kind == "item":
-                has_bar, at = "|" in text[at : (end := _line_end(text, at))], end
-            elif (is_fresh or goes_on) and (end := ends_in_item(text, len(line[0]), line["inside"], at)[1]) > 0:
+                at = _line_end(text, at)
+                is_head = in_list and _may_be_head(text[start:at], text, at)
+            elif (is_fresh or goes_on) and (end := ends_in_item(text, len(item), line["inside"], at)[1]) > 0:
                 at, fresh = end, end if text[end : end + 1] not in ("", " ", "\t", "\n") else -1
             else:
                 return Starts(found, is_sure=False)
-            interrupts = has_content and line[0][0] != " " and goes_on
-            if (is_fresh or interrupts) and not (in_list and has_bar):  # or it may be the head of a table
+            interrupts = has_content and item[0] != " " and goes_on
+            if (is_fresh or interrupts) and not is_head:
                 if items or not in_list:
                     _put(found, start, is_new=not in_list)
                 ordered = at if is_number and has_content else -1
@@ -151,6 +197,26 @@ def starts(text: str, *, items: bool = True) -> Starts:  # noqa: PLR0915 - a bra
     if fresh >= 0 and _CONTENT.match(text, fresh):
         _put(found, fresh, is_new=not _DEFINITION.match(text, fresh))
     return Starts(found, is_sure=True)
+
+
+def _may_be_head(line: str, text: str, end: int) -> bool:
+    """Whether `line`, which ends at `end` in `text`, may be the head of a table."""
+    if "|" not in line:
+        return False
+    rule = _RULE.match(text, end)
+    if rule is None:
+        return text.find("\n", end) < 0  # the next line is not whole
+    return "\\" in line or "`" in line or fits(line, rule[0])
+
+
+def fits(head: str, rule: str) -> bool:
+    """Whether `head` and the `rule` below it begin a table. No bar in `head` is escaped."""
+    cells = _cells(rule)
+    return len(_cells(head)) == len(cells) and all(map(_RULE_OF_CELL.fullmatch, cells))
+
+
+def _cells(row: str) -> list[str]:
+    return row.strip().removeprefix("|").removesuffix("|").split("|")
 
 
 def ends_in_item(text: str, column: int, marks: str, at: int) -> tuple[int, int]:

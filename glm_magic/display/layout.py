@@ -16,15 +16,14 @@ _CODE_COLUMNS = 4  # further in than its container
 
 _SPAN = re.compile(rf"`|{MATHS}")
 # Lines in which each span of code or maths ends where it begins.
-_WHOLE_LINES = re.compile(r"(?:(?:[^`$\\\n]|(?<![`$])(`+|\$\$?)(?![`$])[^`$\\\n]+\1(?![`$]))*(?:\n|\Z))*")
+_WHOLE_LINES = re.compile(r"(?:[^`$\\\n]*(?:(?<![`$])(`+|\$\$?)(?![`$])[^`$\\\n]+\1(?![`$])[^`$\\\n]*)*(?:\n|\Z))*")
 _FENCE_MARKS = re.compile("```|~~~")
 _LIKE_DELIMITERS = re.compile(r"[:|-][-:| \t]*$", re.MULTILINE)  # of a table, below its head
 _DELIMITERS = re.compile(rf"^[ \t>]*{_LIKE_DELIMITERS.pattern}", re.MULTILINE)
 _TABLE_START = re.compile(
     r"(?P<head>(?=\||[^\W\d_])[^|\\`\n]*(?:\|[^|\\`\n]*)+)\n"
-    r"(?P<delimiters>(?!- )[|:-](?=[^\n]*\||(?<=\|))[-:| ]*)\n?"  # with a bar: a line of dashes makes a heading
+    r"(?P<rule>(?!- )[|:-](?=[^\n]*\||(?<=\|))[-:| ]*)\n?"  # with a bar: a line of dashes makes a heading
 )
-_DELIMITER = re.compile(r" *:?-+:? *")
 _FURTHER_IN = re.compile(r"^ {4}|[-+*.)] {5}|> {4}|\t", re.MULTILINE)
 _UNCLEAR = re.compile(r"> {4}|>[^>\n]*(?:```|~~~|\t)")  # in a quote
 _QUOTED_TABLE = re.compile(r"^[ \t>]*> *[:|-][-:| ]*$", re.MULTILINE)
@@ -38,7 +37,7 @@ _FENCE = re.compile(r"(?P<marks>`{3,}(?=[^`\n]*(?:\n|\Z))|~{3,})(?P<info>[^\n]*)
 # Ends a paragraph: a quote, a heading, or a rule.
 _NO_TEXT = re.compile(r">|#{1,6}(?:[ ]|$)|(?:=+|-+|(?:\* *){3,}|(?:_ *){3,}|(?:- *){3,}) *$", re.MULTILINE)
 _EMPTY_ITEM = re.compile(r"(?:[-+*]|[0-9]{1,9}[.)])[ \t]*$", re.MULTILINE)
-_BEGINS = re.compile(r"\n(?=[ ]*(?:(?:[-+*]|[0-9]{1,9}[.)]|#{1,6})[ ]|[-=*_ ]*(?:\n|\Z)))")
+_BEGINS = re.compile(r"\n(?=[ ]*(?:(?:[-+*]|[0-9]{1,9}[.)]|#{1,6})[ ]|[-=*_ \t]*(?:\n|\Z)))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def has_spans(text: str) -> bool:
 def paragraphs(text: str) -> list[str]:
     """Split a text without code and tables into its paragraphs, with their marks."""
     ends = [found.end() for found in _BEGINS.finditer(text)]
-    return [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
+    return [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True) if start < end]
 
 
 def code_and_tables(text: str) -> Iterator[Code | Table | None]:
@@ -89,67 +88,77 @@ def code_and_tables(text: str) -> Iterator[Code | Table | None]:
 
 def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a branch for each kind of line
     items = [(0, "")]  # the containers of a line: where the text of each begins, and the last character of its mark
+    within = 0  # where the text of the innermost one begins
     in_paragraph = is_lazy = False  # lazy: it may continue a paragraph of a container that it is not in
     head = table = -1  # where the line before begins, if it may be the head of a table; where a table begins
     at = 0
     while at < len(text) and (line := _LINE.match(text, at)):
-        start, at = at, line.end()
-        column, first, left = len(line["indent"].expandtabs(_CODE_COLUMNS)), line.start("first"), ""
-        fence = _FENCE.match(text, first)
-        is_text = bool(line["first"]) and not fence and not _NO_TEXT.match(text, first)
-        goes_on = is_text and not line["marks"] and 0 <= column - items[-1][0] < _CODE_COLUMNS
+        start, at, first = at, line.end(), line.start("first")
+        indent, marks, letter = line.groups()
+        column = _width(indent)
+        fence = _FENCE.match(text, first) if letter and letter in "`~" else None
+        is_text = bool(letter) and not fence and not (letter in ">#=-*_" and _NO_TEXT.match(text, first))
+        goes_on = is_text and not marks and 0 <= column - within < _CODE_COLUMNS
         if table >= 0:
             if goes_on:
                 continue
             yield Table(table, start)
             table = -1
-        if not line["first"]:
+        if not letter:
             in_paragraph, head = False, -1
             continue
-        if head >= 0 and not line["marks"] and "|" in text[head:start] and _LIKE_DELIMITERS.match(text, first):
+        if head >= 0 and not marks and "|" in text[head:start] and _LIKE_DELIMITERS.match(text, first):
             begun = _TABLE_START.fullmatch(text[head:start] + text[first:at])
-            marks = text[text.rfind("\n", 0, head) + 1 : head].lstrip()  # parsers differ on which comes first
-            if begun is None or is_lazy or not goes_on or (marks and _fits(marks + begun["head"], begun["delimiters"])):
+            before = text[text.rfind("\n", 0, head) + 1 : head].lstrip()  # parsers differ on which comes first
+            if (
+                begun is None
+                or is_lazy
+                or not goes_on
+                or (before and blocks.fits(before + begun["head"], begun["rule"]))
+            ):
                 yield None
                 return
-            if _fits(begun["head"], begun["delimiters"]):
+            if blocks.fits(begun["head"], begun["rule"]):
                 table, in_paragraph, head = head, False, -1
                 continue
-        head = first if is_text and column < items[-1][0] + _CODE_COLUMNS else -1
-        if in_paragraph and ((is_text and not line["marks"]) or column >= items[-1][0] + _CODE_COLUMNS):
-            is_lazy = is_lazy or column < items[-1][0]
+        head = first if is_text and column < within + _CODE_COLUMNS else -1
+        if in_paragraph and ((is_text and not marks) or column >= within + _CODE_COLUMNS):
+            is_lazy = is_lazy or column < within
             continue
-        while column < items[-1][0]:
+        left = ""
+        while column < within:
             left = items.pop()[1]
-        if column >= items[-1][0] + _CODE_COLUMNS:
+            within = items[-1][0]
+        if column >= within + _CODE_COLUMNS:
             if not in_paragraph:
                 if "\t" in text:
                     yield None
                     return
-                column = items[-1][0] + _CODE_COLUMNS
+                column = within + _CODE_COLUMNS
                 less = blocks.less_indented(column).search(text, at)
                 at = less.start() if less else len(text)
                 yield Code(start, at, column, (start, at))
             continue
-        for mark in _MARK.finditer(line["marks"]):
+        for mark in _MARK.finditer(marks) if marks else ():
             if in_paragraph and mark["number"] not in ("", "1") and mark["kind"] != left:
                 yield None  # it may be a line of the paragraph
                 return
-            before, column = column, len(text[start : line.start("marks") + mark.end()].expandtabs(_CODE_COLUMNS))
-            if column > before + len(mark[0].rstrip()) + _CODE_COLUMNS:
+            outer, column = column, _width(indent + marks[: mark.end()])
+            if column > outer + len(mark[0].rstrip()) + _CODE_COLUMNS:
                 yield None  # it may be code
                 return
             items.append((column, mark["kind"]))
+            within = column
             in_paragraph = False
         if _EMPTY_ITEM.match(text, first):
             yield None
             return
-        is_lazy = text[first] == ">"  # the next line may be
+        is_lazy = letter == ">"  # the next line may be
         in_paragraph = is_text or is_lazy
         if fence:
             code_end, end = -1, -1
             if len(items) > 1 and "\t" not in text:
-                code_end, end = blocks.ends_in_item(text, items[-1][0], fence["marks"], fence.end("marks"))
+                code_end, end = blocks.ends_in_item(text, within, fence["marks"], fence.end("marks"))
             if end < 0:
                 yield None
                 return
@@ -159,10 +168,5 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
         yield Table(table, len(text))
 
 
-def _fits(head: str, delimiters: str) -> bool:
-    cells = _cells(delimiters)
-    return len(_cells(head)) == len(cells) and all(map(_DELIMITER.fullmatch, cells))
-
-
-def _cells(row: str) -> list[str]:
-    return row.strip().removeprefix("|").removesuffix("|").split("|")
+def _width(text: str) -> int:
+    return len(text.expandtabs(_CODE_COLUMNS)) if "\t" in text else len(text)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 
 from glm_magic.display import links
-from glm_magic.display.lookahead import MATHS, Lookahead, has_display
+from glm_magic.display.lookahead import Lookahead, has_display
 
 # Macros with which maths can link, load, redefine, or set classes, styles, identifiers and data.
 _MACRO_NAMES = (
     r"(?:href|url|cssId|class|style|data|bbox|require|includegraphics|mmlToken|html[a-z]*|[gex]?def|let|definecolor"
     r"|(?:re)?new(?:command|environment|tagform|extarrow)|Declare[a-z]+|mathtoolsset)(?![a-z])"
 )
-_LOUD = re.compile(
-    r"<[a-z/!?]|\]\(|!\[|\]:|&(?:\#|bsol)|(?:```|~~~)[ \t]*mermaid|\\"
-    + _MACRO_NAMES
-    + r"|(?:```|~~~)(?:(?:(?!```|~~~)[^\n])*[\"&]|[ \t]*[^\s`~]+[ \t]+[^\s`])",  # a fence's line that says more
+# The rest of a fence's line, if it says more than a language.
+_IN_FENCE_LINE = r"[ \t]*mermaid|(?:(?!```|~~~)[^\n])*[\"&]|[ \t]*[^\s`~]+[ \t]+[^\s`]"
+_LOUD = re.compile(  # `re` finds this fast because each alternative begins with a character that is no letter
+    rf"<[a-z/!?]|\]\(|!\[|\]:|&(?:\#|bsol)|```(?:{_IN_FENCE_LINE})|~~~(?:{_IN_FENCE_LINE})|\\{_MACRO_NAMES}",
     re.IGNORECASE,
 )
 # An address or the line of a fence: its text may end up in an HTML attribute.
@@ -53,16 +54,13 @@ _MERMAID = re.compile(r"[ \t]*(?=mermaid)", re.IGNORECASE)
 _RUN = re.compile(r"\S*")
 _BLANK_LINE = re.compile("\n\n")
 _LONGEST_MATHS = 5000  # characters
+_NO_WORD = re.compile(r"[^\w ]")
 _JOINER = "\u2060"  # invisible: between a backslash and a name it makes an unknown macro of them
 
 
 def is_quiet(text: str) -> bool:
     """Whether nothing in `text` can act or mislead, however it is parsed."""
-    return (
-        not _LOUD.search(text)
-        and not any("$" in run or "\\" in run for run in _ATTRIBUTE.findall(text))
-        and not _misleads(text)
-    )
+    return not _LOUD.search(text) and not _misleads(text)
 
 
 def acts_in_code(text: str) -> bool:
@@ -71,9 +69,12 @@ def acts_in_code(text: str) -> bool:
 
 
 def _misleads(text: str) -> bool:
-    """Whether `text` has an address that browsers cannot parse, or a reference whose label is an address."""
-    if any(map(_is_broken, _BARE.finditer(text))):
-        return True
+    """Whether `text` has an address or the line of a fence that front ends read otherwise, or a label that lies."""
+    if "://" in text or "www." in text.lower() or "```" in text or "~~~" in text:
+        if any("$" in run or "\\" in run for run in _ATTRIBUTE.findall(text)):
+            return True
+        if any(map(_is_broken, _BARE.finditer(text))):
+            return True
     before = 0
     for found in re.finditer(r"\]\[", text):
         if _lies(text, before, found.start(), ""):
@@ -92,16 +93,21 @@ def _is_broken(address: re.Match[str]) -> bool:
     return bool(authority or has_path) and not links.host_of(before + authority)
 
 
+# `re` passes over other text fast because a set comes first, with the first character of each token.
 _TOKEN = re.compile(
-    rf"(?P<code>`+)|(?P<tildes>~~~+)|(?P<address>(?:https?|ftp)://|www\.)|(?P<macro>\\{{1,2}}(?={_MACRO_NAMES}))"
-    rf"|(?P<maths>{MATHS})|(?P<escape>\\[!-/:-@\[-`{{-~])"
-    r"|(?P<entity>&(?:#\d+|#x[0-9a-f]+|bsol);?)|(?P<tag><)|(?P<image>!\[)|(?P<target>\]\()|(?P<reference>\]\[)|(?P<definition>\]:)",
-    re.IGNORECASE,
+    r"[`~hfwHFW\\$&<!\]](?i:(?<=`)(?P<code>`*)|(?<=~)(?P<tildes>~~+)"
+    r"|(?P<address>(?:(?<=h)ttps?|(?<=f)tp)://|(?<=w)ww\.)"
+    rf"|(?<=\\)(?P<macro>\\?(?={_MACRO_NAMES}))"
+    r"|(?P<maths>(?<=\$)\$?|(?<=\\)(?:\\[(\[]|begin\{[a-zA-Z]*\*?\}))|(?<=\\)(?P<escape>[!-/:-@\[-`{-~])"
+    r"|(?<=&)(?P<entity>(?:#\d+|#x[0-9a-f]+|bsol);?)|(?P<tag>(?<=<))|(?<=!)(?P<image>\[)"
+    r"|(?<=\])(?:(?P<target>\()|(?P<reference>\[)|(?P<definition>:)))"
 )
 
 
 def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> str:  # noqa: PLR0915 - a branch for each mark
     """Return prose that reads the same and cannot act; up to `address_end` it may end up in an attribute."""
+    if not _TOKEN.search(text):
+        return text
     ahead = Lookahead(text)
     out: list[str] = []
     at = bracket = 0  # `bracket`: where the last label ended
@@ -241,10 +247,11 @@ def unmacroed(text: str) -> str:
 
 def encoded(text: str, characters: str = "") -> str:
     """Return `text` with these characters, by default all but words and spaces, as entities."""
-    pattern = f"[{re.escape(characters)}]" if characters else r"[^\w ]"
-    return re.sub(pattern, lambda found: f"&#{ord(found[0])};", text)
+    pattern = re.compile(f"[{re.escape(characters)}]") if characters else _NO_WORD
+    return pattern.sub(lambda found: f"&#{ord(found[0])};", text)
 
 
+@functools.lru_cache(maxsize=1024)
 def _entity(entity: str) -> str:
     """Keep an encoded letter or backslash from completing a macro's name."""
     character = html.unescape(entity)

@@ -194,6 +194,12 @@ def _prose(pieces: tuple[str, ...]) -> Iterator[_Part]:
     if _is_plain(whole):
         yield prose.neutralised(whole)
         return
+    # a quote, and what may be HTML, is read by itself
+    if not has_display(whole) and not any(piece.lstrip(" ").startswith((">", "<")) for piece in pieces):
+        found = [*layout.code_and_tables(whole)]
+        if None not in found:
+            yield _laid_out(whole, filter(None, found))
+            return
     for piece in pieces:
         if not _FENCE_MARKS.search(piece):
             if prose.is_quiet(piece):
@@ -211,7 +217,7 @@ def _prose(pieces: tuple[str, ...]) -> Iterator[_Part]:
         elif has_display(piece):
             yield prose.neutralised(piece)  # a line of display maths may look like another block
         else:
-            yield from _laid_out(piece, filter(None, found))
+            yield _laid_out(piece, filter(None, found))
 
 
 def _quoted(piece: str) -> str:
@@ -225,22 +231,24 @@ def _quoted(piece: str) -> str:
     return marked + piece[len(quote) :]
 
 
-def _laid_out(piece: str, code_and_tables: Iterable[layout.Code | layout.Table]) -> Iterator[str]:
-    """Neutralise a piece that has this code, these tables and otherwise paragraphs."""
+def _laid_out(text: str, code_and_tables: Iterable[layout.Code | layout.Table]) -> str:
+    """Neutralise a text that has this code, these tables and otherwise paragraphs."""
+    out: list[str] = []
     done = 0
     for found in code_and_tables:
-        yield from map(prose.neutralised, layout.paragraphs(piece[done : found.start]))
+        out += map(prose.neutralised, layout.paragraphs(text[done : found.start]))
         done = found.end
-        source = piece[found.start : found.end]
+        source = text[found.start : found.end]
         if isinstance(found, layout.Table):
-            yield from (prose.neutralised(row, in_table=True) for row in source.splitlines(keepends=True))
+            out += (prose.neutralised(row, in_table=True) for row in source.splitlines(keepends=True))
             continue
-        content = re.sub(rf"^ {{0,{found.column}}}", "", piece[slice(*found.content)], flags=re.MULTILINE)
+        content = re.sub(rf"^ {{0,{found.column}}}", "", text[slice(*found.content)], flags=re.MULTILINE)
         if found.marks:
-            yield _nested_fence(source, found.marks, found.info, content)
+            out.append(_nested_fence(source, found.marks, found.info, content))
         else:
-            yield _nested_code(source, " " * found.column, content)
-    yield from map(prose.neutralised, layout.paragraphs(piece[done:]))
+            out.append(_nested_code(source, " " * found.column, content))
+    out += map(prose.neutralised, layout.paragraphs(text[done:]))
+    return "".join(out)
 
 
 def _nested_fence(source: str, marks: str, info: str, content: str) -> str:
@@ -312,6 +320,8 @@ def _parsed(text: str) -> Iterator[_Part]:
 
 def _language(info: str) -> str:
     """Return a fence's info string, without diagrams (which fetch and set styles) and without CSS classes."""
+    if not info or info.isspace():
+        return ""
     first, *more = re.sub(r"[^\w+#.{}=:/,\- ]", "", info).split() or [""]
     kept = [first, *(word for word in more if re.search(r"[^\w-]", word))]
     return "text" if first.lower().startswith("mermaid") else " ".join(kept)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from unittest import mock
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_safe_text import FRAGMENTS
@@ -51,6 +54,16 @@ def test_pieces_have_the_blocks_of_the_whole(text: str) -> None:
         for block in parsed(text[start.at : end], text.count("\n", 0, start.at))
     ]
     assert in_pieces == parsed(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(TEXTS, min_size=2, max_size=6), st.booleans())
+@example(["- a\n- b\n- c\n- d\n", "\n- e\nf\n", "```\nx\n"], False)
+def test_a_text_that_has_grown_has_the_places_of_one_that_is_read_anew(texts: list[str], items: bool) -> None:
+    grown = [*itertools.accumulate(texts)]
+    anew = [blocks.starts(text, items=items) for text in grown]
+    with mock.patch.object(blocks, "_LONG", 16), mock.patch.object(blocks, "_scans", []):
+        assert [blocks.starts(text, items=items) for text in grown] == anew
 
 
 @settings(max_examples=200, deadline=None)

@@ -31,7 +31,8 @@ CHARACTERS_OF_A_STEP = 50  # that a pattern goes through
 @pytest.fixture(autouse=True, scope="module")
 def _nothing_kept() -> Iterator[None]:
     """The texts here repeat themselves: what is kept of their beginning would be all that they need."""
-    with mock.patch.object(safe_text, "_prose_again", safe_text._prose):
+    with mock.patch.object(safe_text, "_prose_again", safe_text._prose), mock.patch.object(blocks, "_MOST_SCANS", 0):
+        blocks._scans.clear()
         yield
 
 
