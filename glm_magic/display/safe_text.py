@@ -69,7 +69,7 @@ def markdown(text: str) -> str:
     text = plain(text)
     if prose.is_quiet(text):
         return text
-    if _is_plain(text):
+    if len(text) < _PIECES_TOGETHER and _is_plain(text):
         return prose.neutralised(text)
     parts = list(_parts(text))
     if any(isinstance(part, _Fence) and not prose.is_quiet(part.code) for part in parts):
@@ -158,7 +158,8 @@ def _parts(text: str) -> Iterator[_Part]:
             pieces, length = [], 0
         if start.fence is not None:
             yield _Fence(_language(start.fence.info), _ended(text[start.fence.start : start.fence.end]))
-    yield from _prose((*pieces,))
+    if pieces:
+        yield from _prose((*pieces,))
 
 
 def _without_maths(text: str, found: list[blocks.Start]) -> list[blocks.Start]:
@@ -188,8 +189,7 @@ def _prose(pieces: tuple[str, ...]) -> Iterator[_Part]:
     """Neutralise pieces, each with whole blocks of the top level."""
     whole = "".join(pieces)
     if not _FENCE_MARKS.search(whole) and prose.is_quiet(whole):
-        if whole:
-            yield whole
+        yield whole
         return
     if _is_plain(whole):
         yield prose.neutralised(whole)
@@ -242,13 +242,18 @@ def _laid_out(text: str, code_and_tables: Iterable[layout.Code | layout.Table]) 
         if isinstance(found, layout.Table):
             out += (prose.neutralised(row, in_table=True) for row in source.splitlines(keepends=True))
             continue
-        content = re.sub(rf"^ {{0,{found.column}}}", "", text[slice(*found.content)], flags=re.MULTILINE)
+        content = _indentation(found.column).sub("", text[slice(*found.content)])
         if found.marks:
             out.append(_nested_fence(source, found.marks, found.info, content))
         else:
             out.append(_nested_code(source, " " * found.column, content))
     out += map(prose.neutralised, layout.paragraphs(text[done:]))
     return "".join(out)
+
+
+@functools.lru_cache(maxsize=64)
+def _indentation(columns: int) -> re.Pattern[str]:
+    return re.compile(rf"^ {{0,{columns}}}", re.MULTILINE)
 
 
 def _nested_fence(source: str, marks: str, info: str, content: str) -> str:
