@@ -41,6 +41,7 @@ _FENCE_MARKS = re.compile("```|~~~")
 _QUOTE = re.compile(r"(?:>(?: (?![ \t]*>)[^\n]*)?(?:\n|\Z))+\n*")  # each line is marked, and none twice
 _QUOTE_MARK = re.compile(r"^> ?", re.MULTILINE)
 _ONE_LINE = re.compile(r"(?![ \t]|(?:[-+*>]|[0-9]{1,9}[.)])(?: {5}|[^\n]*\t))[^\n]*\n*")
+_SHORT = 4000  # characters of a text that is neutralised as a whole if that is possible
 _PIECES_TOGETHER = 4000  # characters
 _MOST_KEPT = 8000  # characters of pieces whose neutralised form is kept
 _DISPLAY_START = re.compile(r"\$\$|\\\\\[|\\begin\{[a-zA-Z]*\*?\}")
@@ -69,7 +70,7 @@ def markdown(text: str) -> str:
     text = plain(text)
     if prose.is_quiet(text):
         return text
-    if len(text) < _PIECES_TOGETHER and _is_plain(text):
+    if len(text) < _SHORT and _is_plain(text):
         return prose.neutralised(text)
     parts = list(_parts(text))
     if any(isinstance(part, _Fence) and not prose.is_quiet(part.code) for part in parts):

@@ -29,10 +29,9 @@ CHARACTERS_OF_A_STEP = 50  # that a pattern goes through
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _nothing_kept() -> Iterator[None]:
-    """The texts here repeat themselves: what is kept of their beginning would be all that they need."""
-    with mock.patch.object(safe_text, "_prose_again", safe_text._prose), mock.patch.object(blocks, "_MOST_SCANS", 0):
-        blocks._scans.clear()
+def _as_in_a_long_text() -> Iterator[None]:
+    """Keep nothing: the texts here repeat themselves, and the beginning would do for all. Treat none as a short one."""
+    with mock.patch.object(safe_text, "_prose_again", safe_text._prose), mock.patch.object(safe_text, "_SHORT", 0):
         yield
 
 
@@ -75,6 +74,7 @@ def calls_counted(steps: list[float]) -> Iterator[None]:
 @contextmanager
 def counting() -> Iterator[list[float]]:
     """Count calls of functions, and the characters that patterns go through."""
+    blocks._scans.clear()  # of a shorter text, which this one begins as
     steps = [0.0]
     patterns = [
         mock.patch.object(module, name, Counted(value, steps))
@@ -177,6 +177,7 @@ def test_a_text_whose_every_line_could_act_is_streamed_without_a_parse_of_each(p
         painted([TextDelta(text[at : at + 40]) for at in range(0, len(text), 40)], 40 / 100_000)
 
     stream(100)  # what is loaded or made once
+    blocks._scans.clear()
     steps = [0.0]
     with calls_counted(steps):
         stream(20_000)
