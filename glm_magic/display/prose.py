@@ -95,12 +95,11 @@ def _is_broken(address: re.Match[str]) -> bool:
 
 # `re` passes over other text fast because a set comes first, with the first character of each token.
 _TOKEN = re.compile(
-    r"[`~hfwHFW\\$&<!\]](?i:(?<=`)(?P<code>`*)|(?<=~)(?P<tildes>~~+)"
+    r"[`~hfwHFW\\$&<!\]](?i:(?P<tag>(?<=<))|(?<=\])(?:(?P<target>\()|(?P<reference>\[)|(?P<definition>:))"
+    r"|(?<=`)(?P<code>`*)|(?<=&)(?P<entity>(?:#\d+|#x[0-9a-f]+|bsol);?)|(?<=!)(?P<image>\[)|(?<=~)(?P<tildes>~~+)"
     r"|(?P<address>(?:(?<=h)ttps?|(?<=f)tp)://|(?<=w)ww\.)"
     rf"|(?<=\\)(?P<macro>\\?(?={_MACRO_NAMES}))"
-    r"|(?P<maths>(?<=\$)\$?|(?<=\\)(?:\\[(\[]|begin\{[a-zA-Z]*\*?\}))|(?<=\\)(?P<escape>[!-/:-@\[-`{-~])"
-    r"|(?<=&)(?P<entity>(?:#\d+|#x[0-9a-f]+|bsol);?)|(?P<tag>(?<=<))|(?<=!)(?P<image>\[)"
-    r"|(?<=\])(?:(?P<target>\()|(?P<reference>\[)|(?P<definition>:)))"
+    r"|(?P<maths>(?<=\$)\$?|(?<=\\)(?:\\[(\[]|begin\{[a-zA-Z]*\*?\}))|(?<=\\)(?P<escape>[!-/:-@\[-`{-~]))"
 )
 
 
@@ -116,6 +115,15 @@ def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> s
         shown, start, at = found[0], found.start(), found.end()
         in_address = start < address_end
         match found.lastgroup:
+            case "tag":
+                shown, at = _tag(text, start)
+                if shown[0] == "[" and at > address_end:
+                    address_end = _run_end(text, at)
+            case "target":
+                shown, at = _target(text, bracket, start, in_address=in_address)
+                if at > max(found.end(), address_end):
+                    address_end = _run_end(text, at)
+                bracket = start
             case "code" if not in_address and (span := _code_span(text, found, ahead, in_table=in_table)):
                 shown, at = span
                 if _ATTRIBUTE_START.search(shown):
@@ -144,17 +152,8 @@ def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> s
                 shown, at = "\\", start + 1  # parsers differ on the backslash
             case "entity":  # an unfinished one would swallow what follows
                 shown, at = (_entity(shown), at) if shown.endswith(";") else ("&amp;", start + 1)
-            case "tag":
-                shown, at = _tag(text, start)
-                if shown[0] == "[" and at > address_end:
-                    address_end = _run_end(text, at)
             case "image":
                 shown = "[image: " if _IMAGE.match(text, start) else "&#33;["
-            case "target":
-                shown, at = _target(text, bracket, start, in_address=in_address)
-                if at > max(found.end(), address_end):
-                    address_end = _run_end(text, at)
-                bracket = start
             case "reference":
                 shown = " ]&#91;" if _lies(text, bracket, start, "") else shown
                 bracket = start
