@@ -43,6 +43,9 @@ _RULE = re.compile(r"[ \t]*[:|-][-:| \t]*\n")  # of a table, below its head
 _RULE_OF_CELL = re.compile(r"[ \t]*:?-+:?[ \t]*")
 _DEFINITION = re.compile(r"[ \t]*\[")  # of a link, perhaps, which is no block
 _CONTENT = re.compile(r"[ \t]*\S")
+_LONG = 10_000  # characters of a text that is read on from where it was left
+_PLACES = 16  # in a text, at which it may be left
+_MOST_SCANS = 8  # of long texts: an answer takes up to three
 
 
 class Fence(NamedTuple):
@@ -69,9 +72,9 @@ class Starts(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """What was found in the first lines of a text, however it goes on, and where to go on."""
+    """A scan that may be resumed: nothing in it depends on how the text goes on."""
 
-    text: str
+    text: str  # what it depends on
     items: bool
     found: list[Start]
     at: int
@@ -81,17 +84,13 @@ class _Scan(NamedTuple):
     in_html: bool = False
 
 
-_LONG = 10_000  # characters of a text whose scan is kept
-_MOST_SCANS = 8
-_SCANS_OF_A_TEXT = 16
 _scans: list[_Scan] = []  # the latest first
 
 
 def starts(text: str, *, items: bool = True) -> Starts:
     """Find the places in `text`, whose only line ends are newlines. The first one is its beginning.
 
-    Without `items`, those where a list goes on are left out. A long text that has grown since is read from near the end
-    of what it was.
+    Without `items`, those where a list goes on are left out. If a long text has grown, only its end is read again.
     """
     first = _Scan("", items, [Start(0, is_new=True)], 0, 0 if text[:1] not in ("", " ", "\t", "\n") else -1)
     if len(text) < _LONG:
@@ -99,18 +98,19 @@ def starts(text: str, *, items: bool = True) -> Starts:
     known = next((scan for scan in _scans if scan.items == items and text.startswith(scan.text)), None)
     scans = [known or first]
     found = _scan(text, scans)
-    latest = scans[-1]._replace(text=text[: text.find("\n", scans[-1].at) + 1])
-    _scans[:] = [latest, *(scan for scan in _scans if scan is not known)][:_MOST_SCANS]
+    if len(scans) > 1:
+        latest = scans[-1]._replace(text=text[: text.find("\n", scans[-1].at) + 1])
+        _scans[:] = [latest, *(scan for scan in _scans if scan is not known)][:_MOST_SCANS]
     return found
 
 
 def _scan(text: str, scans: list[_Scan]) -> Starts:  # noqa: PLR0915 - a branch for each kind of line
-    """Find what `starts` does, from the last of `scans` on, and add others to them."""
+    """Resume the last of `scans`, and append those that may be resumed next time."""
     _, items, known, at, fresh, ordered, in_list, in_html = scans[-1]
     found = [*known]
     lines = "\n" + text  # so that each begins with the end of another, where it begins in `text`
     last_end = text.rfind("\n")
-    step = max(len(text), _LONG) // _SCANS_OF_A_TEXT
+    step = max(len(text), _LONG) // _PLACES
     due = at + step
     while True:
         if due <= at <= last_end:
