@@ -419,10 +419,11 @@ class Lab:
         return self.path.relative_to(self.folder).as_posix()
 
     def _wait_for_the_notebook(self, *, busy: bool = False, seconds: float = SECONDS) -> None:
-        self.wait_until("() => window.jupyterapp")
-        self.page.evaluate("async () => { await jupyterapp.restored }")
         self.wait_until(
             """([name, busy]) => {
+                if (!window.jupyterapp) return false;
+                jupyterapp.restored.then(() => { window.glmRestored = true });  // an early one may never be fulfilled
+                if (!window.glmRestored) return false;
                 const notebook = jupyterapp.shell.currentWidget;
                 const kernel = notebook?.sessionContext?.session?.kernel;
                 return notebook?.context?.path === name && notebook.context.isReady
