@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from glm_magic.asking import documents
 from glm_magic.asking.ask import Circumstances
-from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.asking.question import Wishes
 from glm_magic.asking.recordings import OFF, THIS_NOTEBOOK
 from glm_magic.asking.session import Session
 from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.events import Event, TextDelta
 from glm_magic.chat.messages import Message, ToolCall
-from glm_magic.chat.place import Place
+from glm_magic.chat.place import DEFAULT_CHAT, Place
 from glm_magic.chat.prompt import given
 from glm_magic.errors import BrokenStream, HistoryError, SettingError, quoted
 from glm_magic.notebook import document

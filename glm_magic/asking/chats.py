@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.conversation import Conversation, Turn
 from glm_magic.chat.messages import Message
-from glm_magic.chat.place import Place
+from glm_magic.chat.place import DEFAULT_CHAT, ONE_SHOT, Place
 from glm_magic.errors import SettingError, did_you_mean, quoted
-
-DEFAULT_CHAT = "main"
-ONE_SHOT = "one-shot"  # its turns are asked alone: none is sent with another
 
 
 class Chats(Mapping[str, Conversation]):

@@ -6,12 +6,12 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.asking.question import Question
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.conversation import Conversation
 from glm_magic.chat.events import PART_OF_AN_ANSWER, Event, Facts
 from glm_magic.chat.messages import Usage
+from glm_magic.chat.place import DEFAULT_CHAT
 from glm_magic.errors import OverBudget, OverWindow, quoted
 from glm_magic.protocol import models
 from glm_magic.protocol.prices import Price

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glm_magic.asking.chats import DEFAULT_CHAT, ONE_SHOT, Chats
+from glm_magic.asking.chats import Chats
 from glm_magic.asking.question import Question, check_encodes
 from glm_magic.asking.recordings import OFF, Recordings, source_of
 from glm_magic.asking.refresh import Again
@@ -16,7 +16,7 @@ from glm_magic.chat.attempt import Attempt, context_digest, is_whole
 from glm_magic.chat.conversation import MOST_EARLIER_ATTEMPTS, Conversation, Turn
 from glm_magic.chat.fingerprint import fingerprint
 from glm_magic.chat.messages import Message
-from glm_magic.chat.place import Place
+from glm_magic.chat.place import DEFAULT_CHAT, ONE_SHOT, Place
 from glm_magic.errors import PromptError
 from glm_magic.notebook import bundle, document
 from glm_magic.notebook.document import SavedTurn

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.fingerprint import canonical, fingerprint
 from glm_magic.chat.messages import Message
-from glm_magic.chat.place import Place
+from glm_magic.chat.place import DEFAULT_CHAT, Place
 from glm_magic.errors import OptionError, PromptError, quoted
 from glm_magic.notebook.document import SavedTurn
 from glm_magic.protocol import effort, request

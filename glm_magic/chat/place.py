@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+DEFAULT_CHAT = "main"
+ONE_SHOT = "one-shot"  # its turns are asked alone: none is sent with another
+
 # what nbformat allows as a cell's id; "run 3" is not one, nor is the address by which VS Code names a cell
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 

@@ -10,8 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from glm_magic.asking.chats import ONE_SHOT
-from glm_magic.chat.place import Place
+from glm_magic.chat.place import ONE_SHOT, Place
 from glm_magic.chat.reply import Reply
 from glm_magic.errors import GlmError, Interrupted, StillPending, described, printable
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion, has_open_quotes, provisionalcompleter, rectify_completions
 
-from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.conversation import Conversation, Turn
+from glm_magic.chat.place import DEFAULT_CHAT
 from glm_magic.chat.templates import open_expression
 from glm_magic.comparing.workers import is_executor
 from glm_magic.errors import GlmError

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glm_magic.asking.ask import Asking
-from glm_magic.asking.chats import DEFAULT_CHAT, ONE_SHOT
 from glm_magic.asking.history import History
 from glm_magic.asking.question import Question
 from glm_magic.asking.session import Session
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.conversation import Conversation, Turn
-from glm_magic.chat.place import Place
+from glm_magic.chat.place import DEFAULT_CHAT, ONE_SHOT, Place
 from glm_magic.chat.reply import Reply
 from glm_magic.display.reply_facts import (
     OF_THE_STREAM,

@@ -6,9 +6,9 @@ import contextlib
 import os
 from pathlib import Path
 
-from glm_magic.asking.chats import DEFAULT_CHAT
 from glm_magic.chat.attempt import Attempt
 from glm_magic.chat.conversation import Conversation, Turn
+from glm_magic.chat.place import DEFAULT_CHAT
 from glm_magic.chat.reply import Reply
 from glm_magic.chat.templates import OPEN
 from glm_magic.display import safe_text

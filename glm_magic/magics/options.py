@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from glm_magic.asking.chats import ONE_SHOT
+from glm_magic.chat.place import ONE_SHOT
 from glm_magic.magics.option import Option
 from glm_magic.magics.option_values import (
     COMPARED,

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from glm_magic.asking.chats import DEFAULT_CHAT
+from glm_magic.chat.place import DEFAULT_CHAT
 from glm_magic.errors import OptionError, did_you_mean
 from glm_magic.magics.option import Given, Option, Several
 from glm_magic.magics.option_values import python_name

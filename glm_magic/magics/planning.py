@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from glm_magic.asking import documents
-from glm_magic.asking.chats import ONE_SHOT
 from glm_magic.asking.question import Wishes
 from glm_magic.chat import prompt
 from glm_magic.chat.messages import Message
+from glm_magic.chat.place import ONE_SHOT
 from glm_magic.errors import OptionError
 from glm_magic.magics import names
 from glm_magic.magics.parsing import AskLine

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -538,6 +540,19 @@ def test_settings_come_from_ipython_config(server: GlmServer, monkeypatch: pytes
     shell.run_line_magic("load_ext", "glm_magic")
     assert Notebook(shell, server).sent("%glm hi").body["temperature"] == 0.25
     close(shell)
+
+
+def test_to_load_the_extension_needs_no_conversation_and_nothing_heavy() -> None:
+    code = """
+import sys
+from IPython.core.interactiveshell import InteractiveShell
+InteractiveShell.instance().run_line_magic("load_ext", "glm_magic")
+heavy = {"httpx", "pydantic", "anywidget", "nbformat", "jsonschema", "markdown_it", "rich"}
+own = ("asking.session", "chat.conversation", "chat.events", "chat.reply", "service.client")
+print(sorted(heavy.union(f"glm_magic.{module}" for module in own).intersection(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("model", ["GLM-4-Air", "glm-4.6", "zai-org/GLM-4.6", "chatglm3-6b"])
