@@ -16,7 +16,9 @@ Some of them before time and traffic were made to grow as the answer does, and s
     page: nested lists of tags             1,000,000 characters    5.7 s       0.8 s
     page: half links                       1,000,000 characters    4.0 s       1.0 s
     page: tables of tags                   1,000,000 characters    1.8 s       0.7 s
-    page: tables in lists                  1,000,000 characters    4.5 s       1.7 s, on a slower machine
+    page: tables in lists                  1,000,000 characters    4.5 s       1.5 s, on a slower machine
+    page: lists of code                    1,000,000 characters    2.3 s       1.3 s, on a slower machine
+    page: lists of indented code           1,000,000 characters    3.6 s       1.6 s, on a slower machine
     page: tables in quotes                 1,000,000 characters    4.2 s       0.9 s, on a slower machine
     page: quotes of code                   1,000,000 characters    2.2 s       1.6 s, on a slower machine
     terminal: environments                   100,000 characters    3.7 s       0.2 s

@@ -188,7 +188,8 @@ def milliseconds(do: Callable[[], Any]) -> float:
 
 def history(turns: int) -> None:
     """Print what restoring so many turns takes, and building the request of the next one."""
-    session = Session(Layers({"GLM_BASE_URL": "http://127.0.0.1:1/v1"}))
+    # a model whose context window is large enough for all of it
+    session = Session(Layers({"GLM_BASE_URL": "http://127.0.0.1:1/v1", "GLM_MODEL": "GLM-4-Long"}))
 
     def request() -> Any:
         return session.plan(Message("user", "And now?"), Place("next")).body

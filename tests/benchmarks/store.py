@@ -6,7 +6,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from goals import figure
 
 from glm_magic.asking.session import Session
 from glm_magic.chat.attempt import Attempt
-from glm_magic.chat.events import Event, Facts, TextDelta
+from glm_magic.chat.events import Facts, TextDelta
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.notebook.bundle import encode
 from glm_magic.notebook.store import Store
-from glm_magic.service.services import Services
+from glm_magic.service.services import EventStream, Services
 from glm_magic.settings.layers import Layers
 
 NOTEBOOKS, CELLS, ATTEMPTS = 100, 50, 20
@@ -29,9 +29,9 @@ REPEATS = 15
 class Scripted(Services):
     """Services that answer at once."""
 
-    def stream(self, endpoint: object, body: object, settings: object) -> Iterator[Event]:
-        yield TextDelta("answer")
-        yield Facts("id", "m", "stop")
+    def stream(self, endpoint: object, body: object, settings: object) -> EventStream:
+        events = TextDelta("answer"), Facts("id", "m", "stop")
+        return EventStream(lambda _: (event for event in events))
 
 
 def _fill(store: Store, folder: Path) -> None:
