@@ -42,9 +42,9 @@ def assert_nothing_is_kept(notebook: Notebook) -> None:
 
 
 @pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the pauses before another try be short; one that is over before anybody has looked is not shown."""
-    monkeypatch.setattr("glm_magic.service.client._FIRST_DELAY", 0.001)
+    monkeypatch.setattr("glm_magic.service.client.Client._delay", lambda *_: 0.2)
     monkeypatch.setattr("glm_magic.service.limiter._FIRST_PAUSE", 0.3)
 
 
@@ -147,7 +147,7 @@ def test_an_answer_that_breaks_off_keeps_its_part_on_the_page_and_is_not_asked_a
     ],
 )
 def test_what_may_pass_is_asked_again_where_the_person_sees_it(
-    notebook: Notebook, passing: Answer, seen: str, monkeypatch: pytest.MonkeyPatch, at_once: None
+    notebook: Notebook, passing: Answer, seen: str, monkeypatch: pytest.MonkeyPatch, soon: None
 ) -> None:
     said: list[str] = []
     publish = notebook.page.publish
