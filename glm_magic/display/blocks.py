@@ -24,7 +24,7 @@ _NO_ITEM = r"""\n(?:
     | (?P<html> [ ]{0,3}< )
     | (?P<heading> \#{1,6}(?=[ \t]|$) )"""
 _FLAGS = re.MULTILINE | re.VERBOSE | re.IGNORECASE
-# What a line begins with, and the end of the line before it, which `re` finds fast.
+# Both begin with the newline before the line: `re` finds a character fast.
 _LINE = re.compile(rf"{_NO_ITEM} | (?P<item> {_ITEM} ))", _FLAGS)
 _LINE_OF_LIST = re.compile(f"{_NO_ITEM} )", _FLAGS)  # where items do not matter
 _ITEM_START = re.compile(_ITEM, _FLAGS)
@@ -43,9 +43,9 @@ _RULE = re.compile(r"[ \t]*[:|-][-:| \t]*\n")  # of a table, below its head
 _RULE_OF_CELL = re.compile(r"[ \t]*:?-+:?[ \t]*")
 _DEFINITION = re.compile(r"[ \t]*\[")  # of a link, perhaps, which is no block
 _CONTENT = re.compile(r"[ \t]*\S")
-_LONG = 10_000  # characters of a text that is read on from where it was left
-_PLACES = 16  # in a text, at which it may be left
-_MOST_SCANS = 8  # of long texts: an answer takes up to three
+_LONG = 10_000  # characters; the scan of a longer text is kept
+_PLACES = 16  # in a text, at which its scan can be resumed
+_MOST_SCANS = 8  # that are kept; an answer takes up to three
 
 
 class Fence(NamedTuple):
@@ -72,9 +72,9 @@ class Starts(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """A scan that may be resumed: nothing in it depends on how the text goes on."""
+    """A scan that can be resumed: nothing in it depends on how the text goes on."""
 
-    text: str  # what it depends on
+    text: str  # all that it depends on
     items: bool
     found: list[Start]
     at: int
@@ -99,22 +99,21 @@ def starts(text: str, *, items: bool = True) -> Starts:
     scans = [known or first]
     found = _scan(text, scans)
     if len(scans) > 1:
-        latest = scans[-1]._replace(text=text[: text.find("\n", scans[-1].at) + 1])
-        _scans[:] = [latest, *(scan for scan in _scans if scan is not known)][:_MOST_SCANS]
+        _scans[:] = [scans[-1], *(scan for scan in _scans if scan is not known)][:_MOST_SCANS]
     return found
 
 
 def _scan(text: str, scans: list[_Scan]) -> Starts:  # noqa: PLR0915 - a branch for each kind of line
-    """Resume the last of `scans`, and append those that may be resumed next time."""
+    """Resume the last of `scans`, and append those that can be resumed next time."""
     _, items, known, at, fresh, ordered, in_list, in_html = scans[-1]
     found = [*known]
-    lines = "\n" + text  # so that each begins with the end of another, where it begins in `text`
+    lines = "\n" + text  # the newline before a line has the offset at which the line begins in `text`
     last_end = text.rfind("\n")
     step = max(len(text), _LONG) // _PLACES
     due = at + step
     while True:
         if due <= at <= last_end:
-            scans.append(_Scan("", items, [*found], at, fresh, ordered, in_list, in_html))
+            scans.append(_Scan(text[: text.index("\n", at) + 1], items, [*found], at, fresh, ordered, in_list, in_html))
             due = at + step
         line = (_LINE_OF_LIST if in_list and fresh < 0 and not items else _LINE).search(lines, at)
         if line is None:

@@ -88,14 +88,13 @@ def code_and_tables(text: str) -> Iterator[Code | Table | None]:
 
 def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a branch for each kind of line
     items = [(0, "")]  # the containers of a line: where the text of each begins, and the last character of its mark
-    within = 0  # where the text of the innermost one begins
     in_paragraph = is_lazy = False  # lazy: it may continue a paragraph of a container that it is not in
     head = table = -1  # where the line before begins, if it may be the head of a table; where a table begins
     at = 0
     while at < len(text) and (line := _LINE.match(text, at)):
         start, at, first = at, line.end(), line.start("first")
         indent, marks, letter = line.groups()
-        column = _width(indent)
+        column, within = _width(indent), items[-1][0]
         fence = _FENCE.match(text, first) if letter and letter in "`~" else None
         is_text = bool(letter) and not fence and not (letter in ">#=-*_" and _NO_TEXT.match(text, first))
         goes_on = is_text and not marks and 0 <= column - within < _CODE_COLUMNS
@@ -126,9 +125,9 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
             is_lazy = is_lazy or column < within
             continue
         left = ""
-        while column < within:
+        while column < items[-1][0]:
             left = items.pop()[1]
-            within = items[-1][0]
+        within = items[-1][0]
         if column >= within + _CODE_COLUMNS:
             if not in_paragraph:
                 if "\t" in text:
@@ -139,7 +138,7 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
                 at = less.start() if less else len(text)
                 yield Code(start, at, column, (start, at))
             continue
-        for mark in _MARK.finditer(marks) if marks else ():
+        for mark in _MARK.finditer(marks):
             if in_paragraph and mark["number"] not in ("", "1") and mark["kind"] != left:
                 yield None  # it may be a line of the paragraph
                 return
@@ -148,7 +147,6 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
                 yield None  # it may be code
                 return
             items.append((column, mark["kind"]))
-            within = column
             in_paragraph = False
         if _EMPTY_ITEM.match(text, first):
             yield None
@@ -158,7 +156,7 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
         if fence:
             code_end, end = -1, -1
             if len(items) > 1 and "\t" not in text:
-                code_end, end = blocks.ends_in_item(text, within, fence["marks"], fence.end("marks"))
+                code_end, end = blocks.ends_in_item(text, items[-1][0], fence["marks"], fence.end("marks"))
             if end < 0:
                 yield None
                 return

@@ -69,7 +69,7 @@ def acts_in_code(text: str) -> bool:
 
 
 def _misleads(text: str) -> bool:
-    """Whether `text` has an address or the line of a fence that front ends read otherwise, or a label that lies."""
+    """Whether an address in `text` cannot be parsed, it or a fence's line may contain maths, or a label lies."""
     if "://" in text or "www." in text.lower() or "```" in text or "~~~" in text:
         if any("$" in run or "\\" in run for run in _ATTRIBUTE.findall(text)):
             return True
@@ -93,7 +93,8 @@ def _is_broken(address: re.Match[str]) -> bool:
     return bool(authority or has_path) and not links.host_of(before + authority)
 
 
-# `re` passes over other text fast because a set comes first, with the first character of each token.
+# A set with the first character of each token comes first: `re` passes over all other text fast. What opens maths is
+# `MATHS` of the lookahead.
 _TOKEN = re.compile(
     r"[`~hfwHFW\\$&<!\]](?i:(?P<tag>(?<=<))|(?<=\])(?:(?P<target>\()|(?P<reference>\[)|(?P<definition>:))"
     r"|(?<=`)(?P<code>`*)|(?<=&)(?P<entity>(?:#\d+|#x[0-9a-f]+|bsol);?)|(?<=!)(?P<image>\[)|(?<=~)(?P<tildes>~~+)"

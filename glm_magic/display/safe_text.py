@@ -326,7 +326,7 @@ def _parsed(text: str) -> Iterator[_Part]:
 
 def _language(info: str) -> str:
     """Return a fence's info string, without diagrams (which fetch and set styles) and without CSS classes."""
-    if not info or info.isspace():
+    if not info.strip():
         return ""
     first, *more = re.sub(r"[^\w+#.{}=:/,\- ]", "", info).split() or [""]
     kept = [first, *(word for word in more if re.search(r"[^\w-]", word))]

@@ -83,21 +83,13 @@ PIECES = {
     "link definitions": "[a]: b\n",
 }
 FENCE_FIRST = "```\n<img>\n```\n\n"  # what could act in code: display maths that does not end is looked for
-
-
 WORD = re.compile(r"(?<![\\/.<])\b[a-z]+\b(?=[ >\n|`\]]|$)")  # not one of those that make a piece what it is
 
 
 def written_of(piece: str, length: int) -> str:
     """Return a text of that piece again and again, with a number at its first word: a text does not repeat itself."""
-    pieces: list[str] = []
-    left = length
-    for number in itertools.count():
-        if left <= 0:
-            return "".join(pieces)[:length]
-        pieces.append(WORD.sub(lambda word, number=number: f"{word[0]}{number}", piece, count=1))  # type: ignore[misc]
-        left -= len(pieces[-1])
-    raise AssertionError
+    numbers = range(length // len(piece) + 1)
+    return "".join(WORD.sub(rf"\g<0>{number}", piece, count=1) for number in numbers)[:length]
 
 
 class Page:

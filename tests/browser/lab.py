@@ -352,9 +352,9 @@ class Lab:
             expect(self.outputs(index)).to_contain_text(text)
 
     def wait_until(self, holds: str, argument: Any = None, *, seconds: float = SECONDS) -> None:
-        """Wait until a function of the page returns what is true.
+        """Wait until a JavaScript function returns a true value.
 
-        Playwright would call it for each frame, and have the page painted as often.
+        By default Playwright calls it at each frame, which has the page painted as often.
         """
         self.page.wait_for_function(holds, arg=argument, polling=50, timeout=1000 * seconds)
 

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from glm_magic.display import safe_text
+from glm_magic.display.lookahead import MATHS as OPENS_MATHS
 from glm_magic.display.page.segments import Segments
+from glm_magic.display.prose import _TOKEN
 
 TAGS = "br|sub|sup|kbd|b|i|em|strong|u|s|del|ins|mark|small|pre|code"
 ALLOWED_TAG = re.compile(rf"</?(?:{TAGS})\s*/?>", re.IGNORECASE)
@@ -620,3 +622,9 @@ def test_an_answer_in_segments_is_as_safe_as_a_whole_one(pieces):
         assert faults("".join(segment.shown for segment in answer.frozen) + answer.tail) == []
     answer.finish()
     assert faults("".join(segment.shown for segment in answer.frozen)) == []
+
+
+@given(st.text("$\\([{}*a") | st.sampled_from(["\\begin{a}", "\\begin{a*}", "\\begin{", "\\begin{ab}x"]))
+def test_prose_and_the_lookahead_agree_on_what_opens_maths(text: str) -> None:
+    opening, token = re.match(OPENS_MATHS, text), _TOKEN.match(text)
+    assert (opening[0] if opening else None) == (token[0] if token and token.lastgroup == "maths" else None)

@@ -43,7 +43,7 @@ def assert_nothing_is_kept(notebook: Notebook) -> None:
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the pauses before another try be short; one that is over before anybody has looked is not shown."""
+    """Make the pauses before another try short, but long enough to be shown."""
     monkeypatch.setattr("glm_magic.service.client.Client._delay", lambda *_: 0.2)
     monkeypatch.setattr("glm_magic.service.limiter._FIRST_PAUSE", 0.3)
 

@@ -542,7 +542,7 @@ def test_settings_come_from_ipython_config(server: GlmServer, monkeypatch: pytes
     close(shell)
 
 
-def test_to_load_the_extension_needs_no_conversation_and_nothing_heavy() -> None:
+def test_loading_the_extension_imports_no_conversation_and_nothing_heavy() -> None:
     code = """
 import sys
 from IPython.core.interactiveshell import InteractiveShell
