@@ -30,8 +30,9 @@ def make(folder: str, *requirements: str) -> Path:
     # Debian's Python comes without ensurepip, so the pip that is here installs into the environment.
     run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(home)])
     words = [word for name in requirements for word in (["-e", name] if name.startswith(".") else [name])]
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check"]
-    run([*pip, "install", "-qq", "--no-compile", "pip", *words])  # Python compiles what is imported
+    install = ["install", "-qq", "--disable-pip-version-check", "--no-compile"]  # Python compiles what is imported
+    run([sys.executable, "-m", "pip", "--python", str(python), *install, "pip"])
+    run([str(python), "-m", "pip", *install, *words])  # the pip of now takes half the time of Debian's
     stamp.write_text(wanted)
     return python
 

@@ -96,7 +96,7 @@ def _is_broken(address: re.Match[str]) -> bool:
 # A set with the first character of each token comes first: `re` passes over all other text fast. What opens maths is
 # `MATHS` of the lookahead.
 _TOKEN = re.compile(
-    r"[`~hfwHFW\\$&<!\]](?i:(?P<tag>(?<=<))|(?<=\])(?:(?P<target>\()|(?P<reference>\[)|(?P<definition>:))"
+    r"[`~hfwHFW\\$&<!\]](?i:(?P<tag>(?<=<)(?=[a-z/!?]))|(?<=\])(?:(?P<target>\()|(?P<reference>\[)|(?P<definition>:))"
     r"|(?<=`)(?P<code>`*)|(?<=&)(?P<entity>(?:#\d+|#x[0-9a-f]+|bsol);?)|(?<=!)(?P<image>\[)|(?<=~)(?P<tildes>~~+)"
     r"|(?P<address>(?:(?<=h)ttps?|(?<=f)tp)://|(?<=w)ww\.)"
     rf"|(?<=\\)(?P<macro>\\?(?={_MACRO_NAMES}))"
@@ -112,8 +112,9 @@ def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> s
     out: list[str] = []
     at = bracket = 0  # `bracket`: where the last label ended
     while found := _TOKEN.search(text, at):
-        out.append(text[at : found.start()])
-        shown, start, at = found[0], found.start(), found.end()
+        start, end = found.span()
+        out.append(text[at:start])
+        shown, at = found[0], end
         in_address = start < address_end
         match found.lastgroup:
             case "tag":
@@ -122,7 +123,7 @@ def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> s
                     address_end = _run_end(text, at)
             case "target":
                 shown, at = _target(text, bracket, start, in_address=in_address)
-                if at > max(found.end(), address_end):
+                if at > end and at > address_end:
                     address_end = _run_end(text, at)
                 bracket = start
             case "code" if not in_address and (span := _code_span(text, found, ahead, in_table=in_table)):
@@ -167,12 +168,12 @@ def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> s
 
 
 def _tag(text: str, start: int) -> tuple[str, int]:
-    """Return the replacement for the ``<`` at `start`, and the offset after it."""
+    """Return the replacement for the tag at `start`, or for its ``<``, and the offset after it."""
     if harmless := _HARMLESS_TAG.match(text, start):
         return harmless[0], harmless.end()
     if (link := _AUTOLINK.match(text, start)) and links.host_of(link[1] + link[2]):  # inside HTML it would be a tag
         return f"[{encoded(link[1] + link[2])}]({link[1]}{encoded(link[2], '[]()&')})", link.end()
-    return ("&lt;" if _TAG.match(text, start) else "<"), start + 1
+    return "&lt;", start + 1
 
 
 def _target(text: str, after: int, start: int, *, in_address: bool) -> tuple[str, int]:
