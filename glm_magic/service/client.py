@@ -35,9 +35,9 @@ __all__ = ["Client", "Patience"]
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.5, 8.0
 _MOST_IDLE = 32  # connections kept for later requests
-# Readers of slow streams rest so long between two reads: 1 ms for each stream under way, so that all together
-# wake up at most a thousand times a second; never so long that the page would show it.
-_REST, _LONGEST_REST, _REST_PER_STREAM = 0.025, 0.08, 0.001
+# Readers of slow streams rest so long between two reads: 2 ms for each stream under way, so that all together
+# wake up at most five hundred times a second; never so long that the page would show it.
+_REST, _LONGEST_REST, _REST_PER_STREAM = 0.025, 0.08, 0.002
 _MAY_PASS = (ConnectionFailed, RateLimited, ServiceDown)
 
 

@@ -17,6 +17,7 @@ or a captured response) or reported.
 from __future__ import annotations
 
 import codecs
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ def _stream(start: bytes, chunks: Iterator[bytes], reader: AnswerReader) -> Iter
         if payload == DONE:
             return
         # reported: gateways wrap comments as data (llm-gateway#2053) and send pings as events (sub2api#1707)
-        if not payload or payload[0] == ":" or kind in _PINGS:
+        if not payload or payload[0] == ":" or (kind and kind in _PINGS):
             continue
         if kind == "error":
             raise _failure(payload, reader)
@@ -128,31 +129,25 @@ class _Stream(httpx.Response):
     def __init__(self, pieces: Iterator[bytes]) -> None:
         super().__init__(200, headers={"Content-Type": "text/event-stream"})
         self._pieces = pieces
+        self.waiting = 0  # bytes of an event that has not ended
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:  # noqa: ARG002 - as httpx declares it
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         for piece in self._pieces:
-            if text := decoder.decode(piece):
+            if self.waiting > LONGEST_EVENT:
+                raise _too_long(LONGEST_EVENT, "as one event")
+            self.waiting += len(piece)
+            if text := decode(piece):
                 yield text
-        if text := decoder.decode(b"", final=True):
+        if text := decode(b"", final=True):
             yield text
 
 
 def _framed(start: bytes, chunks: Iterator[bytes]) -> Iterator[httpx_sse.ServerSentEvent]:
-    waiting = 0  # bytes of an event that has not ended
-
-    def body() -> Iterator[bytes]:
-        nonlocal waiting
-        yield start
-        for chunk in chunks:  # not `yield from`, which would close the connection when [DONE] ends this early
-            if waiting > LONGEST_EVENT:
-                raise _too_long(LONGEST_EVENT, "as one event")
-            waiting += len(chunk)
-            yield chunk
-        yield b"\n\n"  # reported: the last event, or [DONE] (llama.cpp), may end without a blank line
-
-    for sse in httpx_sse.EventSource(_Stream(_with_error_events(body()))).iter_sse():
-        waiting = 0
+    # reported: the last event, or [DONE] (llama.cpp), may end without a blank line
+    stream = _Stream(_with_error_events(itertools.chain((start,), chunks, (b"\n\n",))))
+    for sse in httpx_sse.EventSource(stream).iter_sse():
+        stream.waiting = 0
         yield sse
 
 
