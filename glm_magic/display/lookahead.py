@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from functools import cached_property
 
 NOWHERE = 1 << 60  # past the end of any text
 
@@ -18,6 +17,7 @@ _CLOSES = {
     "\\[": re.compile(r"\\\]"),
 }
 _DISPLAY = re.compile(r"\$\$|\\\\\[|\\begin\{(?:[a-z]*\*?\})?")
+_BACKTICKS = re.compile("`+")
 _END = re.compile(r"\\end\{[a-zA-Z]*\*?\}")
 
 
@@ -27,6 +27,8 @@ class Lookahead:
     def __init__(self, text: str) -> None:
         self._text = text
         self._found: dict[re.Pattern[str], tuple[int, int, int]] = {}  # searched from, and found from and to
+        self._backticks: dict[int, list[int]] | None = None  # where runs start, by their length
+        self._ends: dict[str, list[int]] | None = None  # where environments end, by their mark
 
     def next(self, pattern: re.Pattern[str], at: int) -> tuple[int, int]:
         """Return start and end of the next match at or after `at`; both are `NOWHERE` if there is none."""
@@ -39,28 +41,22 @@ class Lookahead:
 
     def code_end(self, marks: str, at: int) -> tuple[int, int]:
         """Return start and end of the next run of exactly as many backticks."""
+        if self._backticks is None:
+            self._backticks = {}
+            for run in _BACKTICKS.finditer(self._text):
+                self._backticks.setdefault(len(run[0]), []).append(run.start())
         return _next(self._backticks.get(len(marks), []), at, len(marks))
 
     def maths_end(self, opening: str, at: int) -> tuple[int, int]:
         """Return start and end of the mark that closes `opening`."""
         if closing := _CLOSES.get(opening):
             return self.next(closing, at)
+        if self._ends is None:
+            self._ends = {}
+            for end in _END.finditer(self._text):
+                self._ends.setdefault(end[0], []).append(end.start())
         name = "\\end" + opening[len("\\begin") :]
         return _next(self._ends.get(name, []), at, len(name))
-
-    @cached_property
-    def _backticks(self) -> dict[int, list[int]]:
-        found: dict[int, list[int]] = {}
-        for run in re.finditer("`+", self._text):
-            found.setdefault(len(run[0]), []).append(run.start())
-        return found
-
-    @cached_property
-    def _ends(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for end in _END.finditer(self._text):
-            found.setdefault(end[0], []).append(end.start())
-        return found
 
 
 def _next(starts: list[int], at: int, length: int) -> tuple[int, int]:

@@ -104,9 +104,14 @@ _TOKEN = re.compile(
 )
 
 
+def has_marks(text: str) -> bool:
+    """Whether there is a mark in `text` that `neutralised` looks at."""
+    return _TOKEN.search(text) is not None
+
+
 def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> str:  # noqa: PLR0915 - a branch for each mark
     """Return prose that reads the same and cannot act; up to `address_end` it may end up in an attribute."""
-    if not _TOKEN.search(text):
+    if not has_marks(text):
         return text
     ahead = Lookahead(text)
     out: list[str] = []

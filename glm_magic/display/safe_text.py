@@ -237,7 +237,7 @@ def _laid_out(text: str, code_and_tables: Iterable[layout.Code | layout.Table]) 
     out: list[str] = []
     done = 0
     for found in code_and_tables:
-        out += map(prose.neutralised, layout.paragraphs(text[done : found.start]))
+        out += _paragraphs(text[done : found.start])
         done = found.end
         source = text[found.start : found.end]
         if isinstance(found, layout.Table):
@@ -248,8 +248,13 @@ def _laid_out(text: str, code_and_tables: Iterable[layout.Code | layout.Table]) 
             out.append(_nested_fence(source, found.marks, found.info, content))
         else:
             out.append(_nested_code(source, " " * found.column, content))
-    out += map(prose.neutralised, layout.paragraphs(text[done:]))
+    out += _paragraphs(text[done:])
     return "".join(out)
+
+
+def _paragraphs(text: str) -> Iterable[str]:
+    """Neutralise a text without code and tables, each paragraph by itself."""
+    return map(prose.neutralised, layout.paragraphs(text)) if prose.has_marks(text) else (text,)
 
 
 @functools.lru_cache(maxsize=64)
