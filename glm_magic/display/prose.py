@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import re
+import string
 
 from glm_magic.display import links
 from glm_magic.display.lookahead import Lookahead, has_display
@@ -54,7 +55,8 @@ _MERMAID = re.compile(r"[ \t]*(?=mermaid)", re.IGNORECASE)
 _RUN = re.compile(r"\S*")
 _BLANK_LINE = re.compile("\n\n")
 _LONGEST_MATHS = 5000  # characters
-_NO_WORD = re.compile(r"[^\w ]")
+_MOST_MARKS = 20_000  # in a block
+_DENSE_MARKS = ("](", "][", "]:", "![", "<", "&", "://", "www.")
 _JOINER = "\u2060"  # invisible: between a backslash and a name it makes an unknown macro of them
 
 
@@ -253,8 +255,41 @@ def unmacroed(text: str) -> str:
 
 def encoded(text: str, characters: str = "") -> str:
     """Return `text` with these characters, by default all but words and spaces, as entities."""
-    pattern = re.compile(f"[{re.escape(characters)}]") if characters else _NO_WORD
-    return pattern.sub(lambda found: f"&#{ord(found[0])};", text)
+    return text.translate(_entities_of(characters) if characters else _ENTITIES)
+
+
+class _Entities(dict[int, str]):
+    """Characters for `str.translate`: those that are neither of a word nor a space as entities."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        shown = character if character.isalnum() or character in "_ " else _reference(character)
+        if character.isascii():
+            self[code] = shown
+        return shown
+
+
+_ENTITIES = _Entities()
+
+
+@functools.lru_cache(maxsize=16)
+def _entities_of(characters: str) -> dict[int, str]:
+    return {ord(character): _reference(character) for character in characters}
+
+
+def _reference(character: str) -> str:
+    return f"&#{ord(character)};"
+
+
+def is_too_dense(block: str) -> bool:
+    """Whether a block has so many marks that nobody can read it: each takes its time, and a page is repainted."""
+    return len(block) > _MOST_MARKS and sum(map(block.count, _DENSE_MARKS)) > _MOST_MARKS
+
+
+def literal(text: str) -> str:
+    """Return `text` as paragraphs in which every character is literal."""
+    lines = encoded(unmacroed(text), string.punctuation).split("\n")
+    return "  \n".join(map(str.strip, lines))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -23,7 +23,6 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -76,7 +75,7 @@ def markdown(text: str) -> str:
     if any(isinstance(part, _Fence) and not prose.is_quiet(part.code) for part in parts):
         parts = [part if isinstance(part, _Fence) else _with_displays_closed(part) for part in parts]
     safe = _join(parts)
-    return safe if _holds(safe, parts) else _literally(text)
+    return safe if _holds(safe, parts) else prose.literal(text)
 
 
 def last_block_start(text: str) -> int:
@@ -145,20 +144,28 @@ def _line_starts(text: str) -> list[int]:
 
 
 def _parts(text: str) -> Iterator[_Part]:
-    """Split into the top level's fenced blocks and the neutralised rest; only what needs a parse is parsed."""
+    """Split into the top level's fenced blocks and the neutralised rest; only what needs a parse is parsed.
+
+    A block that is too dense with marks is shown literally.
+    """
     found = _without_maths(text, blocks.starts(text).found)
     ends = [*(start.at for start in found[1:]), len(text)]
     pieces: list[str] = []
     length = 0
     for start, end in zip(found, ends, strict=True):
-        if start.fence is None:
-            pieces.append(text[start.at : end])
-            length += end - start.at
-        if pieces and (start.fence is not None or length >= _PIECES_TOGETHER):
+        alone: _Part | None = None
+        if start.fence is not None:
+            alone = _Fence(_language(start.fence.info), _ended(text[start.fence.start : start.fence.end]))
+        elif prose.is_too_dense(piece := text[start.at : end]):
+            alone = prose.literal(piece)
+        else:
+            pieces.append(piece)
+            length += len(piece)
+        if pieces and (alone is not None or length >= _PIECES_TOGETHER):
             yield from (_prose_again if length < _MOST_KEPT else _prose)((*pieces,))
             pieces, length = [], 0
-        if start.fence is not None:
-            yield _Fence(_language(start.fence.info), _ended(text[start.fence.start : start.fence.end]))
+        if alone is not None:
+            yield alone
     if pieces:
         yield from _prose((*pieces,))
 
@@ -388,12 +395,6 @@ def _fenced(text: str) -> Iterator[str]:
         elif _FENCE_MARKS.search(piece := text[start.at : end]) and None in layout.code_and_tables(piece):
             tokens = code.block_parser().parse(piece)
             yield from (token.content for token in tokens if token.type == "fence" and token.level == 0)
-
-
-def _literally(text: str) -> str:
-    """Return `text` as paragraphs in which every character is literal."""
-    lines = prose.unmacroed(text).split("\n")
-    return "  \n".join(prose.encoded(line.strip(), string.punctuation) for line in lines)
 
 
 def _pre(text: str) -> str:

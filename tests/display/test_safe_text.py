@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import sys
 from html.parser import HTMLParser
 
 import pytest
@@ -11,10 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from glm_magic.display import safe_text
+from glm_magic.display import prose, safe_text
 from glm_magic.display.lookahead import MATHS as OPENS_MATHS
 from glm_magic.display.page.segments import Segments
-from glm_magic.display.prose import _TOKEN
 
 TAGS = "br|sub|sup|kbd|b|i|em|strong|u|s|del|ins|mark|small|pre|code"
 ALLOWED_TAG = re.compile(rf"</?(?:{TAGS})\s*/?>", re.IGNORECASE)
@@ -193,6 +193,12 @@ def test_an_attack_cannot_act_in_a_list_a_quote_or_after_a_fence(text):
         "1. {}\n| a |\n|-|\n| {} |",
     ):
         assert faults(safe_text.markdown(around.replace("{}", text))) == []
+
+
+@pytest.mark.parametrize("text", ATTACKS.values(), ids=ATTACKS.keys())
+def test_an_attack_cannot_act_in_a_block_that_is_too_dense_to_read(text, monkeypatch):
+    monkeypatch.setattr("glm_magic.display.prose._MOST_MARKS", 0)
+    assert faults(safe_text.markdown(text)) == []
 
 
 def test_most_attacks_would_act_otherwise():
@@ -472,6 +478,22 @@ def test_a_diagram_is_shown_as_text():
 # --- plain text
 
 
+@pytest.mark.parametrize("piece", ["](\n", "<b><i> ", "&#1;", "[a](http://a.example) ", "![", "[a]: b\n", "www.,"])
+def test_a_block_that_is_too_dense_to_read_is_shown_as_it_was_written(piece):
+    dense = (piece * 21_000).strip()
+    before, after = "# *Head* <x>\n\n- a\n\n", "\n\n```\n<x>\n```\n\n**end** <x>\n"
+    shown = safe_text.markdown(before + dense + after)
+    assert shown.startswith(safe_text.markdown(before))
+    assert shown.endswith(safe_text.markdown(after))
+    read = [part[1:].strip("\n") for part in dom(shown) if isinstance(part, str) and part[0] == "="]
+    assert dense.replace("\n", "") in "".join(read)
+
+
+def test_all_but_words_and_spaces_are_encoded():
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    assert prose.encoded(every) == re.sub(r"[^\w ]", lambda found: f"&#{ord(found[0])};", every)
+
+
 def test_plain_text_has_no_control_characters_but_tab_and_newline():
     controls = "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0)]))
     shown = safe_text.plain(f"a{controls}b")
@@ -626,5 +648,5 @@ def test_an_answer_in_segments_is_as_safe_as_a_whole_one(pieces):
 
 @given(st.text("$\\([{}*a") | st.sampled_from(["\\begin{a}", "\\begin{a*}", "\\begin{", "\\begin{ab}x"]))
 def test_prose_and_the_lookahead_agree_on_what_opens_maths(text: str) -> None:
-    opening, token = re.match(OPENS_MATHS, text), _TOKEN.match(text)
+    opening, token = re.match(OPENS_MATHS, text), prose._TOKEN.match(text)
     assert (opening[0] if opening else None) == (token[0] if token and token.lastgroup == "maths" else None)

@@ -206,8 +206,8 @@ def test_a_stop_breaks_into_a_tool_and_leaves_no_call_that_nobody_has_answered(
 def test_a_stop_in_a_later_round_keeps_the_text_before_it_alone(kernel: Kernel, server: GlmServer) -> None:
     server.answer(calls(("add", {"a": 1, "b": 2}), text="First."), calls(("sleep", {}), ("add", {"a": 3, "b": 4})))
     request = send(kernel, "%%glm -T add,sleep\nhi", "a")
-    follow(kernel, request, seen=Interrupting(kernel))
-    assert value(kernel, "ran") == [[1, 2], "begun"]
+    messages = follow(kernel, request, seen=Interrupting(kernel))
+    assert value(kernel, "ran") == [[1, 2], "begun"], messages
     kernel.run("%%glm\nnext", "b")
     assert server.last.messages == [("user", "hi"), ("assistant", "First."), ("user", "next")]
 
