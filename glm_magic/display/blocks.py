@@ -10,8 +10,8 @@ import functools
 import re
 from typing import NamedTuple
 
-_ITEM = r"[ ]{0,3}(?: [-+*] | [0-9]{1,9}[.)] )(?=[ \t]|$)"
-_NO_ITEM = r"""\n(?:
+_LINE = re.compile(  # it begins with the newline before the line: `re` finds a character fast
+    r"""\n(?:
       (?P<blank> (?:[ \t]*\n)+ )
     | (?P<item_fence> [ ]{0,3}(?:[-+*]|[0-9]{1,9}[.)])[ ]{1,4}(?=(?P<inside>`{3,}(?=[^`|\n]*$)|~{3,}(?=[^|\n]*$))) )
     | (?P<quote> >(?=[^\n]*(?:```|~~~))[^\n]*(?:\n>[^\n]*)*\n? )
@@ -22,12 +22,10 @@ _NO_ITEM = r"""\n(?:
     | (?P<fence> `{3,}(?=[^`\n]*$) | ~{3,} )
     | (?P<indented> [ ]{1,3}(?=(?P<marks>`{3,}(?=[^`\n]*$)|~{3,})) )
     | (?P<html> [ ]{0,3}< )
-    | (?P<heading> \#{1,6}(?=[ \t]|$) )"""
-_FLAGS = re.MULTILINE | re.VERBOSE | re.IGNORECASE
-# Both begin with the newline before the line: `re` finds a character fast.
-_LINE = re.compile(rf"{_NO_ITEM} | (?P<item> {_ITEM} ))", _FLAGS)
-_LINE_OF_LIST = re.compile(f"{_NO_ITEM} )", _FLAGS)  # where items do not matter
-_ITEM_START = re.compile(_ITEM, _FLAGS)
+    | (?P<heading> \#{1,6}(?=[ \t]|$) )
+    | (?P<item> [ ]{0,3}(?: [-+*] | [0-9]{1,9}[.)] )(?=[ \t]|$) ))""",
+    re.MULTILINE | re.VERBOSE | re.IGNORECASE,
+)
 _CLOSING = {mark: re.compile(rf"^(?P<indent>[ \t]*)(?P<marks>{mark}{{3,}})[ \t]*$\n?", re.MULTILINE) for mark in "`~"}
 # How HTML ends that goes on over blank lines, by how it begins.
 _RAW_ENDS = {
@@ -45,7 +43,7 @@ _DEFINITION = re.compile(r"[ \t]*\[")  # of a link, perhaps, which is no block
 _CONTENT = re.compile(r"[ \t]*\S")
 _LONG = 10_000  # characters; the scan of a longer text is kept
 _PLACES = 16  # in a text, at which its scan can be resumed
-_MOST_SCANS = 8  # that are kept; an answer takes up to three
+_MOST_SCANS = 8  # that are kept; an answer takes up to two
 
 
 class Fence(NamedTuple):
@@ -75,7 +73,6 @@ class _Scan(NamedTuple):
     """A scan that can be resumed: nothing in it depends on how the text goes on."""
 
     text: str  # all that it depends on
-    items: bool
     found: list[Start]
     at: int
     fresh: int = -1  # the start of a line that continues no block
@@ -87,15 +84,15 @@ class _Scan(NamedTuple):
 _scans: list[_Scan] = []  # the latest first
 
 
-def starts(text: str, *, items: bool = True) -> Starts:
+def starts(text: str) -> Starts:
     """Find the places in `text`, whose only line ends are newlines. The first one is its beginning.
 
-    Without `items`, those where a list goes on are left out. If a long text has grown, only its end is read again.
+    If a long text has grown, only its end is read again.
     """
-    first = _Scan("", items, [Start(0, is_new=True)], 0, 0 if text[:1] not in ("", " ", "\t", "\n") else -1)
+    first = _Scan("", [Start(0, is_new=True)], 0, 0 if text[:1] not in ("", " ", "\t", "\n") else -1)
     if len(text) < _LONG:
         return _scan(text, [first])
-    known = next((scan for scan in _scans if scan.items == items and text.startswith(scan.text)), None)
+    known = next((scan for scan in _scans if text.startswith(scan.text)), None)
     scans = [known or first]
     found = _scan(text, scans)
     if len(scans) > 1:
@@ -105,7 +102,7 @@ def starts(text: str, *, items: bool = True) -> Starts:
 
 def _scan(text: str, scans: list[_Scan]) -> Starts:  # noqa: PLR0915 - a branch for each kind of line
     """Resume the last of `scans`, and append those that can be resumed next time."""
-    _, items, known, at, fresh, ordered, in_list, in_html = scans[-1]
+    _, known, at, fresh, ordered, in_list, in_html = scans[-1]
     found = [*known]
     lines = "\n" + text  # the newline before a line has the offset at which the line begins in `text`
     last_end = text.rfind("\n")
@@ -113,9 +110,9 @@ def _scan(text: str, scans: list[_Scan]) -> Starts:  # noqa: PLR0915 - a branch 
     due = at + step
     while True:
         if due <= at <= last_end:
-            scans.append(_Scan(text[: text.index("\n", at) + 1], items, [*found], at, fresh, ordered, in_list, in_html))
+            scans.append(_Scan(text[: text.index("\n", at) + 1], [*found], at, fresh, ordered, in_list, in_html))
             due = at + step
-        line = (_LINE_OF_LIST if in_list and fresh < 0 and not items else _LINE).search(lines, at)
+        line = _LINE.search(lines, at)
         if line is None:
             break
         kind, start, at = line.lastgroup, line.start(), line.end() - 1
@@ -126,8 +123,6 @@ def _scan(text: str, scans: list[_Scan]) -> Starts:  # noqa: PLR0915 - a branch 
         fresh = -1
         if kind == "blank":
             fresh = at if text[at : at + 1] not in ("", " ", "\t") else -1
-            if in_list and not items and _ITEM_START.match(text, at):
-                fresh = -1  # it goes on
             in_html = False
         elif kind == "unsure":
             return Starts(found, is_sure=False)
@@ -189,8 +184,7 @@ def _scan(text: str, scans: list[_Scan]) -> Starts:  # noqa: PLR0915 - a branch 
                 return Starts(found, is_sure=False)
             interrupts = has_content and item[0] != " " and goes_on
             if (is_fresh or interrupts) and not is_head:
-                if items or not in_list:
-                    _put(found, start, is_new=not in_list)
+                _put(found, start, is_new=not in_list)
                 ordered = at if is_number and has_content else -1
             in_list = True
     if fresh >= 0 and _CONTENT.match(text, fresh):

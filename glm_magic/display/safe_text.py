@@ -99,11 +99,14 @@ def last_block_start(text: str) -> int:
 
 def _last_start(text: str) -> tuple[int, str]:
     """Return the offset of the last top-level block, and what comes before it without fenced blocks."""
-    found, is_sure = blocks.starts(text, items=False)
-    new = [at for at, start in enumerate(found) if start.is_new]
-    ends = [start.at for start in found[1:]]
-    before = [text[start.at : end] for start, end in zip(found[: new[-1]], ends, strict=False) if not start.fence]
-    cut = found[new[-1]].at
+    found, is_sure = blocks.starts(text)
+    last = next(at for at in reversed(range(len(found))) if found[at].is_new)
+    cut, at, before = found[last].at, 0, list[str]()
+    for start, following in itertools.pairwise(found[: last + 1]):
+        if start.fence:
+            before.append(text[at : start.at])
+            at = following.at
+    before.append(text[at:cut])
     if not is_sure:
         later, more = _last_parsed(text[cut:])
         return cut + later, "".join(before) + more

@@ -57,14 +57,14 @@ def test_pieces_have_the_blocks_of_the_whole(text: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(TEXTS, min_size=2, max_size=6), st.booleans())
-@example(["- a\n- b\n- c\n- d\n", "\n- e\nf\n", "```\nx\n"], False)
-@example(["a text without a line end", " 1. an item\n2. another\n"], True)
-def test_a_text_that_has_grown_has_the_places_of_one_that_is_read_anew(texts: list[str], items: bool) -> None:
+@given(st.lists(TEXTS, min_size=2, max_size=6))
+@example(["- a\n- b\n- c\n- d\n", "\n- e\nf\n", "```\nx\n"])
+@example(["a text without a line end", " 1. an item\n2. another\n"])
+def test_a_text_that_has_grown_has_the_places_of_one_that_is_read_anew(texts: list[str]) -> None:
     seen = [*itertools.accumulate(texts), *texts]
-    anew = [blocks.starts(text, items=items) for text in seen]
+    anew = [blocks.starts(text) for text in seen]
     with mock.patch.object(blocks, "_LONG", 16), mock.patch.object(blocks, "_scans", []):
-        assert [blocks.starts(text, items=items) for text in seen] == anew
+        assert [blocks.starts(text) for text in seen] == anew
 
 
 @settings(max_examples=200, deadline=None)
