@@ -91,10 +91,11 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
     in_paragraph = is_lazy = False  # lazy: it may continue a paragraph of a container that it is not in
     head = table = -1  # where the line before begins, if it may be the head of a table; where a table begins
     at = 0
+    width = _width if "\t" in text else len
     while at < len(text) and (line := _LINE.match(text, at)):
         start, at, first = at, line.end(), line.start("first")
         indent, marks, letter = line.groups()
-        column, within = _width(indent), items[-1][0]
+        column, within = width(indent), items[-1][0]
         fence = _FENCE.match(text, first) if letter and letter in "`~" else None
         is_text = bool(letter) and not fence and not (letter in ">#=-*_" and _NO_TEXT.match(text, first))
         goes_on = is_text and not marks and 0 <= column - within < _CODE_COLUMNS
@@ -142,13 +143,13 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
             if in_paragraph and mark["number"] not in ("", "1") and mark["kind"] != left:
                 yield None  # it may be a line of the paragraph
                 return
-            outer, column = column, _width(indent + marks[: mark.end()])
+            outer, column = column, width(indent + marks[: mark.end()])
             if column > outer + len(mark[0].rstrip()) + _CODE_COLUMNS:
                 yield None  # it may be code
                 return
             items.append((column, mark["kind"]))
             in_paragraph = False
-        if _EMPTY_ITEM.match(text, first):
+        if letter in "-+*0123456789" and _EMPTY_ITEM.match(text, first):
             yield None
             return
         is_lazy = letter == ">"  # the next line may be
@@ -167,4 +168,4 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
 
 
 def _width(text: str) -> int:
-    return len(text.expandtabs(_CODE_COLUMNS)) if "\t" in text else len(text)
+    return len(text.expandtabs(_CODE_COLUMNS))

@@ -3,7 +3,8 @@
 Each row doubles the size three times, unless one took longer than LIMIT seconds (5 unless told otherwise); with
 `--small` the first is a twentieth. Where twice as much takes twice as long, the ratio at the end is 2.
 
-Some of them before time and traffic were made to grow as the answer does, and since (one run, 2 busy cores):
+Some of them before time and traffic were made to grow as the answer does, and since (one run, 2 busy cores; those of
+1,000,000 characters on slow ones, where 10 million additions in a loop take 0.6 s):
 
     markdown: fence, environments            125,000 characters    4.4 s       0.02 s
     markdown: definitions                    125,000 characters   11.7 s       0.03 s
@@ -11,16 +12,18 @@ Some of them before time and traffic were made to grow as the answer does, and s
     cut: headings                             25,000 characters    4.8 s       0.10 s
     page: thoughts between                     1,000 times        12.6 MB      0.9 MB
     page: calls                                  250 calls       146 MB        0.8 MB
-    page: list                             1,000,000 characters   25 s         1.4 s
-    page: headings                         1,000,000 characters    2.1 s       0.7 s
-    page: nested lists of tags             1,000,000 characters    5.7 s       0.8 s
-    page: half links                       1,000,000 characters    4.0 s       1.0 s
-    page: tables of tags                   1,000,000 characters    1.8 s       0.7 s
-    page: tables in lists                  1,000,000 characters    4.5 s       1.5 s, on a slower machine
-    page: lists of code                    1,000,000 characters    2.3 s       1.3 s, on a slower machine
-    page: lists of indented code           1,000,000 characters    3.6 s       1.6 s, on a slower machine
-    page: tables in quotes                 1,000,000 characters    4.2 s       0.9 s, on a slower machine
-    page: quotes of code                   1,000,000 characters    2.2 s       1.6 s, on a slower machine
+    page: list                           1,000,000 characters   25 s       1.1 s
+    page: headings                       1,000,000 characters   2.1 s      0.7 s
+    page: nested lists of tags           1,000,000 characters   5.7 s      1.9 s
+    page: half links                     1,000,000 characters   4.0 s      0.9 s
+    page: tags                           1,000,000 characters   2.8 s      0.3 s
+    page: entities                       1,000,000 characters   1.7 s      0.8 s
+    page: tables of tags                 1,000,000 characters   1.8 s      1.2 s
+    page: tables in lists                1,000,000 characters   4.5 s      1.2 s
+    page: lists of code                  1,000,000 characters   2.3 s      1.7 s
+    page: lists of indented code         1,000,000 characters   3.6 s      1.5 s
+    page: tables in quotes               1,000,000 characters   4.2 s      0.8 s
+    page: quotes of code                 1,000,000 characters   2.2 s      1.6 s
     terminal: environments                   100,000 characters    3.7 s       0.2 s
     changes: words in another order      3 * 400 words         over 40 s     0.0 s, as one change
 """
