@@ -12,18 +12,18 @@ Some of them before time and traffic were made to grow as the answer does, and s
     cut: headings                             25,000 characters    4.8 s       0.10 s
     page: thoughts between                     1,000 times        12.6 MB      0.9 MB
     page: calls                                  250 calls       146 MB        0.8 MB
-    page: list                           1,000,000 characters   25 s       1.1 s
-    page: headings                       1,000,000 characters   2.1 s      0.7 s
-    page: nested lists of tags           1,000,000 characters   5.7 s      1.9 s
-    page: half links                     1,000,000 characters   4.0 s      0.9 s
-    page: tags                           1,000,000 characters   2.8 s      0.3 s
-    page: entities                       1,000,000 characters   1.7 s      0.8 s
-    page: tables of tags                 1,000,000 characters   1.8 s      1.2 s
-    page: tables in lists                1,000,000 characters   4.5 s      1.2 s
-    page: lists of code                  1,000,000 characters   2.3 s      1.7 s
-    page: lists of indented code         1,000,000 characters   3.6 s      1.5 s
-    page: tables in quotes               1,000,000 characters   4.2 s      0.8 s
-    page: quotes of code                 1,000,000 characters   2.2 s      1.6 s
+    page: list                             1,000,000 characters   25 s         1.1 s
+    page: headings                         1,000,000 characters   2.1 s        0.7 s
+    page: nested lists of tags             1,000,000 characters   5.7 s        1.9 s
+    page: half links                       1,000,000 characters   4.0 s        0.9 s
+    page: tags                             1,000,000 characters   2.8 s        0.3 s
+    page: entities                         1,000,000 characters   1.7 s        0.8 s
+    page: tables of tags                   1,000,000 characters   1.8 s        1.2 s
+    page: tables in lists                  1,000,000 characters   4.5 s        1.2 s
+    page: lists of code                    1,000,000 characters   2.3 s        1.7 s
+    page: lists of indented code           1,000,000 characters   3.6 s        1.5 s
+    page: tables in quotes                 1,000,000 characters   4.2 s        0.8 s
+    page: quotes of code                   1,000,000 characters   2.2 s        1.6 s
     terminal: environments                   100,000 characters    3.7 s       0.2 s
     changes: words in another order      3 * 400 words         over 40 s     0.0 s, as one change
 """
