@@ -32,7 +32,7 @@ def make(folder: str, *requirements: str) -> Path:
     words = [word for name in requirements for word in (["-e", name] if name.startswith(".") else [name])]
     install = ["install", "-qq", "--disable-pip-version-check", "--no-compile"]  # Python compiles what is imported
     run([sys.executable, "-m", "pip", "--python", str(python), *install, "pip"])
-    run([str(python), "-m", "pip", *install, *words])  # the pip of now takes half the time of Debian's
+    run([str(python), "-m", "pip", *install, *words])  # the newest pip takes half the time of Debian's
     stamp.write_text(wanted)
     return python
 
