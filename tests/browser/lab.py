@@ -221,11 +221,12 @@ class Lab:
         self.path = self.folder / path
         if self.front_end == "JupyterLab" and self.page.evaluate("() => 'jupyterapp' in window"):
             self.page.evaluate(
-                """async path => {
+                """path => {
                     window.glmRuns = {};
                     for (const opened of [...jupyterapp.shell.widgets('main')]) opened.dispose();
                     if (jupyterapp.shell.leftCollapsed) jupyterapp.shell.expandLeft();
-                    await jupyterapp.commands.execute('docmanager:open', { path, factory: 'Notebook' });
+                    // its promise may be collected before it is kept, so it is not waited for
+                    jupyterapp.commands.execute('docmanager:open', { path, factory: 'Notebook' });
                 }""",
                 self._name,
             )
