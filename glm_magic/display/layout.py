@@ -91,7 +91,8 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
     in_paragraph = is_lazy = False  # lazy: it may continue a paragraph of a container that it is not in
     head = table = -1  # where the line before begins, if it may be the head of a table; where a table begins
     at = 0
-    width = _width if "\t" in text else len
+    has_tabs = "\t" in text
+    width = _width if has_tabs else len
     while at < len(text) and (line := _LINE.match(text, at)):
         start, at, first = at, line.end(), line.start("first")
         indent, marks, letter = line.groups()
@@ -131,7 +132,7 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
         within = items[-1][0]
         if column >= within + _CODE_COLUMNS:
             if not in_paragraph:
-                if "\t" in text:
+                if has_tabs:
                     yield None
                     return
                 column = within + _CODE_COLUMNS
@@ -156,7 +157,7 @@ def _by_lines(text: str) -> Iterator[Code | Table | None]:  # noqa: PLR0915 - a 
         in_paragraph = is_text or is_lazy
         if fence:
             code_end, end = -1, -1
-            if len(items) > 1 and "\t" not in text:
+            if len(items) > 1 and not has_tabs:
                 code_end, end = blocks.ends_in_item(text, items[-1][0], fence["marks"], fence.end("marks"))
             if end < 0:
                 yield None

@@ -27,8 +27,7 @@ class Lookahead:
     def __init__(self, text: str) -> None:
         self._text = text
         self._found: dict[re.Pattern[str], tuple[int, int, int]] = {}  # searched from, and found from and to
-        self._backticks: dict[int, list[int]] | None = None  # where runs start, by their length
-        self._ends: dict[str, list[int]] | None = None  # where environments end, by their mark
+        self._starts: dict[re.Pattern[str], dict[str, list[int]]] = {}  # of all matches, by what was matched
 
     def next(self, pattern: re.Pattern[str], at: int) -> tuple[int, int]:
         """Return start and end of the next match at or after `at`; both are `NOWHERE` if there is none."""
@@ -41,27 +40,23 @@ class Lookahead:
 
     def code_end(self, marks: str, at: int) -> tuple[int, int]:
         """Return start and end of the next run of exactly as many backticks."""
-        if self._backticks is None:
-            self._backticks = {}
-            for run in _BACKTICKS.finditer(self._text):
-                self._backticks.setdefault(len(run[0]), []).append(run.start())
-        return _next(self._backticks.get(len(marks), []), at, len(marks))
+        return self._next_like(marks, _BACKTICKS, at)
 
     def maths_end(self, opening: str, at: int) -> tuple[int, int]:
         """Return start and end of the mark that closes `opening`."""
         if closing := _CLOSES.get(opening):
             return self.next(closing, at)
-        if self._ends is None:
-            self._ends = {}
-            for end in _END.finditer(self._text):
-                self._ends.setdefault(end[0], []).append(end.start())
-        name = "\\end" + opening[len("\\begin") :]
-        return _next(self._ends.get(name, []), at, len(name))
+        return self._next_like("\\end" + opening[len("\\begin") :], _END, at)
 
-
-def _next(starts: list[int], at: int, length: int) -> tuple[int, int]:
-    number = bisect_left(starts, at)
-    return (starts[number], starts[number] + length) if number < len(starts) else (NOWHERE, NOWHERE)
+    def _next_like(self, mark: str, pattern: re.Pattern[str], at: int) -> tuple[int, int]:
+        """Return start and end of the next match of `pattern` that is exactly `mark`."""
+        if pattern not in self._starts:
+            by_mark = self._starts[pattern] = dict[str, list[int]]()
+            for found in pattern.finditer(self._text):
+                by_mark.setdefault(found[0], []).append(found.start())
+        starts = self._starts[pattern].get(mark, [])
+        number = bisect_left(starts, at)
+        return (starts[number], starts[number] + len(mark)) if number < len(starts) else (NOWHERE, NOWHERE)
 
 
 def open_display(text: str) -> int:

@@ -152,7 +152,7 @@ def neutralised(text: str, *, in_table: bool = False, address_end: int = 0) -> s
             case "macro":
                 shown = (shown.replace("\\", "&#92;") if in_address else shown) + _JOINER
             case "maths" | "escape" if in_address:
-                shown, at = f"&#{ord(shown[0])};", start + 1
+                shown, at = encoded(shown[0]), start + 1
             case "maths" if maths := read_maths(text, found, ahead):
                 shown, at = maths
             case "escape" if shown == "\\<":

@@ -64,7 +64,7 @@ def markdown(text: str) -> str:
     """Return `text` as Markdown that reads the same and cannot act.
 
     Equal input gives equal output. A whole top-level block gives the same whatever surrounds it, unless it has only one
-    of the two brackets of a link.
+    of the two brackets of a link. A block with so many marks that nobody can read it is shown literally.
     """
     text = plain(text)
     if prose.is_quiet(text):
@@ -147,10 +147,7 @@ def _line_starts(text: str) -> list[int]:
 
 
 def _parts(text: str) -> Iterator[_Part]:
-    """Split into the top level's fenced blocks and the neutralised rest; only what needs a parse is parsed.
-
-    A block that is too dense with marks is shown literally.
-    """
+    """Split into the top level's fenced blocks and the neutralised rest; only what needs a parse is parsed."""
     found = _without_maths(text, blocks.starts(text).found)
     ends = [*(start.at for start in found[1:]), len(text)]
     pieces: list[str] = []
@@ -358,7 +355,7 @@ def _is_closed(marks: str, source: str) -> bool:
 
 
 def _encoded_mark(found: re.Match[str]) -> str:
-    return f"{found[1]}&#{ord(found[2])};"
+    return found[1] + prose.encoded(found[2])
 
 
 def _join(parts: list[_Part]) -> str:

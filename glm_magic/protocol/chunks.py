@@ -106,7 +106,7 @@ class AnswerReader:
             is_plain = type(choice) is dict and choice.get("index", picker.index) == picker.index and not picker.held
             for picked in choices if is_plain and len(choices) == 1 else picker.pick(choices):
                 finish_reason = self._read_choice(picked, events) or finish_reason
-            if events and self._thinking is not None:
+            if events:
                 events = self._begun(events)
         if data.get("error") or self._error or ("choices" not in data and _is_flat_error(data)):
             self._came_with_error = events
@@ -159,8 +159,8 @@ class AnswerReader:
             self._note_unread(choice)
         if error := choice.get("error"):
             self._error = error
-        reason = choice.get("finish_reason")
-        if reason and (reason := _text(reason)):
+        reason = _text(choice.get("finish_reason"))
+        if reason:
             self._choices.end()
             reason = _FINISH_REASONS.get(reason.lower(), reason)
             if reason == "stop" and self._has_refused:

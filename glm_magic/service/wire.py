@@ -92,7 +92,7 @@ def _stream(start: bytes, chunks: Iterator[bytes], reader: AnswerReader) -> Iter
         if payload == DONE:
             return
         # reported: gateways wrap comments as data (llm-gateway#2053) and send pings as events (sub2api#1707)
-        if not payload or payload[0] == ":" or (kind and kind in _PINGS):
+        if not payload or payload[0] == ":" or kind in _PINGS:
             continue
         if kind == "error":
             raise _failure(payload, reader)
@@ -129,7 +129,7 @@ class _Stream(httpx.Response):
     def __init__(self, pieces: Iterator[bytes]) -> None:
         super().__init__(200, headers={"Content-Type": "text/event-stream"})
         self._pieces = pieces
-        self.waiting = 0  # bytes of an event that has not ended
+        self.waiting = 0  # bytes of the event that has not ended; whoever takes events sets it back
 
     def iter_text(self, chunk_size: int | None = None) -> Iterator[str]:  # noqa: ARG002 - as httpx declares it
         decode = codecs.getincrementaldecoder("utf-8")("replace").decode
@@ -144,7 +144,8 @@ class _Stream(httpx.Response):
 
 
 def _framed(start: bytes, chunks: Iterator[bytes]) -> Iterator[httpx_sse.ServerSentEvent]:
-    # reported: the last event, or [DONE] (llama.cpp), may end without a blank line
+    # The chain leaves `chunks`, and so the connection, open where [DONE] ends the stream early.
+    # Reported: the last event, or [DONE] (llama.cpp), may end without a blank line.
     stream = _Stream(_with_error_events(itertools.chain((start,), chunks, (b"\n\n",))))
     for sse in httpx_sse.EventSource(stream).iter_sse():
         stream.waiting = 0

@@ -475,9 +475,6 @@ def test_a_diagram_is_shown_as_text():
     assert safe_text.markdown("```mermaid\nA-->B\n```") == "```text\nA-->B\n```\n"
 
 
-# --- plain text
-
-
 @pytest.mark.parametrize("piece", ["](\n", "<b><i> ", "&#1;", "[a](http://a.example) ", "![", "[a]: b\n", "www.,"])
 def test_a_block_that_is_too_dense_to_read_is_shown_as_it_was_written(piece):
     dense = (piece * 21_000).strip()
@@ -492,6 +489,9 @@ def test_a_block_that_is_too_dense_to_read_is_shown_as_it_was_written(piece):
 def test_all_but_words_and_spaces_are_encoded():
     every = "".join(map(chr, range(sys.maxunicode + 1)))
     assert prose.encoded(every) == re.sub(r"[^\w ]", lambda found: f"&#{ord(found[0])};", every)
+
+
+# --- plain text
 
 
 def test_plain_text_has_no_control_characters_but_tab_and_newline():
