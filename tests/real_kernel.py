@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked_kernels
 import nbformat
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
+
+forked_kernels.install()
 
 
 class Kernel:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import browsers
+import forked_kernels
 import nbformat
 import pytest
 from playwright.sync_api import TimeoutError as PageTimeout
@@ -108,7 +109,7 @@ def _started(directory: Path, notebooks: Path, options: list[str], log: Path) ->
         port = _free_port()
         with log.open("wb") as stream:
             server = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", f"--ServerApp.port={port}", *options],
+                [sys.executable, forked_kernels.__file__, "jupyterlab", f"--ServerApp.port={port}", *options],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
@@ -387,14 +388,22 @@ class Lab:
         )
         log = self.folder.parent / LOG
         before = log.read_text()
-        for kernel in Path("/proc").glob("[0-9]*/cmdline"):
-            with suppress(OSError):
-                command = kernel.read_text()
-                if "ipykernel_launcher" in command and str(self.folder.parent) in command:
-                    os.kill(int(kernel.parent.name), signal.SIGABRT)  # its faulthandler writes where its threads are
+        for kernel in self._kernels():
+            os.kill(kernel, signal.SIGABRT)  # its faulthandler writes where its threads are
         time.sleep(1)
         self.leave()
         return f"{page}\n{before[-3000:]}\n{log.read_text()[len(before) :]}"
+
+    def _kernels(self) -> Iterator[int]:
+        """The processes of this server's kernels, each of which leads a session."""
+        programs = (f"{forked_kernels.__file__}\0", "ipykernel_launcher")
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                command, environment = ((process / name).read_text() for name in ("cmdline", "environ"))
+                number = int(process.name)
+                is_kernel = command.endswith(programs[0]) or programs[1] in command
+                if is_kernel and str(self.folder.parent) in environment and os.getsid(number) == number:
+                    yield number
 
     # --- the file, and the looks -------------------------------------------------------------
 

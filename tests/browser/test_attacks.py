@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -19,14 +18,13 @@ import nbformat
 import pytest
 from attacks import ATTACKS, CUT, halves, whole
 from glm_server import Answer, GlmServer, calls, chunk, error, stream
-from lab import lab_page
+from lab import Lab, fresh_page, lab_page
+from nbconvert import HTMLExporter
 from playwright.sync_api import expect
-from sharing import run
 
 from glm_magic.display import links
 
 if TYPE_CHECKING:
-    from lab import Lab
     from playwright.sync_api import Browser, Page, Request, Route
 
 pytestmark = pytest.mark.browser
@@ -157,7 +155,8 @@ class Watch:
                 self.seen.append(f"opened {page.url}")
             page.close()
         self._opened.clear()
-        return [*found, *self._look(""), *self.seen]
+        seen, self.seen = self.seen, []
+        return [*found, *self._look(""), *seen]
 
     def _look(self, root: str) -> list[str]:
         ran = [f"ran {name}" for name in self.page.evaluate(RAN)]
@@ -185,23 +184,24 @@ def in_rows(names: Sequence[Any], length: int) -> list[list[Any]]:
     return [[*names[at : at + length]] for at in range(0, len(names), length)]
 
 
-def test_most_attacks_act_if_nothing_is_done_about_them(lab: Lab) -> None:
-    watch = Watch(lab.page, lab._url)
+def test_most_attacks_act_if_nothing_is_done_about_them(chromium: Browser, lab_server: tuple[str, Path]) -> None:
     texts = [[f"Attack {name}\n\n{whole(name)}" for name in row] for row in in_rows(NAMES, 40)]
     cells = [
         f"import json\nfrom IPython.display import Markdown, display\nfor text in json.loads({json.dumps(row)!r}):\n"
         "    display(Markdown(text))"
         for row in texts
     ]
-    lab.open_new("unneutralised", *cells)
-    lab.run_cell(*range(len(cells)))
     acted: set[str] = set()
+    with lab_page(chromium, lab_server) as lab:
+        watch = Watch(lab.page, lab_server[0])
 
-    def most_have_acted() -> bool:
-        acted.update(attacks_in(watch.faults()))
-        return len(acted) >= 0.75 * len(NAMES)
+        def most_have_acted() -> bool:
+            acted.update(attacks_in(watch.faults()))
+            return len(acted) >= 0.75 * len(NAMES)
 
-    lab.wait_for(most_have_acted, "most attacks to act")
+        lab.open_new("unneutralised", *cells)
+        lab.run_cell(*range(len(cells)))
+        lab.wait_for(most_have_acted, "most attacks to act")
 
 
 # --- a notebook in which every attack was made in every way ----------------------------------
@@ -358,17 +358,22 @@ class Attacked:
     faults: list[str]
 
 
-@pytest.fixture
-def lab(chromium: Browser, lab_server: tuple[str, Path]) -> Iterator[Lab]:
-    """A page that no attack was in before, and whose context nobody watches."""
-    with lab_page(chromium, lab_server) as lab:
-        yield lab
+@pytest.fixture(scope="module")
+def pages(chromium: Browser) -> Iterator[dict[str, Page]]:
+    """A page whose context nobody else watches."""
+    with fresh_page(chromium) as page:
+        yield {"JupyterLab": page}
 
 
 @pytest.fixture(scope="module")
-def attacked(chromium: Browser, lab_server: tuple[str, Path]) -> Attacked:
-    with GlmServer() as server, lab_page(chromium, lab_server) as lab:
-        watch = Watch(lab.page, lab_server[0])
+def watch(pages: dict[str, Page], lab_server: tuple[str, Path]) -> Watch:
+    return Watch(pages["JupyterLab"], lab_server[0])
+
+
+@pytest.fixture(scope="module")
+def attacked(watch: Watch, lab_server: tuple[str, Path]) -> Attacked:
+    lab = Lab(watch.page, *lab_server)
+    with GlmServer() as server:
         sources, answers = zip(*cells_and_answers(), strict=True)
         again = next(source for source in sources if "-c prompts'" in source)
         setup = f"%load_ext glm_magic\n%glm_config base_url={server.url} model=GLM-4-Air\n{TOOLS}"
@@ -397,7 +402,8 @@ def attacked(chromium: Browser, lab_server: tuple[str, Path]) -> Attacked:
             address,
         )
         lab.save()
-        return Attacked(lab.path, faults)
+    lab.close()
+    return Attacked(lab.path, faults)
 
 
 def test_no_attack_acts_when_it_is_answered(attacked: Attacked) -> None:
@@ -405,14 +411,15 @@ def test_no_attack_acts_when_it_is_answered(attacked: Attacked) -> None:
 
 
 @pytest.mark.parametrize("is_trusted", [True, False], ids=["trusted", "untrusted"])
-def test_no_attack_acts_in_a_notebook_that_is_opened_again(lab: Lab, attacked: Attacked, is_trusted: bool) -> None:
+def test_no_attack_acts_in_a_notebook_that_is_opened_again(
+    lab: Lab, watch: Watch, attacked: Attacked, is_trusted: bool
+) -> None:
     name = attacked.path.name
     if not is_trusted:  # it was not saved here in this form
         notebook = nbformat.read(attacked.path, as_version=4)
         notebook.cells.append(nbformat.v4.new_markdown_cell("And more."))
         name = "attacked-untrusted.ipynb"
         nbformat.write(notebook, attacked.path.with_name(name))
-    watch = Watch(lab.page, lab._url)
     lab.open(name)
     code = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
     trusted = f"() => {code}.every(cell => cell.model.trusted)"
@@ -423,15 +430,14 @@ def test_no_attack_acts_in_a_notebook_that_is_opened_again(lab: Lab, attacked: A
 
 
 def test_no_attack_acts_in_the_page_that_nbconvert_makes(chromium: Browser, attacked: Attacked, tmp_path: Path) -> None:
-    shutil.copy(attacked.path, tmp_path / "attacked.ipynb")
-    run("nbconvert", "--to", "html", "attacked.ipynb", folder=tmp_path)
+    html, _ = HTMLExporter().from_filename(str(attacked.path))
+    file = tmp_path / "attacked.html"
+    file.write_text(html, encoding="utf-8")
     context = chromium.new_context()
     context.route(re.compile("^https?:"), lambda route: route.abort())
-    file = tmp_path / "attacked.html"
-    own = set(re.findall(r"https?://[^\s\"']+", file.read_text(encoding="utf-8").partition("<body")[0]))
     page = context.new_page()
     watch = Watch(page, file.parent.as_uri())
-    watch.expected = own
+    watch.expected = set(re.findall(r"https?://[^\s\"']+", html.partition("<body")[0]))
     page.goto(file.as_uri())
     assert page.locator(".jp-RenderedMarkdown").count() > len(NAMES)
     faults = watch.faults()

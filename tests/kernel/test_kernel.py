@@ -9,6 +9,8 @@ from typing import Any
 import nbformat
 import pytest
 from glm_server import Answer, GlmServer, chunk, data, error, stream
+from jupyter_client import launcher
+from jupyter_client.provisioning import local_provisioner
 from nbconvert import HTMLExporter, MarkdownExporter
 from real_kernel import Kernel
 from waiting import comes_true
@@ -171,7 +173,11 @@ def test_the_panel_is_a_table_where_nobody_is_before_the_page(execute: Callable[
     assert "widgets" not in notebook.metadata
 
 
-def test_loading_imports_nothing_heavy(execute_in_new_kernel: Callable[..., Any]) -> None:
+def test_loading_imports_nothing_heavy(
+    execute_in_new_kernel: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a process of its own, and no fork of one that has imported some of it
+    monkeypatch.setattr(local_provisioner, "launch_kernel", launcher.launch_kernel)
     heavy = "{'httpx', 'anywidget', 'pydantic', 'rich', 'nbformat', 'markdown_it', 'ipywidgets', 'keyring'}"
     notebook = execute_in_new_kernel(f"import sys; print(sorted({heavy} & set(sys.modules)))")
     assert notebook.cells[1].outputs[0].text == "[]\n"

@@ -1,0 +1,133 @@
+"""Kernels forked from a process that has imported ipykernel: to import it takes most of the time of a kernel's start.
+
+`install` has jupyter_client fork them in this process, and `python forked_kernels.py MODULE …` in that of a program.
+`python forked_kernels.py` is the process that is forked: it reads what to run, and writes the numbers of processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from typing import Any
+
+PRELOADED = ("ipykernel.kernelapp", "ipykernel.zmqshell", "jedi", "httpx", "httpx_sse", "rich.console", "nbformat")
+KERNEL = [sys.executable, "-m", "ipykernel_launcher"]
+
+
+class Forked:
+    """A forked process, as far as jupyter_client asks a `subprocess.Popen`."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """Return 0 once it has ended, however it did, and None before."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, 0)
+            return None
+        return 0
+
+    def wait(self) -> int:
+        """Wait for its end."""
+        while self.poll() is None:
+            time.sleep(0.01)
+        return 0
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it has not ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it."""
+        self.send_signal(signal.SIGKILL)
+
+
+def install() -> None:
+    """Have jupyter_client fork the kernels that it starts in this process, unless they have packages of their own."""
+    from jupyter_client.provisioning import local_provisioner
+
+    launch = local_provisioner.launch_kernel
+    if launch.__name__ == "fork" or sys.platform != "linux":
+        return
+    forks: list[subprocess.Popen[str]] = []
+
+    def fork(cmd: list[str], *, env: dict[str, str], cwd: str | None = None, **options: Any) -> Any:
+        if cmd[:3] != KERNEL or env.get("PYTHONPATH") != os.environ.get("PYTHONPATH"):
+            return launch(cmd, env=env, cwd=cwd, **options)
+        if not forks:
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            forks.append(subprocess.Popen([sys.executable, __file__], text=True, **pipes))
+        asked, answered = forks[0].stdin, forks[0].stdout
+        assert asked is not None
+        assert answered is not None
+        print(json.dumps([cmd[2:], env, os.path.abspath(cwd or ".")]), file=asked, flush=True)  # noqa: PTH100
+        return Forked(int(answered.readline()))
+
+    local_provisioner.launch_kernel = fork
+
+
+# --- the process that is forked ---------------------------------------------------------------
+
+
+def serve() -> None:
+    """Fork for each line of the input. When that ends, the kernels do: they watch their parent."""
+    os.environ["JPY_PARENT_PID"] = str(os.getpid())  # ipykernel reads it when it is imported
+    for module in PRELOADED:
+        importlib.import_module(module)
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they have ended
+    ready, is_ready = os.pipe()
+    for line in sys.stdin:
+        if (pid := os.fork()) == 0:
+            os.setsid()
+            os.write(is_ready, b".")
+            run(*json.loads(line))
+            return
+        os.read(ready, 1)  # it has a group of its own, to which signals go
+        print(pid, flush=True)
+
+
+def run(command: list[str], environment: dict[str, str], folder: str) -> None:
+    """Run a module, as `python -m` does in a new process."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment, JPY_PARENT_PID=str(os.getppid()))
+    if environment.get("PYTHONFAULTHANDLER"):
+        faulthandler.enable()
+    run_module(command)
+
+
+def run_module(command: list[str]) -> None:
+    """Run a module with arguments in this process."""
+    sys.path[0] = os.getcwd()  # noqa: PTH109
+    sys.argv = command
+    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        install()
+        run_module(sys.argv[1:])
+    else:
+        serve()
