@@ -6,6 +6,7 @@ cleaned once more.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections import Counter
@@ -205,6 +206,7 @@ class _Answer(Markdown):
                 self.characters.update(filter(str.isalnum, safe_text.plain(part.content)))
 
 
+@functools.cache
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"maxNesting": 2 * _DEEPEST}).enable(["strikethrough", "table"])
     parser.disable(["html_block", "html_inline", "image", "reference"])  # what they parse would not be shown
