@@ -40,7 +40,7 @@ PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 TWO = ("-n", "2", "--dist", "loadfile")
 # One more than there are cores: these tests wait for kernels and servers. The slowest files come first, so that none is
 # left at the end.
-OTHERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "-m", "not browser")
+OTHERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore=tests/browser")
 SLOWEST_FIRST = ("tests/test_notebooks.py", "tests/notebook", "tests/kernel", "tests")
 # Chromium, the server and the kernel are three programs, and now and then a message between them is late or lost: what
 # fails is tried once more, and its traceback shown.

@@ -204,12 +204,18 @@ def _may_be_head(line: str, text: str, end: int) -> bool:
 
 def fits(head: str, rule: str) -> bool:
     """Whether `head` and the `rule` below it begin a table. No bar in `head` is escaped."""
+    return _cells(head).count("|") == _bars(rule)
+
+
+@functools.lru_cache(maxsize=64)
+def _bars(rule: str) -> int:
+    """Return how many bars are between the cells of a rule; -1 if it is none."""
     cells = _cells(rule)
-    return len(_cells(head)) == len(cells) and all(map(_RULE_OF_CELL.fullmatch, cells))
+    return cells.count("|") if all(map(_RULE_OF_CELL.fullmatch, cells.split("|"))) else -1
 
 
-def _cells(row: str) -> list[str]:
-    return row.strip().removeprefix("|").removesuffix("|").split("|")
+def _cells(row: str) -> str:
+    return row.strip().removeprefix("|").removesuffix("|")
 
 
 def ends_in_item(text: str, column: int, marks: str, at: int) -> tuple[int, int]:

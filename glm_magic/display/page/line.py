@@ -71,7 +71,7 @@ class Line:
 
     def say(self, what: str, *, at_once: bool = True) -> None:
         """Show a new status, `at_once` or with the next update that is due."""
-        self._status = safe_text.one_line(what)
+        self._status = what
         if at_once and self._status != self._shown:
             self._update()
 
@@ -133,7 +133,8 @@ class Line:
             self._show(line((self._title, f"{self._status} …", *self._marks)), self._name, update=not is_new)
             return
         tokens = tokens_of_characters(self._wide, self._narrow)
-        self._bar.update(status=self._status, tokens=tokens, first_token_seconds=self._first_token)
+        status = safe_text.one_line(self._status)
+        self._bar.update(status=status, tokens=tokens, first_token_seconds=self._first_token)
         if self._thoughts:
             self._bar.think("".join(self._thoughts))
             self._thoughts.clear()

@@ -230,8 +230,10 @@ class Parts:
 
     def _last(self, kind: type[_Kind]) -> _Kind | None:
         """Return the last part if it is of this kind, or the last of this kind if the page is full."""
-        among = self._parts if self._is_full else self._parts[-1:]
-        return next((part for part in reversed(among) if isinstance(part, kind)), None)
+        for part in reversed(self._parts if self._is_full else self._parts[-1:]):
+            if isinstance(part, kind):
+                return part
+        return None
 
     @property
     def _is_full(self) -> bool:
