@@ -109,7 +109,7 @@ def test_thinking_is_folded_above_the_answer(lab: Lab, server: GlmServer, gates:
 
     stands()
     outputs = lab.save().cells[1].outputs
-    lab.reload()
+    lab.open(lab.path)
     stands()
     assert not any(WIDGET in output.data for output in outputs)
     (turn,) = [output.data[TURN] for output in outputs if TURN in output.data]

@@ -59,7 +59,7 @@ def test_answer_appears_in_steps_and_stays_in_the_file(lab: Lab, server: GlmServ
 
     seen = lab.text(1)
     outputs = lab.save().cells[1].outputs
-    lab.reload()
+    lab.open(lab.path)
     expect(lab.answer(1).locator("li")).to_have_text(["high", "low"])
     assert lab.text(1) == seen
 
@@ -138,7 +138,7 @@ def test_hostile_answer_does_nothing(lab: Lab, server: GlmServer) -> None:
         link.click()
     is_harmless(1)
     lab.save()
-    lab.reload()
+    lab.open(lab.path)
     is_harmless(1)
 
     lab.run_cell(2)  # the same text by IPython's own Markdown: what would have happened

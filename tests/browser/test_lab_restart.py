@@ -127,7 +127,7 @@ def test_what_was_under_way_when_the_kernel_ended_says_nothing_that_is_no_longer
         expect(lab.bar(index).locator(".glm-bar-said")).to_have_text(f"{what} · the kernel has ended")
 
     saved = lab.save()
-    lab.reload()
+    lab.open(lab.path)
     for index, what in (1, "GLM-4-Air"), (2, "GLM-4-Air"), (3, "this cell"):
         expect(lab.outputs(index).locator("[data-glm-bar]")).to_have_text(f"{what} · not finished yet")
         assert not any(word in lab.text(index) for word in ("waiting", "answering", "runs", "widget"))

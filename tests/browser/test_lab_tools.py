@@ -221,7 +221,7 @@ def test_an_answer_of_a_schema_streams_as_json_and_becomes_a_table(lab: Lab, ser
     expect(lab.answer(2)).to_have_text(re.compile(r"^x = 1\s*$"))
     seen = [lab.text(1), lab.text(2)]
     lab.save()
-    lab.reload()
+    lab.open(lab.path)
     expect(table.locator("td")).to_have_text(["Paris", "2102650", "Seoul", "9411000"])
     assert [lab.text(1), lab.text(2)] == seen
 
