@@ -19,6 +19,7 @@ import sys
 import time
 from typing import Any
 
+# What a kernel imports when it starts, and the magics when they are first used.
 PRELOADED = ("ipykernel.kernelapp", "ipykernel.zmqshell", "jedi", "httpx", "httpx_sse", "rich.console", "nbformat")
 KERNEL = [sys.executable, "-m", "ipykernel_launcher"]
 
@@ -62,18 +63,18 @@ def install() -> None:
     """Have jupyter_client fork the kernels that it starts in this process, unless they have packages of their own."""
     from jupyter_client.provisioning import local_provisioner
 
-    launch = local_provisioner.launch_kernel
-    if launch.__name__ == "fork" or sys.platform != "linux":
+    if sys.platform != "linux":  # elsewhere a fork is not safe, or there is none
         return
-    forks: list[subprocess.Popen[str]] = []
+    launch = local_provisioner.launch_kernel
+    forked: list[subprocess.Popen[str]] = []
 
     def fork(cmd: list[str], *, env: dict[str, str], cwd: str | None = None, **options: Any) -> Any:
         if cmd[:3] != KERNEL or env.get("PYTHONPATH") != os.environ.get("PYTHONPATH"):
             return launch(cmd, env=env, cwd=cwd, **options)
-        if not forks:
+        if not forked:
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            forks.append(subprocess.Popen([sys.executable, __file__], text=True, **pipes))
-        asked, answered = forks[0].stdin, forks[0].stdout
+            forked.append(subprocess.Popen([sys.executable, __file__], text=True, **pipes))
+        asked, answered = forked[0].stdin, forked[0].stdout
         assert asked is not None
         assert answered is not None
         print(json.dumps([cmd[2:], env, os.path.abspath(cwd or ".")]), file=asked, flush=True)  # noqa: PTH100
