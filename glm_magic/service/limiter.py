@@ -8,7 +8,6 @@ From then on it takes as many accepted requests to grow by one, and many more to
 
 from __future__ import annotations
 
-import itertools
 import random
 import re
 import sys
@@ -201,11 +200,14 @@ class Limiter:
         return True
 
     def _wake(self) -> None:
-        """Tell those that may start."""
-        room = self._limit - len(self._running)
-        if room > 0 and self._line:
-            for slot in itertools.islice(tuple(self._line), room):
-                slot.turn.set()
+        """Tell the next one in the line; once it runs, it tells the one behind it."""
+        if len(self._running) >= self._limit:
+            return
+        now = self._clock()
+        for slot in tuple(self._line):
+            slot.turn.set()
+            if now - slot.seen < _ASLEEP_SECONDS:
+                return
 
     def _grow(self, slot: Slot) -> None:
         if self._limit >= slot.cap:

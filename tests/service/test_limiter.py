@@ -238,6 +238,30 @@ def test_who_looks_no_longer_does_not_hold_up_those_behind(clock: Clock) -> None
     started(all_of_them, 1)
 
 
+def test_whoever_starts_tells_the_next_one_alone(clock: Clock) -> None:
+    all_of_them = limiter(clock)
+    running, waiting = started(all_of_them, 4), [in_line(all_of_them) for _ in range(30)]
+    for slot, _ in waiting:
+        slot.turn.clear()
+    for slot in running:
+        slot.end()
+    for slot, until_its_turn in waiting[:4]:
+        assert [other for other, _ in waiting if other.turn.is_set()] == [slot]
+        assert list(until_its_turn) == [Tick(0.0)]
+    assert not any(slot.turn.is_set() for slot, _ in waiting)
+
+
+def test_who_looks_no_longer_is_told_together_with_those_behind_who_do(clock: Clock) -> None:
+    all_of_them = limiter(clock)
+    (running, *_), (asleep, _) = started(all_of_them, 4), in_line(all_of_them)
+    clock.now += 3.0
+    (awake, _), (behind, _) = in_line(all_of_them), in_line(all_of_them)
+    for slot in (asleep, awake, behind):
+        slot.turn.clear()
+    running.end()
+    assert [slot.turn.is_set() for slot in (asleep, awake, behind)] == [True, True, False]
+
+
 def test_who_stops_waiting_leaves_the_line(clock: Clock) -> None:
     all_of_them = limiter(clock, 1)
     started(all_of_them, 1)
