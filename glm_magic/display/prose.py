@@ -189,7 +189,7 @@ def _target(text: str, after: int, start: int, *, in_address: bool) -> tuple[str
     if target is None or not (host := links.host_of(target[1])):
         return " ]&#40;" if in_address else "]&#40;", start + 2  # a bracket does not end an address
     beside = f" \u2192 {encoded(host)}" if _lies(text, after, start, host) else ""
-    return beside + target[0], target.end()
+    return beside + target[0].replace("]:", "]&#58;"), target.end()  # a bracket in an address begins no definition
 
 
 def _is_definition(text: str, after: int, start: int) -> bool:
