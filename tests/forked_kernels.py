@@ -1,7 +1,7 @@
-"""Kernels forked from a process that has imported ipykernel: to import it takes most of the time of a kernel's start.
+"""Starts kernels by forking a process that has imported ipykernel, because importing it is half of a kernel's start.
 
-`install` has jupyter_client fork them in this process, and `python forked_kernels.py MODULE …` in that of a program.
-`python forked_kernels.py` is the process that is forked: it reads what to run, and writes the numbers of processes.
+`install` makes jupyter_client do so in this process; `python forked_kernels.py MODULE …` runs a module where it does.
+`python forked_kernels.py` is the process that is forked. It reads what to run from stdin, and prints process ids.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import runpy
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 from typing import Any
 
 # What a kernel imports when it starts, and the magics when they are first used.
@@ -40,27 +40,25 @@ class Forked:
         return 0
 
     def wait(self) -> int:
-        """Wait for its end."""
-        while self.poll() is None:
-            time.sleep(0.01)
+        """Return how it has ended; jupyter_client asks once `poll` has said that it has."""
         return 0
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, if it has not ended."""
+        """Send a signal, unless it has ended."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End it."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
 
 def install() -> None:
-    """Have jupyter_client fork the kernels that it starts in this process, unless they have packages of their own."""
+    """Make jupyter_client fork the kernels that it starts in this process, unless they have another ``PYTHONPATH``."""
     from jupyter_client.provisioning import local_provisioner
 
     if sys.platform != "linux":  # elsewhere a fork is not safe, or there is none
@@ -77,7 +75,7 @@ def install() -> None:
         asked, answered = forked[0].stdin, forked[0].stdout
         assert asked is not None
         assert answered is not None
-        print(json.dumps([cmd[2:], env, os.path.abspath(cwd or ".")]), file=asked, flush=True)  # noqa: PTH100
+        print(json.dumps([cmd[2:], env, str(Path(cwd or ".").absolute())]), file=asked, flush=True)
         return Forked(int(answered.readline()))
 
     local_provisioner.launch_kernel = fork
@@ -121,7 +119,7 @@ def run(command: list[str], environment: dict[str, str], folder: str) -> None:
 
 def run_module(command: list[str]) -> None:
     """Run a module with arguments in this process."""
-    sys.path[0] = os.getcwd()  # noqa: PTH109
+    sys.path[0] = str(Path.cwd())
     sys.argv = command
     runpy.run_module(command[0], run_name="__main__", alter_sys=True)
 

@@ -204,17 +204,18 @@ def _may_be_head(line: str, text: str, end: int) -> bool:
 
 def fits(head: str, rule: str) -> bool:
     """Whether `head` and the `rule` below it begin a table. No bar in `head` is escaped."""
-    return _cells(head).count("|") == _bars(rule)
+    return _inside(head).count("|") == _bars(rule)
 
 
 @functools.lru_cache(maxsize=64)
 def _bars(rule: str) -> int:
-    """Return how many bars are between the cells of a rule; -1 if it is none."""
-    cells = _cells(rule)
-    return cells.count("|") if all(map(_RULE_OF_CELL.fullmatch, cells.split("|"))) else -1
+    """Return the number of bars between the cells of a rule; -1 if the line is no rule."""
+    inside = _inside(rule)
+    return inside.count("|") if all(map(_RULE_OF_CELL.fullmatch, inside.split("|"))) else -1
 
 
-def _cells(row: str) -> str:
+def _inside(row: str) -> str:
+    """Return a row without the bars at its ends."""
     return row.strip().removeprefix("|").removesuffix("|")
 
 

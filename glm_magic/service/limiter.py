@@ -195,7 +195,7 @@ class Limiter:
         for other in tuple(self._line):
             if other is slot:
                 return True
-            if now - other.seen < _ASLEEP_SECONDS:
+            if other.is_awake(now):
                 return False
         return True
 
@@ -206,7 +206,7 @@ class Limiter:
         now = self._clock()
         for slot in tuple(self._line):
             slot.turn.set()
-            if now - slot.seen < _ASLEEP_SECONDS:
+            if slot.is_awake(now):
                 return
 
     def _grow(self, slot: Slot) -> None:
@@ -272,6 +272,10 @@ class Slot:
         self.wave = -1
         self.seen = 0.0
         self.turn = threading.Event()
+
+    def is_awake(self, now: float) -> bool:
+        """Whether it has looked lately, so that it holds up those behind it."""
+        return now - self.seen < _ASLEEP_SECONDS
 
     def wait(self, why: str = "") -> Iterator[Event]:
         """Wait until the request may start, with a `Notice` each tenth of a second, which begins with `why`.

@@ -33,14 +33,14 @@ class Layers:
     def find(self, setting: Setting, files: Iterable[SettingsFile] | None = None) -> tuple[Value, str]:
         """Return a setting's value and the layer that sets it.
 
-        For many settings, pass the `files`: to look for them takes longer than all else. Raises `SettingError` if an
+        To find many settings, pass the `files`: looking them up is the slow part. Raises `SettingError` if an
         environment variable holds a value that the setting does not take.
         """
         return (
             _in(self.assigned, setting, SET)
             or self._in_environment(setting)
             or _in(self.config, setting, CONFIG_FILE)
-            or self._in_files(setting, (self.files or ()) if files is None else files)
+            or _in_files((self.files or ()) if files is None else files, setting)
             or (setting.default, DEFAULT)
         )
 
@@ -59,9 +59,6 @@ class Layers:
             if text.strip() or (text and setting.may_be_empty):  # an empty variable counts as unset
                 return setting.parse(text, as_typed=f"The variable {variable}"), f"{ENVIRONMENT} ({variable})"
         return None
-
-    def _in_files(self, setting: Setting, files: Iterable[SettingsFile]) -> Found:
-        return next((found for file in files if (found := _in(file.values, setting, file.where))), None)
 
 
 _kernel: Layers | None = None  # of the process, as its environment is
@@ -82,3 +79,7 @@ def starting_with(own: Mapping[str, Value]) -> Layers:
 
 def _in(values: Mapping[str, Value], setting: Setting, layer: str) -> Found:
     return (values[setting.name], layer) if setting.name in values else None
+
+
+def _in_files(files: Iterable[SettingsFile], setting: Setting) -> Found:
+    return next((found for file in files if (found := _in(file.values, setting, file.where))), None)

@@ -388,22 +388,19 @@ class Lab:
         )
         log = self.folder.parent / LOG
         before = log.read_text()
-        for kernel in self._kernels():
-            os.kill(kernel, signal.SIGABRT)  # its faulthandler writes where its threads are
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if self._is_kernel(process):
+                    os.kill(int(process.name), signal.SIGABRT)  # its faulthandler writes where its threads are
         time.sleep(1)
         self.leave()
         return f"{page}\n{before[-3000:]}\n{log.read_text()[len(before) :]}"
 
-    def _kernels(self) -> Iterator[int]:
-        """The processes of this server's kernels, each of which leads a session."""
-        programs = (f"{forked_kernels.__file__}\0", "ipykernel_launcher")
-        for process in Path("/proc").glob("[0-9]*"):
-            with suppress(OSError):
-                command, environment = ((process / name).read_text() for name in ("cmdline", "environ"))
-                number = int(process.name)
-                is_kernel = command.endswith(programs[0]) or programs[1] in command
-                if is_kernel and str(self.folder.parent) in environment and os.getsid(number) == number:
-                    yield number
+    def _is_kernel(self, process: Path) -> bool:
+        """Whether a process is a kernel of this server: forked or not, it leads a session."""
+        command, environment = ((process / name).read_text() for name in ("cmdline", "environ"))
+        is_of_here = str(self.folder.parent) in environment and os.getsid(int(process.name)) == int(process.name)
+        return is_of_here and ("ipykernel_launcher" in command or command.endswith(f"{forked_kernels.__file__}\0"))
 
     # --- the file, and the looks -------------------------------------------------------------
 

@@ -155,8 +155,9 @@ class Watch:
                 self.seen.append(f"opened {page.url}")
             page.close()
         self._opened.clear()
+        found += self._look("")
         seen, self.seen = self.seen, []
-        return [*found, *self._look(""), *seen]
+        return [*found, *seen]
 
     def _look(self, root: str) -> list[str]:
         ran = [f"ran {name}" for name in self.page.evaluate(RAN)]
