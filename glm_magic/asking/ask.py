@@ -155,12 +155,8 @@ class Asking:
 
 def attempt_of(question: Question, reply: Reply, created: float) -> Attempt:
     """Return the reply to a question as an attempt of its turn, asked `created` seconds after the epoch."""
-    kept = replace(
-        reply,
-        seconds=round(reply.seconds, 3),
-        first_token_seconds=None if reply.first_token_seconds is None else round(reply.first_token_seconds, 3),
-        tool_runs=tuple(run for run in reply.tool_runs if run.id in {step.tool_call_id for step in reply.steps}),
-    )
+    answered = {step.tool_call_id for step in reply.steps}
+    kept = replace(reply, tool_runs=tuple(run for run in reply.tool_runs if run.id in answered))
     return Attempt(
         id=new_id(),
         messages=(question.message, *reply.steps, Message("assistant", reply.text)),

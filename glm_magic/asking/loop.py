@@ -161,7 +161,7 @@ class Loop:
                 "parsed": self._parsed,
                 "usage": self._tokens(),
                 "request": self._request,
-                "seconds": self._clock() - self._started,
+                "seconds": self._seconds,
                 "first_token_seconds": self._first_token,
                 **self.circumstances,
                 **circumstances,
@@ -174,6 +174,11 @@ class Loop:
         for event in held_back:
             self._answer.add(event)
         return [event for event in held_back if not isinstance(event, ToolCallDelta)]
+
+    @property
+    def _seconds(self) -> float:
+        """The time so far, to the millisecond, as it is kept: a replay shows what the first answer did."""
+        return round(self._clock() - self._started, 3)
 
     def _tokens(self) -> Usage | None:
         """Return the tokens of all requests together; None if the service did not count one of them."""
@@ -198,7 +203,7 @@ class Loop:
                     self._started += self._clock() - waits_since
                 waits_since = self._clock() if isinstance(event, Notice) and event.kind == "wait" else None
                 if self._first_token is None and isinstance(event, PART_OF_AN_ANSWER):
-                    self._first_token = self._clock() - self._started
+                    self._first_token = self._seconds
                 if isinstance(event, ToolCallDelta):
                     yield ToolCalling(*self._answer.calling(event))
                     continue

@@ -51,7 +51,7 @@ class PanelHands:
         self._show_rows()
 
     def _show_rows(self) -> None:
-        layers = self._shared.session.layers
+        layers = self._shared.session.layers.with_files_read()
         lines = {"config": config_line(layers), "ask": ask_line(layers.assigned), "playground": PLAYGROUND}
         self._panel.show(
             {"rows": [settings.row(layers, each, layers.assigned) for each in SETTINGS.values()], "lines": lines}

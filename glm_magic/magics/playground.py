@@ -27,7 +27,6 @@ from glm_magic.magics.written import ask_line
 from glm_magic.notebook.bundle import MIME_TYPE
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.declared import setting as known
-from glm_magic.settings.setting import Setting
 
 _MOST_BESIDE = 3  # attempts side by side
 
@@ -105,7 +104,7 @@ class PlaygroundHands:
         """Show what holds now: a cell may have changed a name or a setting."""
         self._page.models = known_models(self._shared.session.listed_models)
         self._page.presets = [*self._shared.presets]
-        self._page.rows = [self._row(each) for each in SETTINGS.values() if each.option and each.name not in _NOT_HERE]
+        self._page.rows = self._rows()
         self._show_fields()
         self._show_attempts()
 
@@ -191,9 +190,11 @@ class PlaygroundHands:
     def _turn(self) -> Turn | None:
         return self._shared.session.chats.conversation(self._chat).find(self._place)
 
-    def _row(self, setting: Setting) -> dict[str, Any]:
-        row = settings.row(self._shared.session.layers, setting, self._options, _SET_HERE)
-        return {**row, "optional": False}  # a line cannot say "not set": reset takes an option away
+    def _rows(self) -> list[dict[str, Any]]:
+        layers = self._shared.session.layers.with_files_read()
+        shown = [each for each in SETTINGS.values() if each.option and each.name not in _NOT_HERE]
+        rows = [settings.row(layers, each, self._options, _SET_HERE) for each in shown]
+        return [{**row, "optional": False} for row in rows]  # a line cannot say "not set": reset takes an option away
 
     def _show_fields(self) -> None:
         try:

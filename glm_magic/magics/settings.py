@@ -94,7 +94,7 @@ def key_status(shared: Shared) -> str:
 
 def as_table(shared: Shared) -> dict[str, str]:
     """Return each setting with its value, where that comes from, and its meaning, by MIME type."""
-    layers = shared.session.layers
+    layers = shared.session.layers.with_files_read()
     return table(
         "glm_magic settings",
         ("setting", "value", "from", "meaning"),

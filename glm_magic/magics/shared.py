@@ -93,7 +93,7 @@ class Shared:
     def files(self) -> SettingsFiles:
         """The settings' files."""
         files = self.session.layers.files
-        assert files is not None, "`begin` has found them"
+        assert isinstance(files, SettingsFiles), "`begin` has found them"
         return files
 
     @property

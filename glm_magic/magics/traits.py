@@ -49,11 +49,11 @@ class Mirror:
     def show(self) -> None:
         """Let the traits show what holds: an environment variable may have changed since."""
         self._showing = True
-        files = tuple(self._layers.files or ())
+        layers = self._layers.with_files_read()
         try:
             for name, setting in SETTINGS.items():
                 with contextlib.suppress(SettingError):  # it is raised where it matters: when something is asked
-                    value, _ = self._layers.find(setting, files)
+                    value, _ = layers.find(setting)
                     setattr(self.traits, name, value)
         finally:
             self._showing = False

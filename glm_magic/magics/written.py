@@ -23,7 +23,7 @@ _NOTHING = AskLine()
 
 def config_line(layers: Layers) -> str:
     """Return the ``%glm_config`` line that repeats what is set in this kernel."""
-    others = replace(layers, assigned={})
+    others = replace(layers.with_files_read(), assigned={})
     return set_line({name: value for name, value in layers.assigned.items() if not _holds(others, name, value)})
 
 

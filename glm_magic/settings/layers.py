@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -28,26 +28,29 @@ class Layers:
     environ: Mapping[str, str] = field(repr=False)  # it holds the key
     config: dict[str, Value] = field(default_factory=dict)
     assigned: dict[str, Value] = field(default_factory=dict)
-    files: SettingsFiles | None = None
+    files: SettingsFiles | tuple[SettingsFile, ...] | None = None
 
-    def find(self, setting: Setting, files: Iterable[SettingsFile] | None = None) -> tuple[Value, str]:
+    def find(self, setting: Setting) -> tuple[Value, str]:
         """Return a setting's value and the layer that sets it.
 
-        To find many settings, pass the `files`: looking them up is the slow part. Raises `SettingError` if an
-        environment variable holds a value that the setting does not take.
+        Raises `SettingError` if an environment variable holds a value that the setting does not take.
         """
         return (
             _in(self.assigned, setting, SET)
             or self._in_environment(setting)
             or _in(self.config, setting, CONFIG_FILE)
-            or _in_files((self.files or ()) if files is None else files, setting)
+            or _in_files(self.files or (), setting)
             or (setting.default, DEFAULT)
         )
 
+    def with_files_read(self) -> Layers:
+        """Return these layers with the files as they are now, to find many settings: reading files is the slow part."""
+        return replace(self, files=tuple(self.files or ()))
+
     def values(self, options: Mapping[str, Value]) -> dict[str, Value]:
         """Return the value of every setting; `options` override all layers."""
-        files = tuple(self.files or ())
-        return {name: options[name] if name in options else self.find(s, files)[0] for name, s in SETTINGS.items()}
+        layers = self.with_files_read()
+        return {name: options[name] if name in options else layers.find(s)[0] for name, s in SETTINGS.items()}
 
     def problems(self) -> tuple[str, ...]:
         """Return what the files say that cannot be used."""

@@ -62,6 +62,7 @@ def preset(files: SettingsFiles, name: str) -> dict[str, Value]:
 
 def held_now(layers: Layers) -> dict[str, Value]:
     """Return what a preset of now would hold: the model, parameters and system message that are set anywhere."""
+    layers = layers.with_files_read()
     found = {name: layers.find(SETTINGS[name])[0] for name in HELD}
     return {name: value for name, value in found.items() if value is not None}
 

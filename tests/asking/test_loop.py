@@ -32,10 +32,11 @@ STOP = Facts("i", "m", "stop", Usage(1, 2, 3))
 
 
 class Clock:
-    """Counts one second for each event of a stream."""
+    """Counts one second, or another `step`, for each event of a stream."""
 
-    def __init__(self):
+    def __init__(self, step=1.0):
         self.now = 100.0
+        self.step = step
 
     def __call__(self):
         return self.now
@@ -44,7 +45,7 @@ class Clock:
         def ask(request):
             assert request is REQUEST
             for step in steps:
-                self.now += 1
+                self.now += self.step
                 if isinstance(step, BaseException):
                     raise step
                 yield step
@@ -75,6 +76,12 @@ def test_a_turn_yields_each_event_and_then_the_whole_reply():
 def test_a_turn_measures_with_the_clock_that_it_is_given():
     reply = list(turn(Notice("start", "…"), Tick(1.0), TextDelta("a"), TextDelta("b"), STOP))[-1].reply
     assert (reply.first_token_seconds, reply.seconds) == (3.0, 5.0)
+
+
+def test_a_time_is_as_it_will_be_kept_so_that_a_replay_shows_the_same():
+    clock = Clock(step=0.02498)  # 0.04996 would be shown as 0.0 s, and 0.05 as 0.1 s
+    reply = list(Loop(REQUEST, clock.stream(TextDelta("a"), STOP), clock))[-1].reply
+    assert (reply.first_token_seconds, reply.seconds) == (0.025, 0.05)
 
 
 @pytest.mark.parametrize("first", [TextDelta("a"), ReasoningDelta("a"), ToolCallDelta(0, "c", "f", "{}")])
