@@ -21,11 +21,13 @@ from glm_server import GlmServer
 # The embedded model's weights are fetched once for all runs, so they stay where the user's cache is.
 _OWN = ("GLM_", "ZAI_", "ZHIPUAI_")
 _PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+# They come first, so that no worker is left with one of them at the end.
+_SLOWEST = ("tests/test_notebooks.py", "tests/notebook/", "tests/kernel/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the browser tests last: Playwright holds the event loop of the thread, and others want one."""
-    items.sort(key=lambda item: "browser" in item.keywords)
+    """Put the slowest first, and the browser tests last: Playwright holds the thread's loop, and others want one."""
+    items.sort(key=lambda item: ("browser" in item.keywords, not item.nodeid.startswith(_SLOWEST)))
 
 
 def pytest_collection_finish() -> None:

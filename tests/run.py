@@ -38,10 +38,8 @@ KNOW_NO_IPYTHON = tuple(
 )
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 TWO = ("-n", "2", "--dist", "loadfile")
-# One more than there are cores: these tests wait for kernels and servers. The slowest files come first, so that none is
-# left at the end.
-OTHERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore=tests/browser")
-SLOWEST_FIRST = ("tests/test_notebooks.py", "tests/notebook", "tests/kernel", "tests")
+# One more than there are cores: these tests wait for kernels and servers. They come in the order of tests/conftest.py.
+OTHERS = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder", "--ignore=tests/browser", "tests")
 # Chromium, the server and the kernel are three programs, and now and then a message between them is late or lost: what
 # fails is tried once more, and its traceback shown.
 BROWSER = ("-m", "browser", "--reruns", "1", "--rerun-show-tracebacks", "tests/browser")
@@ -77,7 +75,7 @@ def main() -> None:
         # one after the other: at once, they take a fifth longer on two cores, and wait for each other
         [
             ("the browser", [python, *PYTEST, *TWO, *BROWSER]),
-            ("all but the browser", [python, *PYTEST, *OTHERS, *SLOWEST_FIRST]),
+            ("all but the browser", [python, *PYTEST, *OTHERS]),
             (
                 "the oldest IPython",
                 ["env", oldest, python, *PYTEST, *TWO, *KNOW_NO_IPYTHON, "tests/magics", "tests/kernel"],

@@ -54,9 +54,10 @@ class History:
         """Take a question's place in its conversation, with the attempts of its turn that other kernels have made."""
         if not question.keep:
             return
+        save = bool(question.settings["save_turns"])
         if question.recorded is None and not question.wishes.new and question.chat != ONE_SHOT:
-            self._tell_unsent(question)
-        self._take(question.chat, question.place, question.message, recorded=question.recorded)
+            self._tell_unsent(question, save=save)
+        self._take(question.chat, question.place, question.message, save=save, recorded=question.recorded)
 
     def from_before(self, turn: Turn) -> int:
         """Return how many attempts of a turn were made in another kernel."""
@@ -127,7 +128,9 @@ class History:
 
     # --- what other kernels have asked ---------------------------------------------------------
 
-    def _take(self, chat: str, place: Place, message: Message, *, recorded: SavedTurn | None = None) -> None:
+    def _take(
+        self, chat: str, place: Place, message: Message, *, save: bool, recorded: SavedTurn | None = None
+    ) -> None:
         """Take a place; the first time, the attempts made in other kernels become earlier attempts of its turn."""
         is_first = place not in self._begun
         self._begun.add(place)
@@ -135,7 +138,7 @@ class History:
         self.chats.take(chat, place, message)
         if not is_first:
             return
-        found = self.recordings.archive.attempts(place, message, save=self.saves_turns, taken=taken)
+        found = self.recordings.archive.attempts(place, message, save=save, taken=taken)
         if recorded is not None:  # a replay shows what its notebook shows, and that has room for so many
             found = tuple(attempt for attempt in found if attempt.id != recorded.attempt.id)[-MOST_EARLIER_ATTEMPTS:]
             self._from_before |= {attempt.id for attempt in (recorded.attempt, *recorded.earlier)}
@@ -150,12 +153,12 @@ class History:
         self._from_before |= {attempt.id for attempt in found}
         self.chats.swap(chat, lambda conversation: conversation.adopt(place, dated))
 
-    def _tell_unsent(self, question: Question) -> None:
+    def _tell_unsent(self, question: Question, *, save: bool) -> None:
         """Tell, once, how many turns of the chat the saved notebook holds that this kernel does not send."""
         if self._has_told_unsent:
             return
         self._has_told_unsent = True
-        saved = self.recordings.archive.saved(save=self.saves_turns)
+        saved = self.recordings.archive.saved(save=save)
         there = document.conversations(saved, []).get(question.chat, Conversation())
         here = self.chats.conversation(question.chat).reserve(question.place, question.message)
         own = here.commit(question.place, Attempt("", (question.message,)))
@@ -193,7 +196,7 @@ class History:
             place,
             replay=replay,
         )
-        self._take(chat, place, message)
+        self._take(chat, place, message, save=self.saves_turns)
         self.chats.swap(chat, lambda conversation: conversation.commit(place, attempt))
         self._keep_edit(place, self.bundle_at(chat, place))
         return attempt

@@ -67,7 +67,7 @@ class Client:
         # base URLs of servers that refuse `stream_options`, and of those that want a slash at the end of the path
         self._without_usage: set[str] = set()
         self._with_slash: set[str] = set()
-        self._tls: ssl.SSLContext | None = None  # 15 ms to make, so made once
+        self._tls: dict[bool, ssl.SSLContext] = {}  # with certificates it takes 15 ms to make
 
     def stream(self, endpoint: Endpoint, request: Mapping[str, Any], patience: Patience) -> Iterator[Event]:
         """Send `request` and yield what comes back, until the answer or an `AnswerError` ends it.
@@ -177,9 +177,10 @@ class Client:
 
     def _opened(self, endpoint: Endpoint) -> Connection:
         try:
-            if self._tls is None and endpoint.base_url.startswith("https:"):
-                self._tls = httpx.create_ssl_context()
-            return Connection(endpoint, self._tls)
+            verify = endpoint.base_url.startswith("https:")  # an http address needs no TLS
+            if verify not in self._tls:
+                self._tls[verify] = httpx.create_ssl_context(verify=verify)
+            return Connection(endpoint, self._tls[verify])
         except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
             # httpx raises them for ALL_PROXY=socks://…, NO_PROXY=[::1] or a missing SSL_CERT_FILE
             raise SetupError(

@@ -38,7 +38,7 @@ class Connection:
 
     before_read: Callable[[float | None], float | None]
 
-    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, endpoint: Endpoint, tls: ssl.SSLContext) -> None:
         self.base_url = endpoint.base_url
         self.before_read = unchanged
         self._stream: httpcore.NetworkStream | None = None
@@ -47,7 +47,7 @@ class Connection:
         self._lock = threading.Lock()
         self.http = httpx.Client(
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_SECONDS),
-            verify=tls or False,  # an http address needs no TLS
+            verify=tls,
             trust_env=not endpoint.is_local,  # a proxy cannot reach this machine's own loopback
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # accept none and send none

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PULL_SECONDS = 0.1
 
-_READS_AT_ONCE = 8  # the first words of an answer are handed on as they come
+_READS_AT_ONCE = 4  # the head, the role, and the first words of an answer are handed on as they come
 _MOST_OF_A_TRICKLE = 32  # events in one read: after more of them, more are on their way
 HEADERS = {
     "Accept": "text/event-stream, application/json",

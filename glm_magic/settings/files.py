@@ -8,6 +8,7 @@ Each may have tables ``presets.NAME``. What cannot be read is a problem to be to
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
@@ -52,14 +53,13 @@ class SettingsFiles:
 
     def __init__(self, folder: Callable[[], Path]) -> None:
         self._folder = folder
-        self._read: dict[Path, tuple[tuple[int, int], SettingsFile]] = {}
 
     def __iter__(self) -> Iterator[SettingsFile]:
         """Yield what the files say, the stronger one first."""
         project = project_path(self._folder())
         for kind, path in ((PROJECT, project), (USER, user_path())):
-            if path is not None and (found := self._current(kind, path)) is not None:
-                yield found
+            if path is not None and (state := _state(path)) is not None:
+                yield _read(kind, path, state)
 
     def path(self, kind: str) -> Path:
         """Return the path of a file, whether it exists or not. Raises `SettingError` if there is no project."""
@@ -67,17 +67,6 @@ class SettingsFiles:
         if path is None:
             raise SettingError("There is no pyproject.toml above this notebook.", "Create one, or leave out --project.")
         return path
-
-    def _current(self, kind: str, path: Path) -> SettingsFile | None:
-        try:
-            state = path.stat()
-        except OSError:  # there is none
-            return None
-        signature = (state.st_mtime_ns, state.st_size)
-        known = self._read.get(path)
-        if known is None or known[0] != signature:
-            known = self._read[path] = signature, _read(kind, path)
-        return known[1]
 
 
 def user_path() -> Path:
@@ -112,7 +101,17 @@ def shown(path: Path) -> str:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def _read(kind: str, path: Path) -> SettingsFile:
+def _state(path: Path) -> tuple[int, ...] | None:
+    """Return what is different once a file has changed; None if there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size
+
+
+@functools.lru_cache(maxsize=16)  # all chats read the same two files
+def _read(kind: str, path: Path, state: tuple[int, ...]) -> SettingsFile:  # noqa: ARG001 - another state, another file
     try:
         text = _text(path)
         table = _parsed(text)

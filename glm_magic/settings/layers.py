@@ -85,4 +85,4 @@ def _in(values: Mapping[str, Value], setting: Setting, layer: str) -> Found:
 
 
 def _in_files(files: Iterable[SettingsFile], setting: Setting) -> Found:
-    return next((found for file in files if (found := _in(file.values, setting, file.where))), None)
+    return next(((file.values[setting.name], file.where) for file in files if setting.name in file.values), None)

@@ -74,7 +74,7 @@ class FakeConnection:
 @pytest.mark.parametrize(
     ("has_arrived", "in_a_read", "rests"),
     [
-        pytest.param(False, 2, 12, id="a trickle"),
+        pytest.param(False, 2, 16, id="a trickle"),
         pytest.param(True, 2, 0, id="more has arrived"),
         pytest.param(False, 300, 0, id="a burst"),
     ],
