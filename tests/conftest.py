@@ -73,3 +73,8 @@ def own_interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish() -> None:
+    """Leave out of the last garbage collections what ends with the process anyway."""
+    gc.freeze()
