@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import stat
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from glm_magic.errors import SettingError
+from glm_magic.settings import files
 from glm_magic.settings.declared import SETTINGS
 from glm_magic.settings.files import PROJECT, USER, SettingsFiles, project_path, shown, user_path, write
 from glm_magic.settings.layers import Layers
@@ -67,6 +69,22 @@ def test_a_file_is_read_again_when_it_has_changed(folder: Path):
     assert found.values({})["top_p"] == 0.25
     path.unlink()
     assert found.values({})["top_p"] is None
+
+
+def test_a_file_that_is_put_back_at_its_old_time_and_size_is_read_again(folder: Path):
+    user_file("temperature = 0.1\n")
+    before, found = user_path().stat(), layers(folder)
+    assert found.values({})["temperature"] == 0.1
+    user_file("temperature = 0.2\n")
+    os.utime(user_path(), ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert found.values({})["temperature"] == 0.2
+
+
+def test_all_chats_read_a_file_once(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    user_file("temperature = 0.1\n")
+    assert layers(folder).values({})["temperature"] == 0.1
+    monkeypatch.setattr(files, "_text", lambda path: pytest.fail(f"{path} is read again"))
+    assert layers(folder).values({})["temperature"] == 0.1
 
 
 def test_a_variable_names_another_file_than_the_users_own(folder: Path, monkeypatch: pytest.MonkeyPatch):
