@@ -1,4 +1,4 @@
-"""What was said: every change of a conversation, and what the notebook, the journal and the record keep of it."""
+"""Every change of a conversation, and what the store and the record keep of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The options of the magics, each declared once: parsing, conflicts, help, tables and completion follow from it."""
+"""The options of the magics, each declared once: here, or with the setting that it sets.
+
+Parsing, conflicts, help, tables and completion follow from that.
+"""
 
 from __future__ import annotations
 
