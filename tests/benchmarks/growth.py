@@ -4,7 +4,8 @@ Each row doubles the size three times, unless one took longer than LIMIT seconds
 `--small` the first is a twentieth. Where twice as much takes twice as long, the ratio at the end is 2.
 
 Some of them before time and traffic were made to grow as the answer does, and since (one run, 2 busy cores; those of
-1,000,000 characters on slow ones, where 10 million additions in a loop take 0.6 s):
+1,000,000 characters on slow ones, where 10 million additions in a loop take 0.6 s; where they take 0.3 s, each of
+these texts takes less than 1 s):
 
     markdown: fence, environments            125,000 characters    4.4 s       0.02 s
     markdown: definitions                    125,000 characters   11.7 s       0.03 s
