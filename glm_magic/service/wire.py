@@ -39,27 +39,27 @@ _FIELDS = (b"data:", b"event:", b"id:", b"retry:", b"error:", b":")
 _PINGS = ("ping", "heartbeat", "keepalive", "keep-alive")
 
 
-def read(chunks: Iterator[bytes], reader: AnswerReader) -> Iterator[list[Event]]:
-    """Yield the events of each payload of a response, to ``[DONE]`` or to the end; what follows stays in `chunks`.
+def read(pieces: Iterator[bytes], reader: AnswerReader) -> Iterator[list[Event]]:
+    """Yield the events of each payload of a response, to ``[DONE]`` or to the end; what follows stays in `pieces`.
 
     Whatever is yielded, even an empty list, is content; pings and blank lines yield nothing. The facts that every
     chunk repeats are an event only where they are new.
     Raises `BrokenStream` if the response is malformed or too long, `ServiceError` if it reports an error.
     """
-    start, is_stream = _begin(chunks)
+    start, is_stream = _begin(pieces)
     try:
-        yield from (_stream if is_stream else _whole)(start, chunks, reader)
+        yield from (_stream if is_stream else _whole)(start, pieces, reader)
     except Exception:
         yield reader.rest()
         raise
     yield reader.rest()
 
 
-def read_body(chunks: Iterator[bytes], most: int = LONGEST_REFUSAL) -> object:
+def read_body(pieces: Iterator[bytes], most: int = LONGEST_REFUSAL) -> object:
     """Return a body, parsed if it is JSON, else as text; of one that is longer than `most` bytes the beginning."""
     content = bytearray()
-    for chunk in chunks:
-        content += chunk
+    for piece in pieces:
+        content += piece
         if len(content) > most:
             break
     text = _text(content[:most])
@@ -69,11 +69,11 @@ def read_body(chunks: Iterator[bytes], most: int = LONGEST_REFUSAL) -> object:
         return text
 
 
-def _begin(chunks: Iterator[bytes]) -> tuple[bytes, bool]:
+def _begin(pieces: Iterator[bytes]) -> tuple[bytes, bool]:
     """Read until it is clear whether this is a stream; return what was read, and whether it is one."""
     start = b""
-    for chunk in chunks:
-        start = _BLANK.sub(b"", start + chunk)  # reported: blank lines keep a connection alive until the answer
+    for piece in pieces:
+        start = _BLANK.sub(b"", start + piece)  # reported: blank lines keep a connection alive until the answer
         if start.startswith(_FIELDS):
             return start, True
         if not any(beginning.startswith(start) for beginning in (_BOM, *_FIELDS)):
@@ -86,8 +86,8 @@ def _text(content: bytes | bytearray) -> str:
     return content.removeprefix(_BOM).decode("utf-8", "replace")
 
 
-def _stream(start: bytes, chunks: Iterator[bytes], reader: AnswerReader) -> Iterator[list[Event]]:
-    for sse in _framed(start, chunks):
+def _stream(start: bytes, pieces: Iterator[bytes], reader: AnswerReader) -> Iterator[list[Event]]:
+    for sse in _framed(start, pieces):
         payload, kind = sse.data.strip(), sse.event
         if payload == DONE:
             return
@@ -102,11 +102,11 @@ def _stream(start: bytes, chunks: Iterator[bytes], reader: AnswerReader) -> Iter
             yield from _read_parts(payload, reader, error)
 
 
-def _whole(start: bytes, chunks: Iterator[bytes], reader: AnswerReader) -> Iterator[list[Event]]:
+def _whole(start: bytes, pieces: Iterator[bytes], reader: AnswerReader) -> Iterator[list[Event]]:
     content = bytearray(start)
-    for chunk in chunks:
+    for piece in pieces:
         yield []  # the body grows
-        content += chunk
+        content += piece
         if len(content) > LONGEST_BODY:
             raise _too_long(LONGEST_BODY, "as one body")
     text = _text(content).strip()
@@ -143,10 +143,10 @@ class _Stream(httpx.Response):
             yield text
 
 
-def _framed(start: bytes, chunks: Iterator[bytes]) -> Iterator[httpx_sse.ServerSentEvent]:
-    # The chain leaves `chunks`, and so the connection, open where [DONE] ends the stream early.
+def _framed(start: bytes, pieces: Iterator[bytes]) -> Iterator[httpx_sse.ServerSentEvent]:
+    # The chain leaves `pieces`, and so the connection, open where [DONE] ends the stream early.
     # Reported: the last event, or [DONE] (llama.cpp), may end without a blank line.
-    stream = _Stream(_with_error_events(itertools.chain((start,), chunks, (b"\n\n",))))
+    stream = _Stream(_with_error_events(itertools.chain((start,), pieces, (b"\n\n",))))
     for sse in httpx_sse.EventSource(stream).iter_sse():
         stream.waiting = 0
         yield sse
@@ -159,15 +159,15 @@ _ERROR_LINE = re.compile(rb'(?<=[\r\n])(?:error:|(?=\{"error"))')
 _ERROR_EVENT = b"event: error\ndata: "
 
 
-def _with_error_events(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _with_error_events(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """Turn each line that reports an error outside of the specification into an event named ``error``."""
     before, line = b"\n", b""  # the byte that was passed on last; the beginning of a line that may be an error
-    for chunk in chunks:
-        if not line and chunk.endswith(b"\n") and b"error" not in chunk:
+    for arrived in pieces:
+        if not line and arrived.endswith(b"\n") and b"error" not in arrived:
             before = b"\n"
-            yield chunk
+            yield arrived
             continue
-        piece = line + chunk
+        piece = line + arrived
         end = max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1
         line = piece[end:] if end or before in (b"\n", b"\r") else b""
         if not line or not any(error.startswith(line) and error != line for error in _ERRORS):
