@@ -76,6 +76,6 @@ def own_interrupts() -> Iterator[None]:
 
 
 def pytest_sessionfinish() -> None:
-    """Collect garbage once, so that pytest reports what fails in it; five times more would find nothing else."""
+    """Collect garbage once, so that pytest reports what fails in it. What is left ends with the process."""
     gc.collect()
     gc.freeze()

@@ -58,8 +58,8 @@ class SettingsFiles:
         """Yield what the files say, the stronger one first."""
         project = project_path(self._folder())
         for kind, path in ((PROJECT, project), (USER, user_path())):
-            if path is not None and (state := _state(path)) is not None:
-                yield _read(kind, path, state)
+            if path is not None and (version := _version_of(path)) is not None:
+                yield _read(kind, path, version)
 
     def path(self, kind: str) -> Path:
         """Return the path of a file, whether it exists or not. Raises `SettingError` if there is no project."""
@@ -101,7 +101,7 @@ def shown(path: Path) -> str:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def _state(path: Path) -> tuple[int, ...] | None:
+def _version_of(path: Path) -> tuple[int, ...] | None:
     """Return what is different once a file has changed; None if there is none."""
     try:
         found = path.stat()
@@ -111,7 +111,8 @@ def _state(path: Path) -> tuple[int, ...] | None:
 
 
 @functools.lru_cache(maxsize=16)  # all chats read the same two files
-def _read(kind: str, path: Path, state: tuple[int, ...]) -> SettingsFile:  # noqa: ARG001 - another state, another file
+def _read(kind: str, path: Path, _version: tuple[int, ...]) -> SettingsFile:
+    """Read a file. It is read again once it has changed: then `_version` is another, which the cache does not know."""
     try:
         text = _text(path)
         table = _parsed(text)
