@@ -26,7 +26,11 @@ these texts takes less than 1 s):
     page: tables in quotes                 1,000,000 characters   4.2 s        0.8 s
     page: quotes of code                   1,000,000 characters   2.2 s        1.6 s
     terminal: environments                   100,000 characters    3.7 s       0.2 s
+    terminal: headings                       100,000 characters    3.6 s       2.8 s
     changes: words in another order      3 * 400 words         over 40 s     0.0 s, as one change
+
+In a terminal, rich renders the open block again while it grows, two times in all at this rate. The rows "rich alone"
+show what rich needs to render the text once. A ratio there swings between 1 and 4 as one repaint more falls in.
 """
 
 from __future__ import annotations
@@ -42,6 +46,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
+from rich.markdown import Markdown
 
 from glm_magic.chat.events import Event, ReasoningDelta, TextDelta, ToolCalling, ToolResult
 from glm_magic.chat.messages import ToolCall
@@ -173,6 +178,11 @@ def printed(text: str) -> None:
     view.settle(Ending(()))
 
 
+def rendered_once(text: str) -> None:
+    """Print `text` with rich, without anything of ours."""
+    Console(file=io.StringIO(), force_terminal=True, width=80, height=24).print(Markdown(text))
+
+
 def doubled_key(count: int) -> None:
     text = json.dumps({f"key {n}": n for n in range(count)})[:-1] + f', "key {count - 1}": 0}}'
     try:
@@ -210,6 +220,8 @@ def cases() -> dict[str, Case]:
     found["page: arguments in fragments"] = itself, written, 2500
     for name, text in texts.items():
         found[f"terminal: {name}"] = text, printed, 12_500
+    for name, text in texts.items():
+        found[f"rich alone: {name}"] = text, rendered_once, 12_500
     found["a key twice"] = itself, doubled_key, 12_500
     found["changes: words in another order"] = itself, lambda n: differences("x y z " * n, "z y x " * n), 50
     found["changes: prose"] = (

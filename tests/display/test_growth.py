@@ -1,7 +1,8 @@
-"""Four times as much text takes four times as many steps, whatever it is: a page is painted while an answer grows."""
+"""Four times as much text takes four times as many steps, whatever it is: it is shown while an answer grows."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import sys
@@ -13,6 +14,7 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from test_safe_text import FRAGMENTS
 
 from glm_magic.chat.events import Event, ReasoningDelta, TextDelta, ToolCallDelta, ToolCalling, ToolResult
@@ -21,6 +23,8 @@ from glm_magic.chat.messages import ToolCall
 from glm_magic.display import blocks, layout, links, lookahead, prose, safe_text
 from glm_magic.display.differences import differences
 from glm_magic.display.page.view import PageView
+from glm_magic.display.terminal.screen import Screen
+from glm_magic.display.terminal.view import LiveView
 from glm_magic.display.view import Ending
 
 MOST = 6.0  # times as many for four times as much: a square would be 16
@@ -184,6 +188,37 @@ def test_a_text_whose_every_line_could_act_is_streamed_without_a_parse_of_each(p
     assert steps[0] < MOST_A_CHARACTER * 20_000
     assert ratio(lambda times: safe_text.markdown(piece * times), 300) < MOST
     assert ratio(lambda times: safe_text.last_block_start(piece * times), 300) < MOST
+
+
+def printed(text: str, rate: float) -> list[int]:
+    """Stream a text to a terminal, `rate` characters a second; return the lengths of what was rendered of it."""
+    now = 0.0
+    lengths = []
+
+    class Counting(Screen):
+        def markdown(self, text: str) -> list[str]:
+            lengths.append(len(text))
+            return super().markdown(text)
+
+    screen = Counting(Console(file=io.StringIO(), force_terminal=True, width=80, height=24))
+    view = LiveView(screen, clock=lambda: now)
+    for at in range(0, len(text), 40):
+        now += 40 / rate
+        view.paint(TextDelta(text[at : at + 40]))
+    view.settle(Ending(()))
+    return lengths
+
+
+@pytest.mark.parametrize("piece", DENSE.values(), ids=DENSE.keys())
+def test_a_text_is_printed_in_a_terminal_in_steps_that_grow_as_it_does(piece: str) -> None:
+    assert ratio(lambda times: printed(piece * times, rate=1e9), 50) < MOST
+
+
+@pytest.mark.parametrize("piece", ["- a\n", "a\n", "> a\n", "```\nx\n"])
+def test_an_open_block_in_a_terminal_is_rendered_less_often_the_longer_it_is(piece: str) -> None:
+    with mock.patch.object(Screen, "markdown", return_value=["a line"]):
+        text = piece * (200_000 // len(piece))
+        assert sum(printed(text, rate=30_000)) < 3 * len(text)
 
 
 def test_thoughts_between_words_are_sent_as_often_as_the_words() -> None:

@@ -7,6 +7,7 @@ cleaned once more.
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import re
 from collections import Counter
@@ -102,12 +103,11 @@ class Screen:
 
     def _written(self, lines: Iterable[Iterable[Segment]]) -> list[str]:
         """Return lines as they are sent to the terminal: safe text in rich's colours."""
-        written = []
-        for line in lines:
-            with self._console.capture() as captured:
-                self._console.print(Segments(_cleaned(line)), end="", soft_wrap=True)
-            written.append(captured.get())
-        return written
+        cleaned = [_cleaned(line) for line in lines]
+        with self._console.capture() as captured:
+            between = itertools.chain.from_iterable((*line, Segment.line()) for line in cleaned)
+            self._console.print(Segments(between), end="", soft_wrap=True)
+        return captured.get().split("\n")[: len(cleaned)]
 
     # --- showing them ------------------------------------------------------------------------
 
