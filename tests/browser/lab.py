@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 SECONDS = 60.0  # the longest wait for anything; two cores that have other work are slow
 SIZE = (1280, 900)
 KERNEL = "glm-magic-browser"
+KERNEL_WITHOUT_THE_PACKAGE = "without-glm-magic"
 LOG = "server.log"
+START_WITHOUT_THE_PACKAGE = (
+    "import sys; sys.modules['glm_magic'] = None; from ipykernel import kernelapp; kernelapp.launch_new_instance()"
+)
 FOREIGN = ("GLM_", "ZAI_", "ZHIPUAI_", "JUPYTER", "JPY_", "IPYTHON")
 PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 USER_SETTINGS: dict[str, dict[str, Any]] = {
@@ -67,6 +71,7 @@ def jupyterlab(directory: Path) -> Iterator[tuple[str, Path]]:
         file.parent.mkdir(parents=True)
         file.write_text(json.dumps(values))
     install_kernel(directory / "data", KERNEL)
+    install_kernel(directory / "data", KERNEL_WITHOUT_THE_PACKAGE, start=("-c", START_WITHOUT_THE_PACKAGE))
     extensions = directory / "data" / "labextensions"
     extensions.mkdir(parents=True)
     (extensions / "glm_magic").symlink_to(Path(__file__).parents[2] / "labextension")  # as the wheel installs it
@@ -147,10 +152,12 @@ def _environment(directory: Path) -> dict[str, str]:
     }
 
 
-def install_kernel(data: Path, name: str, **environment: str) -> None:
+def install_kernel(
+    data: Path, name: str, *, start: Sequence[str] = ("-m", "ipykernel_launcher"), **environment: str
+) -> None:
     """Install this interpreter as the kernel `name`."""
     spec = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        "argv": [sys.executable, *start, "-f", "{connection_file}"],
         "display_name": "Python 3",
         "language": "python",
         "metadata": {"debugger": False},
@@ -217,19 +224,20 @@ class Lab:
     def open(self, path: str | Path) -> None:
         """Open a notebook of the server's folder, and wait for its kernel.
 
-        JupyterLab is loaded once in a page.
+        A page loads its front end once: Notebook 7 shows another notebook in the same page if it is told `_noref`.
         """
         self.path = self.folder / path
-        if self.front_end == "JupyterLab" and self.page.evaluate("() => 'jupyterapp' in window"):
+        if self.page.evaluate("() => 'jupyterapp' in window"):
             self.page.evaluate(
-                """path => {
+                """([path, isLab]) => {
                     window.glmRuns = {};
                     for (const opened of [...jupyterapp.shell.widgets('main')]) opened.dispose();
-                    if (jupyterapp.shell.leftCollapsed) jupyterapp.shell.expandLeft();
+                    if (isLab && jupyterapp.shell.leftCollapsed) jupyterapp.shell.expandLeft();
                     // its promise may be collected before it is kept, so it is not waited for
-                    jupyterapp.commands.execute('docmanager:open', { path, factory: 'Notebook' });
+                    const options = { ref: '_noref' };
+                    jupyterapp.commands.execute('docmanager:open', { path, factory: 'Notebook', options });
                 }""",
-                self._name,
+                [self._name, self.front_end == "JupyterLab"],
             )
             self._wait_for_the_notebook()
         else:
@@ -253,8 +261,6 @@ class Lab:
     def close(self) -> None:
         """End the notebook's kernel, and leave the page to another."""
         self.page.evaluate("async () => { await window.jupyterapp?.serviceManager.sessions.shutdownAll() }")
-        if self.front_end != "JupyterLab":
-            self.leave()
         for event, listener in self._listeners.items():
             self.page.remove_listener(event, listener)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ from urllib.parse import urlsplit
 import nbformat
 import pytest
 from glm_server import GlmServer, error, stream
+from lab import KERNEL_WITHOUT_THE_PACKAGE
 from playwright.sync_api import expect
 from sharing import ASKED, JUPYTERLAB, make_sample, row, rows_of_the_reference
 
@@ -144,7 +143,7 @@ def test_hostile_answer_does_nothing(lab: Lab, server: GlmServer) -> None:
     lab.run_cell(2)  # the same text by IPython's own Markdown: what would have happened
     lab.wait_until("() => window.__pwned")
     lab.wait_for(lambda: any(f":{port}/leak" in url for url in lab.fetched), "the picture to be fetched")
-    lab.leave()
+    lab.page.evaluate("() => { delete window.__pwned }")  # the page serves other tests
 
 
 def test_refusal_is_a_few_lines(lab: Lab, server: GlmServer) -> None:
@@ -156,34 +155,16 @@ def test_refusal_is_a_few_lines(lab: Lab, server: GlmServer) -> None:
     assert "/glm_magic/" not in lab.text(1)
 
 
-def install_a_kernel_without_the_package(data: Path) -> str:
-    """Install a kernel of this interpreter that cannot import glm_magic, and return its name."""
-    name = "without-glm-magic"
-    start = (
-        "import sys; sys.modules['glm_magic'] = None; from ipykernel import kernelapp; kernelapp.launch_new_instance()"
-    )
-    spec = {
-        "argv": [sys.executable, "-c", start, "-f", "{connection_file}"],
-        "display_name": "Without glm_magic",
-        "language": "python",
-    }
-    file = data / "kernels" / name / "kernel.json"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(spec))
-    return name
-
-
 def test_a_shared_notebook_shows_every_answer_without_this_package(
     lab: Lab, lab_server: tuple[str, Path], server: GlmServer, tmp_path: Path
 ) -> None:
     url, notebooks = lab_server
     make_sample(tmp_path / "shared.ipynb", server)
     shared = nbformat.read(tmp_path / "shared.ipynb", as_version=4)
-    shared.metadata.kernelspec.name = install_a_kernel_without_the_package(notebooks.parent / "data")
+    shared.metadata.kernelspec.name = KERNEL_WITHOUT_THE_PACKAGE
     nbformat.write(shared, notebooks / "shared.ipynb")
     requests = len(server.requests)
 
-    lab.leave()  # a page that is there does not know of the new kernel yet
     lab.open("shared.ipynb")
     cells = "jupyterapp.shell.currentWidget.content.widgets.filter(cell => cell.model.type === 'code')"
     assert lab.page.evaluate(f"() => {cells}.some(cell => cell.model.trusted)") is False
@@ -230,8 +211,8 @@ def test_a_stale_answer_is_marked_on_the_page_and_not_in_the_file(lab: Lab, serv
     saved = lab.save()
     assert not any("stale" in str(output) for output in saved.cells[2].outputs)
     assert not any(WIDGET in output.get("data", {}) for cell in saved.cells for output in cell.outputs)
-    lab.reload()
-    lab.wait_for(lambda: mark(2) == '" · stale"', "the mark after a reload")
+    lab.open(lab.path)
+    lab.wait_for(lambda: mark(2) == '" · stale"', "the mark when it is opened again")
     lab.run_cell(2)
     lab.wait_for(lambda: mark(2) == "none", "the mark to leave")
 

@@ -78,7 +78,7 @@ def test_the_buttons_are_never_saved_and_leave_with_the_kernel(lab: Lab, server:
     assert "button" not in str(saved.cells[1].outputs)
     assert not any(WIDGET in output.get("data", {}) for output in saved.cells[1].outputs)
     assert "widgets" not in saved.metadata
-    lab.reload()
+    lab.open(lab.path)
     expect(copy(lab, 1)).to_have_count(1)  # an answer from the file has them too, while there is a kernel
     lab.page.evaluate("async () => { await jupyterapp.shell.currentWidget.sessionContext.shutdown() }")
     expect(lab.outputs(1).locator(".glm-line-buttons")).to_have_count(0)

@@ -80,7 +80,7 @@ def test_a_prompt_is_tried_out_stopped_and_put_into_a_cell(lab: Lab, server: Glm
     assert server.last.messages[-1] == ("user", "What is a star? Say why.")
     assert len(server.requests) == 3
 
-    lab.reload()  # the kernel lives: what was typed is still there, and can be asked
+    lab.open(lab.path)  # the kernel lives: what was typed is still there, and can be asked
     expect(prompt).to_have_value("What is {{ topic }}? Say why.")
     press(lab, "Run").click()
     expect(tried).to_have_count(3)

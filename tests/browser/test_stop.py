@@ -85,7 +85,7 @@ def test_what_has_arrived_stays_and_run_all_ends(
     assert said == "Interrupted"
     assert not [output for cell in saved.cells for output in cell.outputs if WIDGET in output.get("data", {})]
     assert set(saved.metadata) == {"kernelspec", "language_info"}
-    lab.reload()
+    lab.open(lab.path)
     expect(lab.answer(1)).to_have_text("Half an answer")
     assert lab.text(1) == seen
 
