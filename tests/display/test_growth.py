@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import cProfile
 import io
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -64,15 +64,13 @@ class Counted:
 
 @contextmanager
 def calls_counted(steps: list[float]) -> Iterator[None]:
-    def count(_frame: object, event: str, _argument: object) -> None:
-        steps[0] += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(count)
+    profile = cProfile.Profile()
+    profile.enable()
     try:
         yield
     finally:
-        sys.setprofile(before)
+        profile.disable()
+        steps[0] += sum(entry.callcount for entry in profile.getstats())
 
 
 @contextmanager
@@ -211,7 +209,7 @@ def printed(text: str, rate: float) -> list[int]:
 
 @pytest.mark.parametrize("piece", DENSE.values(), ids=DENSE.keys())
 def test_a_text_is_printed_in_a_terminal_in_steps_that_grow_as_it_does(piece: str) -> None:
-    assert ratio(lambda times: printed(piece * times, rate=1e9), 20) < MOST
+    assert ratio(lambda times: printed(piece * times, rate=1e9), 50) < MOST
 
 
 @pytest.mark.parametrize("piece", ["- a\n", "a\n", "> a\n", "```\nx\n"])
