@@ -27,7 +27,8 @@ def types(lab: Lab) -> list[str]:
 
 @pytest.mark.parametrize("lab", ["JupyterLab", "Notebook 7"], indirect=True)
 def test_a_prompt_is_markdown_with_its_templates_picked_out(lab: Lab) -> None:
-    lab.open_new(f"looks-{lab.front_end}", PROMPT, "import this", "%%glm --raw\n{{ as it is }}", "%%timeit -n 1 -r 1\npass")
+    cells = (PROMPT, "import this", "%%glm --raw\n{{ as it is }}", "%%timeit -n 1 -r 1\npass")
+    lab.open_new(f"looks-{lab.front_end}", *cells)
     python = types(lab)[1]
     assert "python" in python
     lab.wait_for(lambda: types(lab) == ["text/x-ipythongfm", python, "text/x-ipythongfm", python], "the colours")
