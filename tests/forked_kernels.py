@@ -21,8 +21,15 @@ from typing import Any
 
 # What a kernel imports when it starts, and the magics when they are first used.
 PRELOADED = (
-    *("ipykernel.kernelapp", "ipykernel.zmqshell", "jedi"),
-    *("httpx", "httpcore", "httpx_sse", "keyring.backends.null", "rich.console", "nbformat"),
+    "ipykernel.kernelapp",
+    "ipykernel.zmqshell",
+    "jedi",
+    "httpx",
+    "httpcore",
+    "httpx_sse",
+    "keyring.backends.null",
+    "rich.console",
+    "nbformat",
 )
 KERNEL = [sys.executable, "-m", "ipykernel_launcher"]
 

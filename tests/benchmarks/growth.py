@@ -29,8 +29,8 @@ these texts takes less than 1 s):
     terminal: headings                       100,000 characters    3.6 s       2.8 s
     changes: words in another order      3 * 400 words         over 40 s     0.0 s, as one change
 
-In a terminal, rich renders the open block again while it grows, two times in all at this rate. The rows "rich alone"
-show what rich needs to render the text once. A ratio there swings between 1 and 4 as one repaint more falls in.
+In a terminal, rich renders the open block again while it grows: about twice its characters in all, at this rate. The
+ratio of a row varies from 1 to 4 with the number of repaints. The rows "rich alone" render the text once, with rich.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ def printed(text: str) -> None:
 
 
 def rendered_once(text: str) -> None:
-    """Print `text` with rich, without anything of ours."""
+    """Print `text` with rich alone."""
     Console(file=io.StringIO(), force_terminal=True, width=80, height=24).print(Markdown(text))
 
 

@@ -41,7 +41,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def pages(chromium: Browser) -> Iterator[dict[str, Page]]:
-    """A page for each front end. To load one takes three seconds of a core, so JupyterLab is loaded once."""
+    """A page for each front end. To load one takes three seconds of a core, so each is loaded once."""
     with contextlib.ExitStack() as stack:
         yield {front_end: stack.enter_context(fresh_page(chromium)) for front_end in PLACES}
 

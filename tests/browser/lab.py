@@ -34,10 +34,10 @@ SECONDS = 60.0  # the longest wait for anything; two cores that have other work 
 SIZE = (1280, 900)
 KERNEL = "glm-magic-browser"
 KERNEL_WITHOUT_THE_PACKAGE = "without-glm-magic"
-LOG = "server.log"
 START_WITHOUT_THE_PACKAGE = (
     "import sys; sys.modules['glm_magic'] = None; from ipykernel import kernelapp; kernelapp.launch_new_instance()"
 )
+LOG = "server.log"
 FOREIGN = ("GLM_", "ZAI_", "ZHIPUAI_", "JUPYTER", "JPY_", "IPYTHON")
 PROXIES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 USER_SETTINGS: dict[str, dict[str, Any]] = {
@@ -224,7 +224,7 @@ class Lab:
     def open(self, path: str | Path) -> None:
         """Open a notebook of the server's folder, and wait for its kernel.
 
-        A page loads its front end once: Notebook 7 shows another notebook in the same page if it is told `_noref`.
+        A page loads its front end once. With `_noref`, Notebook 7 opens a notebook in its page instead of a new one.
         """
         self.path = self.folder / path
         if self.page.evaluate("() => 'jupyterapp' in window"):
@@ -263,10 +263,6 @@ class Lab:
         self.page.evaluate("async () => { await window.jupyterapp?.serviceManager.sessions.shutdownAll() }")
         for event, listener in self._listeners.items():
             self.page.remove_listener(event, listener)
-
-    def leave(self) -> None:
-        """Have the page loaded anew when a notebook is opened next."""
-        self.page.goto("about:blank")
 
     # --- running -----------------------------------------------------------------------------
 
@@ -399,7 +395,7 @@ class Lab:
                 if self._is_kernel(process):
                     os.kill(int(process.name), signal.SIGABRT)  # its faulthandler writes where its threads are
         time.sleep(1)
-        self.leave()
+        self.page.goto("about:blank")  # so that the next notebook is opened in a page that is loaded anew
         return f"{page}\n{before[-3000:]}\n{log.read_text()[len(before) :]}"
 
     def _is_kernel(self, process: Path) -> bool:

@@ -7,7 +7,6 @@ cleaned once more.
 from __future__ import annotations
 
 import functools
-import itertools
 import os
 import re
 from collections import Counter
@@ -20,7 +19,7 @@ from rich.cells import chop_cells
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.markdown import CodeBlock, Markdown, MarkdownElement, TableElement
 from rich.padding import Padding
-from rich.segment import Segment, Segments
+from rich.segment import Segment, SegmentLines
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -105,8 +104,7 @@ class Screen:
         """Return lines as they are sent to the terminal: safe text in rich's colours."""
         cleaned = [_cleaned(line) for line in lines]
         with self._console.capture() as captured:
-            between = itertools.chain.from_iterable((*line, Segment.line()) for line in cleaned)
-            self._console.print(Segments(between), end="", soft_wrap=True)
+            self._console.print(SegmentLines(cleaned, new_lines=True), end="", soft_wrap=True)
         return captured.get().split("\n")[: len(cleaned)]
 
     # --- showing them ------------------------------------------------------------------------
