@@ -385,6 +385,8 @@ def attacked(watch: Watch, lab_server: tuple[str, Path]) -> Attacked:
         ]
         maths = "from IPython.display import Markdown\nMarkdown('$\\\\sum$')"
         lab.open_new("attacked", setup, *sources, *compares, maths)
+        # JupyterLab lays out the page at each change of an output: what has been shown is put away until all has
+        away = lab.page.add_style_tag(content=".jp-Notebook .jp-Cell:not(.jp-mod-active) { display: none }")
         lab.run_cell(0)
         for index, of_a_cell in enumerate(answers, start=1):
             server.answer(*of_a_cell)
@@ -393,6 +395,7 @@ def attacked(watch: Watch, lab_server: tuple[str, Path]) -> Attacked:
         asked = sources.index(again) + 1
         server.answer(*(in_deltas(joined(group)) for group in in_rows(NAMES, 10)))
         lab.run_cell(asked, *range(last, last + len(compares) + 1))
+        away.evaluate("style => style.remove()")
         expect(lab.answer(1)).to_have_count(A_CELL)
         lab.page.wait_for_timeout(500)  # for what has yet to act
         cells = len(lab.page.query_selector_all(".jp-Notebook .jp-Cell"))
