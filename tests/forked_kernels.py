@@ -1,4 +1,4 @@
-"""Starts kernels by forking a process that has imported ipykernel, because importing it is half of a kernel's start.
+"""Starts kernels by forking a process that has imported what they need: importing it is most of a kernel's work.
 
 `install` makes jupyter_client do so in this process; `python forked_kernels.py MODULE …` runs a module where it does.
 `python forked_kernels.py` is the process that is forked. It reads what to run from stdin, and prints process ids.
@@ -19,19 +19,34 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# What a kernel imports when it starts, and the magics when they are first used.
+# What a kernel imports when it starts and the magics when they are first used, and the magics themselves. A kernel with
+# another ipykernel is no fork: there the magics are loaded as everywhere else.
 PRELOADED = (
     "ipykernel.kernelapp",
     "ipykernel.zmqshell",
+    "ipykernel.debugger",
+    "IPython.core.debugger",
+    "IPython.core.oinspect",
     "jedi",
+    "anywidget",
     "httpx",
     "httpcore",
     "httpx_sse",
     "keyring.backends.null",
-    "rich.console",
+    "markdown_it",
     "nbformat",
+    "psutil",
+    "pydantic.fields",
+    "rich.console",
+    "glm_magic.magics.ask",
+    "glm_magic.magics.config",
+    "glm_magic.magics.glm",
+    "glm_magic.magics.history",
+    "glm_magic.display.page.bar",
+    "glm_magic.display.page.view",
 )
 KERNEL = [sys.executable, "-m", "ipykernel_launcher"]
+WITH_WIDGETS = "--ext=ipywidgets"  # it registers with the shell that there is when it is imported, or as an extension
 
 
 class Forked:
@@ -85,7 +100,7 @@ def install() -> None:
         asked, answered = forked[0].stdin, forked[0].stdout
         assert asked is not None
         assert answered is not None
-        print(json.dumps([cmd[2:], env, str(Path(cwd or ".").absolute())]), file=asked, flush=True)
+        print(json.dumps([[*cmd[2:], WITH_WIDGETS], env, str(Path(cwd or ".").absolute())]), file=asked, flush=True)
         return Forked(int(answered.readline()))
 
     local_provisioner.launch_kernel = fork
@@ -97,6 +112,7 @@ def install() -> None:
 def serve() -> None:
     """Fork for each line of the input. When that ends, the kernels do: they watch their parent."""
     os.environ["JPY_PARENT_PID"] = str(os.getpid())  # ipykernel reads it when it is imported
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the debugger writes a warning when it is imported
     for module in PRELOADED:
         importlib.import_module(module)
     gc.freeze()
