@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, ClassVar, TextIO
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from markdown_it import MarkdownIt
 from rich import box
@@ -192,7 +192,7 @@ class _Answer(Markdown):
     }
 
     def __init__(self, text: str) -> None:
-        super().__init__("", hyperlinks=False)
+        vars(self).update(_no_markdown())
         self.markup = text
         self.parsed = _parser().parse(text)
         self.depth = max((token.level for token in self.parsed), default=0)
@@ -202,6 +202,12 @@ class _Answer(Markdown):
                 token.children = list(_without_autolinks(token.children))
             for part in token.children or [token]:
                 self.characters.update(filter(str.isalnum, safe_text.plain(part.content)))
+
+
+@functools.cache
+def _no_markdown() -> dict[str, Any]:
+    """Return what rich makes of an empty text. It makes a parser for each text, and this one has its own."""
+    return vars(Markdown("", hyperlinks=False))
 
 
 @functools.cache
