@@ -16,7 +16,6 @@ from typing import Any
 
 import pydantic
 import pytest
-from distributed import Client
 from glm_server import Answer, GlmServer, Received, calls, error, stream
 
 import glm_magic
@@ -318,6 +317,8 @@ def test_the_title_counts_what_is_with_the_workers(server: GlmServer, monkeypatc
 
 
 def test_dask_asks_as_often_as_it_is_told(server: GlmServer) -> None:
+    from distributed import Client  # takes a third of a second
+
     with Client(processes=False, dashboard_address=":0", n_workers=1, threads_per_worker=2) as client:
         for workers in (client, client.get_executor()):
             found = glm_magic.compare("hi", repeats=3, executor=workers)

@@ -1,16 +1,16 @@
-"""What scores may claim. The simulations are seeded, and as large as a few seconds allow."""
+"""What scores may claim. The simulations are seeded, and as large as a few seconds allow.
+
+Each worker imports every module of tests, and scipy takes a second, so the tests import what they need of it.
+"""
 
 from __future__ import annotations
 
 import builtins
 import math
-import sys
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-import ville
-from scipy.stats import binomtest, ttest_1samp, ttest_ind
 
 from glm_magic.comparing import intervals
 from glm_magic.comparing.verdict import (
@@ -82,6 +82,8 @@ def test_a_level_or_margin_out_of_range_is_refused(options: dict[str, float]) ->
 
 
 def test_below_20_rows_the_interval_is_t_over_the_rows_means() -> None:
+    from scipy.stats import ttest_1samp
+
     differences = noise(2, 12)
     found = against_zero(differences, level=0.9)
     expected = ttest_1samp(differences, 0).confidence_interval(0.9)
@@ -112,6 +114,8 @@ def test_a_pair_is_equal_where_the_whole_interval_lies_within_the_margin() -> No
 
 
 def test_the_repeats_of_the_only_row_are_units_and_not_paired() -> None:
+    from scipy.stats import ttest_ind
+
     before, after = noise(6, 2, 9)
     found = paired([list(before)], [list(after[:7])])
     expected = ttest_ind(after[:7], before, equal_var=False).confidence_interval(0.95)
@@ -258,6 +262,8 @@ def test_the_looks_are_those_of_paired() -> None:
 
 
 def test_the_interval_is_that_of_another_hand() -> None:
+    import ville
+
     for level in (0.95, shared_level(3)):
         differences = 0.2 + noise(8, 300)
         theirs = ville.AsymptoticCS(alpha=1 - level, t_opt=100, min_samples=FIRST_LOOK).fit(differences)
@@ -288,6 +294,8 @@ def test_a_difference_is_decided_in_fewer_requests_than_asking_everything() -> N
 
 
 def test_a_column_of_single_passes_and_failures_has_wilsons_interval() -> None:
+    from scipy.stats import binomtest
+
     found = interval([[1.0]] * 9 + [[0.0]] * 3)
     expected = binomtest(9, 12).proportion_ci(0.95, method="wilson")
     assert (found.mean, found.low, found.high, found.units, found.method) == pytest.approx(
@@ -320,6 +328,8 @@ def test_the_interval_of_passes_and_failures_stays_within_0_and_1() -> None:
 
 
 def test_more_needed_finds_a_difference_of_that_size_four_times_out_of_five() -> None:
+    from scipy.stats import ttest_1samp
+
     seen = against_zero(0.25 + noise(14, 25) * 0.9)
     assert seen.decided == "undecided"
     more = more_needed(seen, per_unit=2)
@@ -363,5 +373,5 @@ def test_without_scipy_there_are_means_and_no_decision(monkeypatch) -> None:
 
 
 def test_an_old_scipy_counts_as_none(monkeypatch) -> None:
-    monkeypatch.setattr(sys.modules["scipy"], "__version__", "1.14.1")
+    monkeypatch.setattr("scipy.__version__", "1.14.1")
     assert interval([[1.0]] * 9).why == "no scipy"
