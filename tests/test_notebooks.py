@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked_kernels
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -26,10 +27,14 @@ def copies(tmp_path: Path) -> Path:
 
 
 def strictly(folder: Path, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the named notebooks of a folder, or all. Only recordings can answer: no server listens at the address."""
+    """Run the named notebooks of a folder, or all. Only recordings can answer: no server listens at the address.
+
+    Their kernels are forked, as each notebook has one.
+    """
     record = {"GLM_REPLAY": ".", "GLM_REPLAY_MISSING": "error", "GLM_BASE_URL": "http://127.0.0.1:9/v1"}
+    command = [sys.executable, forked_kernels.__file__, "pytest", "-q", "--nbval", "-p", "no:cacheprovider"]
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--nbval", "-p", "no:cacheprovider", *(names or (str(folder),))],
+        [*command, *(names or (str(folder),))],
         env={**os.environ, **record, **environment},
         cwd=folder,
         capture_output=True,
