@@ -1,4 +1,4 @@
-"""Starts kernels by forking a process that has imported what they need: importing it is most of a kernel's work.
+"""Starts kernels by forking a process that has imported what they need: importing takes most of a kernel's time.
 
 `install` makes jupyter_client do so in this process; `python forked_kernels.py MODULE …` runs a module where it does.
 `python forked_kernels.py` is the process that is forked. It reads what to run from stdin, and prints process ids.
@@ -19,8 +19,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# What a kernel imports when it starts and the magics when they are first used, and the magics themselves. A kernel with
-# another ipykernel is no fork: there the magics are loaded as everywhere else.
+# What a kernel imports when it starts, the magics, and what they import when they are first used. Kernels of another
+# ipykernel, and those that other programs start, are not forked: they import the magics themselves.
 PRELOADED = (
     "ipykernel.kernelapp",
     "ipykernel.zmqshell",
@@ -46,7 +46,8 @@ PRELOADED = (
     "glm_magic.display.page.view",
 )
 KERNEL = [sys.executable, "-m", "ipykernel_launcher"]
-WITH_WIDGETS = "--ext=ipywidgets"  # it registers with the shell that there is when it is imported, or as an extension
+# It registers with the shell when it is imported, and here it is imported before there is a shell.
+WITH_WIDGETS = "--ext=ipywidgets"
 
 
 class Forked:
