@@ -121,15 +121,17 @@ def test_hostile_answer_does_nothing(lab: Lab, server: GlmServer) -> None:
         "The end."
     )
     server.answer(stream(*(hostile[at : at + 7] for at in range(0, len(hostile), 7))))
-    raw = f"from IPython.display import Markdown\nMarkdown({hostile.replace('<style>', '<i>')!r})"
+    # another name: the page serves other tests, and a picture may fail after this one has ended
+    acting = hostile.replace("<style>", "<i>").replace("__pwned", "__acted")
+    raw = f"from IPython.display import Markdown\nMarkdown({acting!r})"
     lab.open_new("hostile", setup(server), "%%glm\nHello", raw)
 
     def is_harmless(index: int) -> None:
         expect(lab.answer(index)).to_contain_text("The end.")
         assert lab.page.evaluate("() => window.__pwned") is None
         assert not [url for url in lab.fetched if f":{port}/" in url]
-        acting = "script, iframe, style, img, [onerror], [data-commandlinker-command], a[href^='javascript:']"
-        expect(lab.answer(index).locator(acting)).to_have_count(0)
+        elements = "script, iframe, style, img, [onerror], [data-commandlinker-command], a[href^='javascript:']"
+        expect(lab.answer(index).locator(elements)).to_have_count(0)
 
     lab.run_cell(0, 1)
     expect(lab.answer(1)).to_contain_text("The end.")
@@ -141,9 +143,8 @@ def test_hostile_answer_does_nothing(lab: Lab, server: GlmServer) -> None:
     is_harmless(1)
 
     lab.run_cell(2)  # the same text by IPython's own Markdown: what would have happened
-    lab.wait_until("() => window.__pwned")
+    lab.wait_until("() => window.__acted")
     lab.wait_for(lambda: any(f":{port}/leak" in url for url in lab.fetched), "the picture to be fetched")
-    lab.page.evaluate("() => { delete window.__pwned }")  # the page serves other tests
 
 
 def test_refusal_is_a_few_lines(lab: Lab, server: GlmServer) -> None:
