@@ -46,7 +46,7 @@ PRELOADED = (
     "glm_magic.display.page.view",
 )
 KERNEL = [sys.executable, "-m", "ipykernel_launcher"]
-# It registers with the shell when it is imported, and here it is imported before there is a shell.
+# ipywidgets registers with the shell when it is imported, but here it is imported before there is one.
 WITH_WIDGETS = "--ext=ipywidgets"
 
 

@@ -29,7 +29,7 @@ def copies(tmp_path: Path) -> Path:
 def strictly(folder: Path, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the named notebooks of a folder, or all. Only recordings can answer: no server listens at the address.
 
-    Their kernels are forked, as each notebook has one.
+    Each notebook has a kernel of its own, so the kernels are forked.
     """
     record = {"GLM_REPLAY": ".", "GLM_REPLAY_MISSING": "error", "GLM_BASE_URL": "http://127.0.0.1:9/v1"}
     command = [sys.executable, forked_kernels.__file__, "pytest", "-q", "--nbval", "-p", "no:cacheprovider"]

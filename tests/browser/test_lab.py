@@ -121,17 +121,17 @@ def test_hostile_answer_does_nothing(lab: Lab, server: GlmServer) -> None:
         "The end."
     )
     server.answer(stream(*(hostile[at : at + 7] for at in range(0, len(hostile), 7))))
-    # another name: the page serves other tests, and a picture may fail after this one has ended
-    acting = hostile.replace("<style>", "<i>").replace("__pwned", "__acted")
-    raw = f"from IPython.display import Markdown\nMarkdown({acting!r})"
+    # with another mark: the page serves other tests, and a picture may fail after this one has ended
+    marked = hostile.replace("<style>", "<i>").replace("__pwned", "__acted")
+    raw = f"from IPython.display import Markdown\nMarkdown({marked!r})"
     lab.open_new("hostile", setup(server), "%%glm\nHello", raw)
 
     def is_harmless(index: int) -> None:
         expect(lab.answer(index)).to_contain_text("The end.")
         assert lab.page.evaluate("() => window.__pwned") is None
         assert not [url for url in lab.fetched if f":{port}/" in url]
-        elements = "script, iframe, style, img, [onerror], [data-commandlinker-command], a[href^='javascript:']"
-        expect(lab.answer(index).locator(elements)).to_have_count(0)
+        acting = "script, iframe, style, img, [onerror], [data-commandlinker-command], a[href^='javascript:']"
+        expect(lab.answer(index).locator(acting)).to_have_count(0)
 
     lab.run_cell(0, 1)
     expect(lab.answer(1)).to_contain_text("The end.")

@@ -192,7 +192,7 @@ class _Answer(Markdown):
     }
 
     def __init__(self, text: str) -> None:
-        vars(self).update(_no_markdown())
+        vars(self).update(_markdown_attributes())
         self.markup = text
         self.parsed = _parser().parse(text)
         self.depth = max((token.level for token in self.parsed), default=0)
@@ -205,8 +205,8 @@ class _Answer(Markdown):
 
 
 @functools.cache
-def _no_markdown() -> dict[str, Any]:
-    """Return what rich makes of an empty text. It makes a parser for each text, and this one has its own."""
+def _markdown_attributes() -> dict[str, Any]:
+    """Return the attributes of a `Markdown`. Its constructor builds a parser, which would not be used here."""
     return vars(Markdown("", hyperlinks=False))
 
 
