@@ -326,7 +326,7 @@ def test_ratings_are_kept_with_the_notebook(asked: Notebook) -> None:
 
 def test_a_comparison_in_the_background_fills_in_after_its_cell(asked: Notebook) -> None:
     gate = threading.Event()
-    asked.server.echo = lambda request: gate.wait(10) and by_prompt(request)
+    asked.server.echo = lambda request: gate.wait(60) and by_prompt(request)
     found = asked.run("%%glm -t 0,1 --bg\nhi", "a")
     assert not found.done
     assert [run.text for run in found] == ["", ""]
@@ -342,7 +342,7 @@ def test_a_comparison_in_the_background_is_stopped_and_keeps_what_has_finished(a
 
     def respond(request: Received) -> Answer:
         if request.body["temperature"] == 1.0:
-            gate.wait(10)
+            gate.wait(60)
         return by_prompt(request)
 
     asked.server.echo = respond
@@ -405,8 +405,9 @@ def test_an_interrupt_keeps_what_has_finished(asked: Notebook) -> None:
 
     def respond(request: Received) -> Answer:
         if request.body["temperature"] == 1.0:
-            threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,)).start()
-            gate.wait(10)
+            comes_true(lambda: asked.shell.user_ns["_glm"][0].is_done)
+            signal.raise_signal(signal.SIGINT)
+            gate.wait(60)
         return by_prompt(request)
 
     asked.server.echo = respond
@@ -442,7 +443,7 @@ def test_a_clear_difference_is_decided_before_all_is_asked(asked: Notebook) -> N
 
 def test_without_a_difference_everything_is_asked(asked: Notebook) -> None:
     asked.shell.user_ns["rows"] = [{**row, "text": f"{row['text']} {at}"} for at in range(15) for row in REVIEWS]
-    asked.run("def right(reply, row): return hash(str(reply)) % 2 == 0", "f")
+    asked.run("def right(reply, row): return int(row['text'].split()[-1]) % 2 == ('is' in str(reply))", "f")
     asked.run(UNTIL.format("--until-decided"), "a")
     assert len(asked.server.requests) == 60
 

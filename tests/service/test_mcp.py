@@ -154,7 +154,7 @@ def test_a_server_that_dies_fails_the_call_and_says_so_when_it_is_offered_again(
 
 
 def test_a_call_without_an_answer_fails_in_time_and_the_server_stays():
-    server = MCP(COMMAND, timeout=5)
+    server = MCP(COMMAND)
     server._connection._timeout = 0.2
     for tool in (server.silence, server.nonsense):
         assert called(tool) == Outcome("MCPError: the MCP server did not answer in 0.2 s", failed=True)
@@ -166,9 +166,13 @@ def test_a_call_without_an_answer_fails_in_time_and_the_server_stays():
 @pytest.mark.skipif(os.name == "nt", reason="the signal comes from the process itself")
 def test_an_interrupt_ends_a_call_and_leaves_the_server(small: MCP):
     timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
+
+    def call() -> None:
+        timer.start()
         called(small.silence)
+
+    with pytest.raises(KeyboardInterrupt):
+        call()
     timer.join()
     assert called(small.echo, text="a").text == "a"
 
