@@ -21,7 +21,7 @@ from PIL import Image
 
 from glm_magic import Chat
 from glm_magic.chat.attempt import Attempt
-from glm_magic.chat.events import Event, Finished, Tick, ToolResult
+from glm_magic.chat.events import Event, Finished, TextDelta, Tick, ToolResult
 from glm_magic.chat.messages import Message
 from glm_magic.errors import BrokenStream, HistoryError, OptionError, PromptError, SettingError
 from glm_magic.notebook.bundle import MIME_TYPE, encode
@@ -174,8 +174,10 @@ def test_an_answer_that_is_stopped_has_all_that_came_but_the_key(
     server.answer(stream("It is ", key[:characters], gate, key[characters:]))
     with Chat(model="m", base_url=server.url) as chat:
         answer = chat.stream("hi")
+        has_begun = False
         for event in answer.events():
-            if isinstance(event, Tick) and event.silence > 0.2:  # what came has been read
+            has_begun = has_begun or isinstance(event, TextDelta)
+            if has_begun and isinstance(event, Tick) and event.silence > 0.2:  # what came has been read
                 break
         answer.close()
         gate.set()

@@ -226,6 +226,7 @@ def test_an_answer_stopped_before_anything_came_leaves_nothing(notebook: Noteboo
     gate = threading.Event()
     notebook.server.answer(stream(gate, "late"))
     pending = notebook.run("%%glm --bg\nask", "a")
+    assert comes_true(lambda: len(notebook.server.requests) == 1)
     pending.stop()
     with pytest.raises(Interrupted, match="Nothing had arrived"):
         pending.wait()
