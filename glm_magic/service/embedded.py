@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from glm_magic.chat.events import Event, Notice
 from glm_magic.errors import SetupError, quoted
@@ -207,9 +207,8 @@ class EmbeddedModel:
                     child.stdin.write(json.dumps(order) + "\n")
                     child.stdin.flush()
                 line: Future[str] = Future()
-                output = child.stdout
                 threading.Thread(
-                    target=lambda: line.set_result(output.readline()), name="glm_magic start", daemon=True
+                    target=_read_line, args=(child.stdout, line), name="glm_magic start", daemon=True
                 ).start()
                 until = self._clock() + _LONGEST_START
                 while not line.done() and child.poll() is None and self._clock() < until:
@@ -227,6 +226,11 @@ class EmbeddedModel:
                 raise
         self._endpoint = Endpoint(url + "/v1", Key(key, "the embedded model"), embedded=True)
         self._child = child
+
+
+def _read_line(output: IO[str], line: Future[str]) -> None:
+    with contextlib.suppress(ValueError):  # the child has ended, and its output was closed before this read it
+        line.set_result(output.readline())
 
 
 def _url_in(line: str) -> str:

@@ -297,7 +297,8 @@ class _Connection:
             with open(theirs, "wb", buffering=0) as file:  # noqa: PTH123
                 yield file
         finally:
-            self._listener.join(_GLANCE_SECONDS)
+            is_up = self._up.done()  # until then, its last words belong to the error
+            self._listener.join(_GLANCE_SECONDS if is_up else _LAST_WORDS_SECONDS)
 
     async def _all_tools(self) -> list[Any]:
         tools: list[Any] = []

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
 
@@ -235,6 +236,14 @@ def test_a_file_that_is_no_model_is_said(tmp_path: Path) -> None:
     weights.write_bytes(b"not a model")
     with pytest.raises(SetupError, match="did not start"):
         list(EmbeddedModel({embedded.FILE_VARIABLE: str(weights)}).ready())
+
+
+def test_what_a_child_wrote_may_be_read_after_it_has_ended(tmp_path: Path) -> None:
+    line: Future[str] = Future()
+    output = (tmp_path / "output").open("w+", encoding="utf-8")
+    output.close()  # as it is for a child that has ended
+    embedded._read_line(output, line)
+    assert not line.done()
 
 
 @pytest.mark.embedded

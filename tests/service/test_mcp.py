@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -189,6 +190,19 @@ def test_an_interrupt_ends_a_call_and_leaves_the_server(small: MCP):
 def test_a_server_that_cannot_be_used_is_an_error(server: str, says: str):
     with pytest.raises(SetupError, match=says):
         MCP(server)
+
+
+def test_the_last_words_of_a_server_may_be_read_late(monkeypatch: pytest.MonkeyPatch):
+    run = threading.Thread.run
+
+    def late(thread: threading.Thread) -> None:
+        if thread.name == "glm_magic MCP errors":
+            time.sleep(0.3)
+        run(thread)
+
+    monkeypatch.setattr(threading.Thread, "run", late)
+    with pytest.raises(SetupError, match="it said: no good"):
+        MCP("python -c 'raise SystemExit(\"no good\")'")
 
 
 def test_a_server_that_never_answers_is_an_error():
