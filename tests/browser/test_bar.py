@@ -166,6 +166,7 @@ def test_a_bar_that_nobody_serves_says_so(lab: Lab, server: GlmServer, gates: li
 
     lab.start(1)
     expect(lab.bar(1)).to_be_visible()
+    expect(lab.answer(1)).to_have_text("Half an answer,")
     lab.save()  # as an autosave would
     lab.reload(busy=True)
     expect(lab.answer(1)).to_have_text("Half an answer,")
