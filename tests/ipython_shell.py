@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import atexit
 import threading
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 from glm_server import GlmServer, Received
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
+
+from glm_magic.chat.events import Event
+from glm_magic.display.page.view import PageView
 
 
 class Page(DisplayPublisher):
@@ -73,6 +78,18 @@ class Notebook:
         self.run(code, cell)
         assert len(self.server.requests) == before + 1
         return self.server.last
+
+
+def interrupt_painting(monkeypatch: pytest.MonkeyPatch, when: Callable[[Event], object]) -> None:
+    """Raise KeyboardInterrupt, as Ctrl-C does, once the page has painted an event for which `when` is true."""
+    paint = PageView.paint
+
+    def painted(view: PageView, event: Event) -> None:
+        paint(view, event)
+        if when(event):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(PageView, "paint", painted)
 
 
 def new_shell(config: Config | None = None) -> InteractiveShell:

@@ -229,7 +229,7 @@ class EmbeddedModel:
 
 
 def _read_line(output: IO[str], line: Future[str]) -> None:
-    with contextlib.suppress(ValueError):  # the child has ended, and its output was closed before this read it
+    with contextlib.suppress(ValueError):  # it was closed meanwhile: the child has ended
         line.set_result(output.readline())
 
 

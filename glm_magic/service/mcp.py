@@ -296,9 +296,8 @@ class _Connection:
         try:
             with open(theirs, "wb", buffering=0) as file:  # noqa: PTH123
                 yield file
-        finally:
-            is_up = self._up.done()  # until then, its last words belong to the error
-            self._listener.join(_GLANCE_SECONDS if is_up else _LAST_WORDS_SECONDS)
+        finally:  # the error of a server that did not come up quotes its last words
+            self._listener.join(_GLANCE_SECONDS if self._up.done() else _LAST_WORDS_SECONDS)
 
     async def _all_tools(self) -> list[Any]:
         tools: list[Any] = []

@@ -297,7 +297,7 @@ def test_an_export_does_not_need_the_answer(notebook: Notebook, gate: threading.
 
 @pytest.fixture
 def slow_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Let the embedded model's weights be fetched without end; return the file that is there once that has begun."""
+    """Let the embedded model's weights be fetched without end; return a file that exists once it has begun."""
     begun = tmp_path / "begun"
     command = [sys.executable, "-c", f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(600)"]
     monkeypatch.setattr(embedded, "is_installed", lambda: True)

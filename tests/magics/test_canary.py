@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 from glm_server import CUT, Answer, GlmServer, calls, chunk, data, error, stream, whole
-from ipython_shell import Notebook
+from ipython_shell import Notebook, interrupt_painting
 
+from glm_magic.chat.events import Event, Tick
 from glm_magic.chat.messages import Message
 from glm_magic.chat.place import Place
 from glm_magic.chat.reply import Reply
@@ -214,7 +215,7 @@ def test_a_key_in_the_address_of_a_redirect_is_masked(watched: Watched) -> None:
 
 def test_a_key_that_is_said_back_while_waiting_is_masked(watched: Watched) -> None:
     watched.notebook.server.answer(error(429, {"error": {"code": "1302", "message": f"{KEY} is too fast"}}))
-    assert watched.run("%%glm\nhi").text == "You said: hi"  # without a cell id there is no live bar to say it
+    assert watched.run("%%glm\nhi").text == "You said: hi"  # without a cell id, no live bar takes over
     assert any("is too fast" in text for where, text in watched.seen if where == "page")
 
 
@@ -299,16 +300,10 @@ def test_a_refused_connection_leaves_no_trace_of_the_key(watched: Watched, monke
 
 @pytest.mark.parametrize("text", ["", "half "])
 def test_an_interrupt_leaves_no_trace_of_the_key(watched: Watched, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    from glm_magic.display.page.view import PageView
+    def has_come(event: Event) -> bool:
+        return isinstance(event, Tick) and any(text in shown for where, shown in watched.seen if where == "page")
 
-    paint = PageView.paint
-
-    def stopping(view: PageView, event: Any) -> None:
-        paint(view, event)
-        if type(event).__name__ == "Tick" and any(text in shown for where, shown in watched.seen if where == "page"):
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(PageView, "paint", stopping)
+    interrupt_painting(monkeypatch, has_come)
     watched.notebook.server.answer(Answer([*([chunk(text)] if text else []), threading.Event()]))
     assert isinstance(watched.run("%%glm\nhi", "a"), KeyboardInterrupt)
     watched.run("%tb")

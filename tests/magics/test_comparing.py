@@ -443,6 +443,7 @@ def test_a_clear_difference_is_decided_before_all_is_asked(asked: Notebook) -> N
 
 def test_without_a_difference_everything_is_asked(asked: Notebook) -> None:
     asked.shell.user_ns["rows"] = [{**row, "text": f"{row['text']} {at}"} for at in range(15) for row in REVIEWS]
+    # right by turns: of each row, one of the two answers
     asked.run("def right(reply, row): return int(row['text'].split()[-1]) % 2 == ('is' in str(reply))", "f")
     asked.run(UNTIL.format("--until-decided"), "a")
     assert len(asked.server.requests) == 60

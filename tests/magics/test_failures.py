@@ -158,7 +158,7 @@ def test_what_may_pass_is_asked_again_where_the_person_sees_it(
 
     monkeypatch.setattr(notebook.page, "publish", listening)
     notebook.server.answer(passing)
-    assert notebook.run("%%glm\nhi").text == "You said: hi"  # without a cell id there is no live bar to say it
+    assert notebook.run("%%glm\nhi").text == "You said: hi"  # without a cell id, no live bar takes over
     assert len(notebook.server.requests) == 2
     assert any(seen in line for line in said)
     assert seen not in notebook.page.text

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from glm_server import Answer, GlmServer, chunk, data, error, stream, whole
 from IPython.core.interactiveshell import InteractiveShell
-from ipython_shell import Notebook, close, new_shell
+from ipython_shell import Notebook, close, interrupt_painting, new_shell
 from traitlets.config import Config
 
+from glm_magic.chat.events import Tick
 from glm_magic.errors import (
     AuthenticationError,
     BrokenStream,
@@ -440,26 +441,10 @@ def test_a_later_line_of_the_cell_does_not_run_after_an_error(notebook: Notebook
     assert "reached" not in notebook.shell.user_ns
 
 
-class Stop:
-    """Interrupts the view at the n-th event, as Ctrl-C does while an event is waited for."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, when: Any) -> None:
-        from glm_magic.display.page.view import PageView
-
-        paint = PageView.paint
-
-        def stopping(view: PageView, event: Any) -> None:
-            paint(view, event)
-            if when(event):
-                raise KeyboardInterrupt
-
-        monkeypatch.setattr(PageView, "paint", stopping)
-
-
 def test_an_interrupt_in_mid_answer_keeps_what_arrived(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook.server.answer(stream("first part", threading.Event()))
     with monkeypatch.context() as patch:
-        Stop(patch, lambda event: type(event).__name__ == "Tick" and "first part" in str(notebook.page.outputs))
+        interrupt_painting(patch, lambda event: isinstance(event, Tick) and "first part" in str(notebook.page.outputs))
         with pytest.raises(Interrupted, match="is kept"):
             notebook.run("%%glm -o name\nhi", "a")
     assert "interrupted" in notebook.page.text
@@ -477,7 +462,7 @@ def test_an_interrupt_in_mid_answer_keeps_what_arrived(notebook: Notebook, monke
 def test_an_interrupt_before_the_first_token_keeps_nothing(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook.server.answer(Answer([threading.Event()]))
     with monkeypatch.context() as patch:
-        Stop(patch, lambda event: type(event).__name__ == "Tick" and notebook.server.requests)
+        interrupt_painting(patch, lambda event: isinstance(event, Tick) and notebook.server.requests)
         with pytest.raises(Interrupted, match="nothing is kept"):
             notebook.run("%%glm\nhi", "a")
     assert notebook.sent("%%glm\nnext", "b").messages == [("user", "next")]
@@ -486,7 +471,7 @@ def test_an_interrupt_before_the_first_token_keeps_nothing(notebook: Notebook, m
 def test_an_interrupt_is_not_swallowed_by_except_exception(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook.server.answer(stream("a", threading.Event()))
     with monkeypatch.context() as patch:
-        Stop(patch, lambda event: type(event).__name__ == "Tick")
+        interrupt_painting(patch, lambda event: isinstance(event, Tick))
         with pytest.raises(KeyboardInterrupt):
             notebook.run("for i in range(3):\n    try:\n        %glm hi\n    except Exception:\n        pass")
 

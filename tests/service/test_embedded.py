@@ -238,10 +238,10 @@ def test_a_file_that_is_no_model_is_said(tmp_path: Path) -> None:
         list(EmbeddedModel({embedded.FILE_VARIABLE: str(weights)}).ready())
 
 
-def test_what_a_child_wrote_may_be_read_after_it_has_ended(tmp_path: Path) -> None:
+def test_reading_the_output_of_a_child_that_has_ended_is_no_error(tmp_path: Path) -> None:
     line: Future[str] = Future()
     output = (tmp_path / "output").open("w+", encoding="utf-8")
-    output.close()  # as it is for a child that has ended
+    output.close()
     embedded._read_line(output, line)
     assert not line.done()
 
